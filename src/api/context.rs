@@ -1,0 +1,45 @@
+//! Who asks, and how a resolver finds the services.
+
+use async_graphql::Context;
+
+use super::ApiResult;
+use crate::{
+    api::ApiError,
+    app::App,
+    kernel::{Actor, RequestCode, Role},
+};
+
+/// Who sent the request; put into every request by the transport.
+#[derive(Debug, Clone, Copy)]
+pub struct Caller(pub Option<Actor>);
+
+/// Names this request in answers and in the log; put into every request by the transport.
+#[derive(Debug, Clone)]
+pub struct RequestId(pub std::sync::Arc<str>);
+
+/// The services.
+pub(super) fn app<'a>(ctx: &Context<'a>) -> ApiResult<&'a App> {
+    ctx.data_opt::<App>().ok_or_else(|| ApiError::internal("the schema was built without its services"))
+}
+
+/// The caller, who has to be signed in.
+pub(super) fn actor(ctx: &Context<'_>) -> ApiResult<Actor> {
+    caller(ctx).ok_or_else(|| {
+        ApiError::new(RequestCode::Unauthenticated, "Sign in first: send `Authorization: Bearer <accessToken>`.")
+    })
+}
+
+/// The caller, if they are signed in.
+pub(super) fn caller(ctx: &Context<'_>) -> Option<Actor> {
+    ctx.data_opt::<Caller>().and_then(|caller| caller.0)
+}
+
+/// The caller, who has to be an organizer.
+pub(super) fn organizer(ctx: &Context<'_>) -> ApiResult<Actor> {
+    let actor = actor(ctx)?;
+    if actor.role == Role::Organizer {
+        Ok(actor)
+    } else {
+        Err(ApiError::new(RequestCode::Forbidden, "Only organizers can do this."))
+    }
+}

@@ -1,0 +1,63 @@
+//! How failures reach a client: refusals as payload data, everything else as an entry of `errors` with a code.
+
+use async_graphql::{Error, ErrorExtensionValues};
+
+use crate::kernel::{Failure, Fault, FaultKind, RequestCode};
+
+/// The result of a resolver. [`ApiError`] has no `Display`, so `?` on a database error does not compile here.
+pub(super) type ApiResult<T> = Result<T, ApiError>;
+
+/// An answer that is not data.
+#[derive(Debug, Clone, Copy)]
+pub struct ApiError {
+    code: RequestCode,
+    message: &'static str,
+}
+
+impl ApiError {
+    /// An error with a text that tells the client what to do next.
+    pub const fn new(code: RequestCode, message: &'static str) -> Self {
+        Self { code, message }
+    }
+
+    /// A defect; logged here, told to nobody.
+    pub(super) fn internal(context: &'static str) -> Self {
+        Fault::internal(context).into()
+    }
+}
+
+impl From<Fault> for ApiError {
+    fn from(fault: Fault) -> Self {
+        match fault.kind() {
+            FaultKind::Internal => {
+                tracing::error!(fault = %fault.report(), "request failed");
+                Self::new(RequestCode::Internal, "Something broke on our side; nothing was changed. Try again.")
+            }
+            FaultKind::Unavailable => {
+                tracing::warn!(fault = %fault.report(), "request could not be served");
+                Self::new(RequestCode::Overloaded, "The service is busy; try again in a moment.")
+            }
+        }
+    }
+}
+
+impl From<ApiError> for Error {
+    fn from(error: ApiError) -> Self {
+        let mut extensions = ErrorExtensionValues::default();
+        extensions.set("code", error.code.as_str());
+        extensions.set("retryable", error.code.retryable());
+        if error.code == RequestCode::Overloaded {
+            extensions.set("retryAfterSeconds", 1);
+        }
+        Self { message: error.message.to_owned(), source: None, extensions: Some(extensions) }
+    }
+}
+
+/// Splits an outcome into what becomes payload data (the value or the refusal) and what becomes an error.
+pub(super) fn settle<T, R>(outcome: Result<T, Failure<R>>) -> ApiResult<Result<T, R>> {
+    match outcome {
+        Ok(value) => Ok(Ok(value)),
+        Err(Failure::Refused(refusal)) => Ok(Err(refusal)),
+        Err(Failure::Fault(fault)) => Err(fault.into()),
+    }
+}

@@ -1,0 +1,125 @@
+//! Every knob of the server: the only place that reads the environment, and what `frontrow serve --help` prints.
+
+use std::{net::SocketAddr, time::Duration};
+
+use clap::Args;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::{account::SECRET_BYTES_MIN, db::DbSettings, kv::KvSettings, telemetry::LogFormat};
+
+/// How to reach Postgres; all commands need this.
+#[derive(Debug, Clone, Args)]
+pub struct DatabaseArgs {
+    /// Postgres, the truth: `postgres://user:password@host:port/database`.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: String,
+    /// Connections to Postgres at most; 4 per core and at least 8 when left out.
+    #[arg(long, env = "FRONTROW_DATABASE_POOL", value_parser = clap::value_parser!(u32).range(2..=1000))]
+    pub database_pool: Option<u32>,
+}
+
+impl DatabaseArgs {
+    /// The settings of the pool.
+    pub fn settings(&self) -> DbSettings {
+        let cores = std::thread::available_parallelism().map_or(2, |cores| u32::try_from(cores.get()).unwrap_or(64));
+        let pool_size = self.database_pool.unwrap_or_else(|| cores.saturating_mul(4).max(8));
+        DbSettings { url: self.database_url.clone(), pool_size }
+    }
+}
+
+/// What signs sessions and queue tokens.
+#[derive(Debug, Clone, Args)]
+pub struct SecretArgs {
+    /// Signs sessions and queue tokens; at least 32 bytes, the same on every instance.
+    #[arg(long, env = "FRONTROW_JWT_SECRET", hide_env_values = true, value_parser = secret)]
+    pub jwt_secret: SecretString,
+    /// The secret before the last rotation; what it signed is still accepted.
+    #[arg(long, env = "FRONTROW_JWT_SECRET_PREVIOUS", hide_env_values = true, value_parser = secret)]
+    pub jwt_secret_previous: Option<SecretString>,
+    /// How long a session lives, in seconds.
+    #[arg(long, env = "FRONTROW_SESSION_SECONDS", default_value_t = 3600,
+          value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    pub session_seconds: u64,
+}
+
+impl SecretArgs {
+    /// How long a session lives.
+    pub const fn session_lifetime(&self) -> Duration {
+        Duration::from_secs(self.session_seconds)
+    }
+}
+
+fn secret(text: &str) -> Result<SecretString, String> {
+    let secret = SecretString::from(text);
+    if secret.expose_secret().len() < SECRET_BYTES_MIN {
+        return Err(format!(
+            "a secret needs at least {SECRET_BYTES_MIN} bytes; `openssl rand -hex 32` makes a good one"
+        ));
+    }
+    Ok(secret)
+}
+
+/// On or off, as `on`/`off`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Switch {
+    /// As in production.
+    On,
+    /// For load tests.
+    Off,
+}
+
+/// The settings of `frontrow serve`.
+#[derive(Debug, Clone, Args)]
+pub struct Settings {
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    #[command(flatten)]
+    pub secrets: SecretArgs,
+    /// Redis, the index and the wire: `redis://host:port/`.
+    #[arg(long, env = "REDIS_URL", hide_env_values = true)]
+    pub redis_url: String,
+    /// What every key and channel in Redis starts with; one Redis can serve several deployments.
+    #[arg(long, env = "FRONTROW_REDIS_PREFIX", default_value = "frontrow")]
+    pub redis_prefix: String,
+    /// How long one call to Redis may take, in milliseconds, before the server goes on without it.
+    #[arg(long, env = "FRONTROW_REDIS_TIMEOUT_MS", default_value_t = 300,
+          value_parser = clap::value_parser!(u64).range(10..=10_000))]
+    pub redis_timeout_ms: u64,
+    /// Address and port to listen on; port 0 takes a free one.
+    #[arg(long, env = "FRONTROW_LISTEN", default_value = "127.0.0.1:8000")]
+    pub listen: SocketAddr,
+    /// How long a hold lasts, in seconds.
+    #[arg(long, env = "FRONTROW_HOLD_SECONDS", default_value_t = 300,
+          value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub hold_seconds: u32,
+    /// Limits on the rate of requests.
+    #[arg(long, env = "FRONTROW_RATE_LIMITS", default_value = "on")]
+    pub rate_limits: Switch,
+    /// Proxies whose X-Forwarded-For is believed, as CIDRs separated by commas.
+    #[arg(long, env = "FRONTROW_TRUSTED_PROXIES", value_delimiter = ',')]
+    pub trusted_proxies: Vec<String>,
+    /// Browsers' origins that may use this server besides its own, separated by commas.
+    #[arg(long, env = "FRONTROW_ALLOWED_ORIGINS", value_delimiter = ',')]
+    pub allowed_origins: Vec<String>,
+    /// What is logged, as a tracing filter.
+    #[arg(long, env = "FRONTROW_LOG", default_value = "info")]
+    pub log: String,
+    /// How log lines look.
+    #[arg(long, env = "FRONTROW_LOG_FORMAT", default_value = "json")]
+    pub log_format: LogFormat,
+    /// How long shutdown waits for running requests, in seconds.
+    #[arg(long, env = "FRONTROW_SHUTDOWN_SECONDS", default_value_t = 20,
+          value_parser = clap::value_parser!(u64).range(0..=600))]
+    pub shutdown_seconds: u64,
+}
+
+impl Settings {
+    /// How Redis is reached.
+    pub fn kv(&self) -> KvSettings {
+        KvSettings {
+            url: self.redis_url.clone(),
+            prefix: self.redis_prefix.clone(),
+            timeout: Duration::from_millis(self.redis_timeout_ms),
+        }
+    }
+}

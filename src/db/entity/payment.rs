@@ -1,0 +1,28 @@
+//! Table `payment`.
+
+use sea_orm::entity::prelude::*;
+
+use crate::kernel::{PaymentId, PersonId, Points, ReservationId, Timestamp};
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "payment")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: PaymentId,
+    pub person_id: PersonId,
+    pub reservation_id: ReservationId,
+    pub method: String,
+    pub amount: Points,
+    pub status: String,
+    pub failure_code: Option<String>,
+    pub idempotency_key: String,
+    pub fingerprint: Vec<u8>,
+    pub created_at: Timestamp,
+    pub approved_at: Option<Timestamp>,
+    pub refunded_at: Option<Timestamp>,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

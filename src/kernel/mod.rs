@@ -1,0 +1,38 @@
+//! The words everything else is written in: ids, points, time, pages, and how a use case says no.
+//!
+//! No async, no I/O, no framework. Every other module may name this one, and it names none.
+
+mod error;
+mod id;
+mod page;
+mod points;
+mod text_enum;
+mod time;
+
+pub use error::{Failure, Fault, FaultKind, RequestCode};
+pub use id::{ConcertId, PaymentId, PersonId, QueueTokenId, ReservationId, ScheduleId, SeatId, WalletEntryId};
+pub use page::{PAGE_MAX, Page, PageRequest};
+pub use points::{POINTS_MAX, Points};
+pub(crate) use text_enum::text_enum;
+pub use time::{Timestamp, seconds_between};
+
+text_enum! {
+    /// What a person may do.
+    pub enum Role {
+        /// Buys.
+        Fan = "FAN",
+        /// Sells: makes concerts and runs their waiting rooms.
+        Organizer = "ORGANIZER",
+    }
+}
+
+/// Who is asking, as the session token says; the token's signature has been checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Actor {
+    /// The person who signed in.
+    pub person_id: PersonId,
+    /// Their role when they signed in.
+    pub role: Role,
+    /// When the session ends.
+    pub expires_at: Timestamp,
+}

@@ -1,0 +1,83 @@
+//! A circuit breaker: after a few failures in a row Redis is left alone for a moment, so that nobody waits for it.
+
+use std::{
+    sync::atomic::{AtomicU32, AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
+
+/// So many failures in a row open the circuit.
+const FAILURES_TO_OPEN: u32 = 5;
+/// After this time one call may try again.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+#[derive(Debug)]
+pub(super) struct Breaker {
+    start: Instant,
+    failures: AtomicU32,
+    /// Milliseconds since `start` at which the next probe may go; meaningful while open.
+    probe_at: AtomicU64,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self { start: Instant::now(), failures: AtomicU32::new(0), probe_at: AtomicU64::new(0) }
+    }
+}
+
+impl Breaker {
+    /// Whether a call may go to Redis now. While open, one caller per [`RETRY_AFTER`] is let through as a probe.
+    pub(super) fn permits(&self) -> bool {
+        if self.failures.load(Ordering::Relaxed) < FAILURES_TO_OPEN {
+            return true;
+        }
+        let now = self.now();
+        let due = self.probe_at.load(Ordering::Relaxed);
+        now >= due
+            && self.probe_at.compare_exchange(due, now + retry_ms(), Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    pub(super) fn record(&self, success: bool) {
+        if success {
+            self.failures.store(0, Ordering::Relaxed);
+        } else if self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES_TO_OPEN {
+            self.probe_at.store(self.now() + retry_ms(), Ordering::Relaxed);
+        }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+fn retry_ms() -> u64 {
+    u64::try_from(RETRY_AFTER.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_circuit_opens_after_failures_in_a_row_and_closes_with_the_first_success() {
+        let breaker = Breaker::default();
+        for _ in 0..FAILURES_TO_OPEN - 1 {
+            breaker.record(false);
+        }
+        assert!(breaker.permits());
+        breaker.record(false);
+        assert!(!breaker.permits(), "open");
+        breaker.record(true);
+        assert!(breaker.permits(), "closed again");
+    }
+
+    #[test]
+    fn one_probe_at_a_time_goes_through_an_open_circuit() {
+        let breaker = Breaker::default();
+        for _ in 0..FAILURES_TO_OPEN {
+            breaker.record(false);
+        }
+        breaker.probe_at.store(0, Ordering::Relaxed);
+        assert!(breaker.permits(), "the probe");
+        assert!(!breaker.permits(), "nobody behind it");
+    }
+}

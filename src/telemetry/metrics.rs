@@ -1,0 +1,128 @@
+//! Every metric of the server, served at `/metrics` in the OpenMetrics text format.
+
+use std::{fmt, sync::Arc};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+
+/// What kind of GraphQL operation, and how it ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RequestLabels {
+    /// `query`, `mutation`, `subscription` or `unknown`.
+    pub kind: &'static str,
+    /// `ok`, or the first error's code.
+    pub code: &'static str,
+}
+
+/// How a use case ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OutcomeLabels {
+    /// `ok`, `refused` or `fault`.
+    pub outcome: &'static str,
+}
+
+/// How a queue token ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct EndedLabels {
+    /// `USED` or `EXPIRED`.
+    pub status: &'static str,
+}
+
+/// Handles to all metrics; cheap to clone.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Arc<Registry>,
+    /// GraphQL operations answered.
+    pub requests: Family<RequestLabels, Counter>,
+    /// Seconds from the request's last byte to the answer's first.
+    pub request_seconds: Histogram,
+    /// Open WebSockets.
+    pub sockets: Gauge,
+    /// Running subscriptions.
+    pub subscriptions: Gauge,
+    /// Places taken in lines, by this instance.
+    pub queue_entered: Counter,
+    /// People per journal commit.
+    pub journal_batch: Histogram,
+    /// People admitted, by rounds of this instance.
+    pub queue_admitted: Counter,
+    /// People passed over because they were away at their turn.
+    pub queue_passed_over: Counter,
+    /// Queue tokens ended, by this instance.
+    pub queue_ended: Family<EndedLabels, Counter>,
+    /// Holds asked for.
+    pub holds: Family<OutcomeLabels, Counter>,
+    /// Holds that lapsed and were tidied by this instance.
+    pub holds_lapsed: Counter,
+    /// Payments asked for.
+    pub payments: Family<OutcomeLabels, Counter>,
+    /// Calls to Redis that failed or took too long.
+    pub redis_failures: Counter,
+    /// Failures of ours that a client was told of as INTERNAL or OVERLOADED.
+    pub faults: Counter,
+}
+
+impl Metrics {
+    /// Registers every metric.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("frontrow");
+        let latency = || Histogram::new([0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0]);
+        let mut metrics = Self {
+            registry: Arc::default(),
+            requests: Family::default(),
+            request_seconds: latency(),
+            sockets: Gauge::default(),
+            subscriptions: Gauge::default(),
+            queue_entered: Counter::default(),
+            journal_batch: Histogram::new([1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0]),
+            queue_admitted: Counter::default(),
+            queue_passed_over: Counter::default(),
+            queue_ended: Family::default(),
+            holds: Family::default(),
+            holds_lapsed: Counter::default(),
+            payments: Family::default(),
+            redis_failures: Counter::default(),
+            faults: Counter::default(),
+        };
+        let m = &metrics;
+        registry.register("requests", "GraphQL operations answered", m.requests.clone());
+        registry.register("request_seconds", "Time to answer a GraphQL operation", m.request_seconds.clone());
+        registry.register("sockets", "Open WebSockets", m.sockets.clone());
+        registry.register("subscriptions", "Running subscriptions", m.subscriptions.clone());
+        registry.register("queue_entered", "Places taken in lines", m.queue_entered.clone());
+        registry.register("journal_batch", "People per journal commit", m.journal_batch.clone());
+        registry.register("queue_admitted", "People admitted", m.queue_admitted.clone());
+        registry.register("queue_passed_over", "People away at their turn", m.queue_passed_over.clone());
+        registry.register("queue_ended", "Queue tokens ended", m.queue_ended.clone());
+        registry.register("holds", "Holds asked for", m.holds.clone());
+        registry.register("holds_lapsed", "Holds that lapsed", m.holds_lapsed.clone());
+        registry.register("payments", "Payments asked for", m.payments.clone());
+        registry.register("redis_failures", "Calls to Redis that failed", m.redis_failures.clone());
+        registry.register("faults", "Failures of the server that a client was told of", m.faults.clone());
+        metrics.registry = Arc::new(registry);
+        metrics
+    }
+
+    /// All metrics in the OpenMetrics text format.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
+}

@@ -1,0 +1,29 @@
+//! The log and the metrics. What exists to be counted is declared in `metrics`, in one place.
+
+mod metrics;
+
+pub use metrics::{EndedLabels, Metrics, OutcomeLabels, RequestLabels};
+use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line, for machines.
+    Json,
+    /// One readable line, for people.
+    Text,
+}
+
+/// Starts logging to standard error. `filter` is a tracing filter such as `info` or `frontrow=debug,info`.
+///
+/// Does nothing when a log has been started before.
+pub fn init_log(filter: &str, format: LogFormat) {
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let registry = tracing_subscriber::registry().with(filter);
+    let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
+    // A second start is refused, and the first one stands.
+    drop(match format {
+        LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),
+        LogFormat::Text => registry.with(lines).try_init(),
+    });
+}
