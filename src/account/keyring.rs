@@ -34,7 +34,9 @@ impl Keyring {
         let verifying = std::iter::once(current).chain(previous);
         Self {
             signing: EncodingKey::from_secret(current.expose_secret().as_bytes()),
-            verifying: verifying.map(|secret| DecodingKey::from_secret(secret.expose_secret().as_bytes())).collect(),
+            verifying: verifying
+                .map(|secret| DecodingKey::from_secret(secret.expose_secret().as_bytes()))
+                .collect(),
         }
     }
 
@@ -66,7 +68,12 @@ impl Keyring {
         for key in &self.verifying {
             match decode::<T>(token, key, &validation) {
                 Ok(data) => return Ok(data.claims),
-                Err(error) if matches!(error.kind(), jsonwebtoken::errors::ErrorKind::ExpiredSignature) => {
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        jsonwebtoken::errors::ErrorKind::ExpiredSignature
+                    ) =>
+                {
                     refusal = TokenRefusal::Expired;
                 }
                 Err(_) => {}

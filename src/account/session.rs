@@ -45,11 +45,23 @@ impl Sessions {
     ///
     /// # Errors
     /// A fault when signing fails.
-    pub fn open(&self, person_id: PersonId, role: Role, now: Timestamp) -> Result<SessionToken, Fault> {
+    pub fn open(
+        &self,
+        person_id: PersonId,
+        role: Role,
+        now: Timestamp,
+    ) -> Result<SessionToken, Fault> {
         let iat = now.timestamp();
         let exp = iat.saturating_add(i64::try_from(self.lifetime.as_secs()).unwrap_or(i64::MAX));
-        let claims = Claims { aud: AUDIENCE.to_owned(), sub: person_id, role: role.as_str().to_owned(), iat, exp };
-        let expires_at = DateTime::from_timestamp(exp, 0).ok_or(Fault::internal("session end out of range"))?;
+        let claims = Claims {
+            aud: AUDIENCE.to_owned(),
+            sub: person_id,
+            role: role.as_str().to_owned(),
+            iat,
+            exp,
+        };
+        let expires_at =
+            DateTime::from_timestamp(exp, 0).ok_or(Fault::internal("session end out of range"))?;
         Ok(SessionToken { access_token: self.keyring.sign(&claims)?, expires_at })
     }
 

@@ -19,13 +19,17 @@ pub struct RequestId(pub std::sync::Arc<str>);
 
 /// The services.
 pub(super) fn app<'a>(ctx: &Context<'a>) -> ApiResult<&'a App> {
-    ctx.data_opt::<App>().ok_or_else(|| ApiError::internal("the schema was built without its services"))
+    ctx.data_opt::<App>()
+        .ok_or_else(|| ApiError::internal("the schema was built without its services"))
 }
 
 /// The caller, who has to be signed in.
 pub(super) fn actor(ctx: &Context<'_>) -> ApiResult<Actor> {
     caller(ctx).ok_or_else(|| {
-        ApiError::new(RequestCode::Unauthenticated, "Sign in first: send `Authorization: Bearer <accessToken>`.")
+        ApiError::new(
+            RequestCode::Unauthenticated,
+            "Sign in first: send `Authorization: Bearer <accessToken>`.",
+        )
     })
 }
 

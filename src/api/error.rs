@@ -31,7 +31,10 @@ impl From<Fault> for ApiError {
         match fault.kind() {
             FaultKind::Internal => {
                 tracing::error!(fault = %fault.report(), "request failed");
-                Self::new(RequestCode::Internal, "Something broke on our side; nothing was changed. Try again.")
+                Self::new(
+                    RequestCode::Internal,
+                    "Something broke on our side; nothing was changed. Try again.",
+                )
             }
             FaultKind::Unavailable => {
                 tracing::warn!(fault = %fault.report(), "request could not be served");

@@ -21,7 +21,8 @@ pub struct DatabaseArgs {
 impl DatabaseArgs {
     /// The settings of the pool.
     pub fn settings(&self) -> DbSettings {
-        let cores = std::thread::available_parallelism().map_or(2, |cores| u32::try_from(cores.get()).unwrap_or(64));
+        let cores = std::thread::available_parallelism()
+            .map_or(2, |cores| u32::try_from(cores.get()).unwrap_or(64));
         let pool_size = self.database_pool.unwrap_or_else(|| cores.saturating_mul(4).max(8));
         DbSettings { url: self.database_url.clone(), pool_size }
     }

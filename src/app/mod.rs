@@ -38,7 +38,10 @@ impl App {
         let metrics = Metrics::new();
         let db = Db::connect(&settings.database.settings()).await?;
         let kv = Kv::connect(&settings.kv(), &metrics)?;
-        let keyring = Keyring::new(&settings.secrets.jwt_secret, settings.secrets.jwt_secret_previous.as_ref());
+        let keyring = Keyring::new(
+            &settings.secrets.jwt_secret,
+            settings.secrets.jwt_secret_previous.as_ref(),
+        );
         let sessions = Sessions::new(keyring, settings.secrets.session_lifetime());
         Ok(Self { settings: Arc::new(settings), db, kv, metrics, sessions })
     }

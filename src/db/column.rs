@@ -7,7 +7,8 @@ use sea_orm::{
 use uuid::Uuid;
 
 use crate::kernel::{
-    ConcertId, PaymentId, PersonId, Points, QueueTokenId, ReservationId, Role, ScheduleId, SeatId, WalletEntryId,
+    ConcertId, PaymentId, PersonId, Points, QueueTokenId, ReservationId, Role, ScheduleId, SeatId,
+    WalletEntryId,
 };
 
 /// A Postgres array of the given type.
@@ -81,7 +82,16 @@ macro_rules! uuid_keys {
     )+};
 }
 
-uuid_keys!(ConcertId, PaymentId, PersonId, QueueTokenId, ReservationId, ScheduleId, SeatId, WalletEntryId);
+uuid_keys!(
+    ConcertId,
+    PaymentId,
+    PersonId,
+    QueueTokenId,
+    ReservationId,
+    ScheduleId,
+    SeatId,
+    WalletEntryId
+);
 
 /// Lets a `text_enum!` be a text column and a parameter.
 macro_rules! text_column {

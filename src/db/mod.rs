@@ -10,8 +10,8 @@ use std::{future::Future, time::Duration};
 pub(crate) use column::text_column;
 pub use column::{array, uuids};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
-    FromQueryResult, RuntimeErr, Statement, TransactionTrait, Value,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
+    DbErr, FromQueryResult, RuntimeErr, Statement, TransactionTrait, Value,
 };
 
 use crate::kernel::{Fault, FaultKind};
@@ -71,7 +71,10 @@ impl Db {
                 options.after_release(|connection, _| {
                     Box::pin(async move {
                         use sea_orm::sqlx::Connection;
-                        Ok(matches!(tokio::time::timeout(Duration::from_secs(1), connection.ping()).await, Ok(Ok(()))))
+                        Ok(matches!(
+                            tokio::time::timeout(Duration::from_secs(1), connection.ping()).await,
+                            Ok(Ok(()))
+                        ))
                     })
                 })
             });
@@ -84,7 +87,10 @@ impl Db {
     /// # Errors
     /// What `work` returns, or a fault when the transaction cannot be opened or committed.
     #[expect(clippy::disallowed_methods, reason = "the one place where transactions begin")]
-    pub async fn tx<T, E: From<Fault>>(&self, work: impl AsyncFnOnce(&Tx) -> Result<T, E>) -> Result<T, E> {
+    pub async fn tx<T, E: From<Fault>>(
+        &self,
+        work: impl AsyncFnOnce(&Tx) -> Result<T, E>,
+    ) -> Result<T, E> {
         let tx = Tx(self.pool.begin().await.map_err(Fault::from)?);
         let result = work(&tx).await?;
         tx.0.commit().await.map_err(Fault::from)?;
@@ -102,7 +108,10 @@ impl Db {
     /// A fault that says what is wrong.
     pub async fn ping(&self) -> Result<(), Fault> {
         let answer = tokio::time::timeout(Duration::from_secs(2), self.pool.ping());
-        answer.await.map_err(|_| Fault::unavailable("Postgres did not answer in two seconds"))?.map_err(Fault::from)
+        answer
+            .await
+            .map_err(|_| Fault::unavailable("Postgres did not answer in two seconds"))?
+            .map_err(Fault::from)
     }
 
     /// Closes all connections.
@@ -145,7 +154,11 @@ pub trait Session: Sync {
     ///
     /// # Errors
     /// As [`Session::rows`].
-    fn run(&self, sql: &'static str, values: Vec<Value>) -> impl Future<Output = Result<u64, DbErr>> + Send {
+    fn run(
+        &self,
+        sql: &'static str,
+        values: Vec<Value>,
+    ) -> impl Future<Output = Result<u64, DbErr>> + Send {
         async move { Ok(self.connection().execute_raw(statement(sql, values)).await?.rows_affected()) }
     }
 }
@@ -187,7 +200,9 @@ impl From<DbErr> for Fault {
         let unavailable = match &error {
             DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => true,
             other => match database_error(other).and_then(|error| error.code()) {
-                Some(code) => ["08", "40", "53", "55", "57"].iter().any(|class| code.starts_with(class)),
+                Some(code) => {
+                    ["08", "40", "53", "55", "57"].iter().any(|class| code.starts_with(class))
+                }
                 None => is_io(other),
             },
         };
@@ -198,11 +213,17 @@ impl From<DbErr> for Fault {
 
 fn is_io(error: &DbErr) -> bool {
     use sea_orm::sqlx::Error;
-    let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) = error else {
+    let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) =
+        error
+    else {
         return false;
     };
     matches!(
         **error,
-        Error::Io(_) | Error::PoolTimedOut | Error::PoolClosed | Error::WorkerCrashed | Error::Protocol(_)
+        Error::Io(_)
+            | Error::PoolTimedOut
+            | Error::PoolClosed
+            | Error::WorkerCrashed
+            | Error::Protocol(_)
     )
 }

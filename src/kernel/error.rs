@@ -38,7 +38,11 @@ pub struct Fault {
 
 impl Fault {
     /// A fault with what went wrong underneath.
-    pub fn new(kind: FaultKind, context: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+    pub fn new(
+        kind: FaultKind,
+        context: &'static str,
+        source: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> Self {
         Self { kind, context, source: Some(source.into()) }
     }
 
@@ -68,7 +72,8 @@ struct Report<'a>(&'a Fault);
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0.context)?;
-        let mut source: Option<&(dyn Error + 'static)> = self.0.source.as_deref().map(|source| source as _);
+        let mut source: Option<&(dyn Error + 'static)> =
+            self.0.source.as_deref().map(|source| source as _);
         while let Some(error) = source {
             write!(f, ": {error}")?;
             source = error.source();

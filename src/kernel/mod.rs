@@ -10,7 +10,9 @@ mod text_enum;
 mod time;
 
 pub use error::{Failure, Fault, FaultKind, RequestCode};
-pub use id::{ConcertId, PaymentId, PersonId, QueueTokenId, ReservationId, ScheduleId, SeatId, WalletEntryId};
+pub use id::{
+    ConcertId, PaymentId, PersonId, QueueTokenId, ReservationId, ScheduleId, SeatId, WalletEntryId,
+};
 pub use page::{PAGE_MAX, Page, PageRequest};
 pub use points::{POINTS_MAX, Points};
 pub(crate) use text_enum::text_enum;

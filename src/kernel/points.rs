@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 pub const POINTS_MAX: i64 = 9_007_199_254_740_991;
 
 /// Whole points, 0 to [`POINTS_MAX`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Points(i64);
 

@@ -33,7 +33,10 @@ impl Breaker {
         let now = self.now();
         let due = self.probe_at.load(Ordering::Relaxed);
         now >= due
-            && self.probe_at.compare_exchange(due, now + retry_ms(), Ordering::Relaxed, Ordering::Relaxed).is_ok()
+            && self
+                .probe_at
+                .compare_exchange(due, now + retry_ms(), Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
     }
 
     pub(super) fn record(&self, success: bool) {

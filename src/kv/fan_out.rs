@@ -93,7 +93,10 @@ impl FanOut {
     pub(super) async fn listen(&self, channel: String) -> Topic {
         let receiver = {
             let mut channels = lock(&self.channels);
-            channels.entry(channel.clone()).or_insert_with(|| broadcast::channel(BACKLOG).0).subscribe()
+            channels
+                .entry(channel.clone())
+                .or_insert_with(|| broadcast::channel(BACKLOG).0)
+                .subscribe()
         };
         // Made before waiting, so that giving up waiting releases the channel again.
         let interest = Interest { channel: channel.clone(), commands: self.commands.clone() };
@@ -105,7 +108,9 @@ impl FanOut {
     }
 }
 
-fn lock(channels: &Channels) -> std::sync::MutexGuard<'_, HashMap<String, broadcast::Sender<Signal>>> {
+fn lock(
+    channels: &Channels,
+) -> std::sync::MutexGuard<'_, HashMap<String, broadcast::Sender<Signal>>> {
     channels.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -172,7 +177,8 @@ async fn serve(
 ) -> Ended {
     let mut heartbeat = interval(HEARTBEAT);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut subscribed: std::collections::HashSet<String> = lock(channels).keys().cloned().collect();
+    let mut subscribed: std::collections::HashSet<String> =
+        lock(channels).keys().cloned().collect();
     loop {
         let answered = tokio::select! {
             message = stream.next() => match message {

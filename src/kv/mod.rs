@@ -55,8 +55,8 @@ impl Kv {
     pub fn connect(settings: &KvSettings, metrics: &Metrics) -> Result<Self, Fault> {
         let malformed = |error: RedisError| Fault::new(FaultKind::Internal, "REDIS_URL", error);
         let info = settings.url.as_str().into_connection_info().map_err(malformed)?;
-        let client =
-            Client::open(info.set_tcp_settings(TcpSettings::default().set_nodelay(true))).map_err(malformed)?;
+        let client = Client::open(info.set_tcp_settings(TcpSettings::default().set_nodelay(true)))
+            .map_err(malformed)?;
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(settings.timeout))
             .set_response_timeout(Some(settings.timeout))
@@ -91,7 +91,8 @@ impl Kv {
         if !self.inner.breaker.permits() {
             return Err(Fault::unavailable("Redis is away"));
         }
-        let answer = tokio::time::timeout(self.inner.timeout, call(self.inner.connection.clone())).await;
+        let answer =
+            tokio::time::timeout(self.inner.timeout, call(self.inner.connection.clone())).await;
         let result = match answer {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(Fault::new(FaultKind::Unavailable, "Redis", error)),
@@ -131,14 +132,18 @@ impl Kv {
     /// # Errors
     /// As [`Kv::call`].
     pub async fn ping(&self) -> Result<(), Fault> {
-        self.call(async |mut connection| redis::cmd("PING").query_async(&mut connection).await).await
+        self.call(async |mut connection| redis::cmd("PING").query_async(&mut connection).await)
+            .await
     }
 
     /// Runs a script by its hash, loading it first where Redis does not know it.
     ///
     /// # Errors
     /// As [`Kv::call`].
-    pub async fn script<T: FromRedisValue + Send>(&self, script: &redis::ScriptInvocation<'_>) -> Result<T, Fault> {
+    pub async fn script<T: FromRedisValue + Send>(
+        &self,
+        script: &redis::ScriptInvocation<'_>,
+    ) -> Result<T, Fault> {
         self.call(async |mut connection| script.invoke_async(&mut connection).await).await
     }
 }

@@ -69,7 +69,9 @@ impl Metrics {
     /// Registers every metric.
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("frontrow");
-        let latency = || Histogram::new([0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0]);
+        let latency = || {
+            Histogram::new([0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0])
+        };
         let mut metrics = Self {
             registry: Arc::default(),
             requests: Family::default(),
@@ -89,19 +91,31 @@ impl Metrics {
         };
         let m = &metrics;
         registry.register("requests", "GraphQL operations answered", m.requests.clone());
-        registry.register("request_seconds", "Time to answer a GraphQL operation", m.request_seconds.clone());
+        registry.register(
+            "request_seconds",
+            "Time to answer a GraphQL operation",
+            m.request_seconds.clone(),
+        );
         registry.register("sockets", "Open WebSockets", m.sockets.clone());
         registry.register("subscriptions", "Running subscriptions", m.subscriptions.clone());
         registry.register("queue_entered", "Places taken in lines", m.queue_entered.clone());
         registry.register("journal_batch", "People per journal commit", m.journal_batch.clone());
         registry.register("queue_admitted", "People admitted", m.queue_admitted.clone());
-        registry.register("queue_passed_over", "People away at their turn", m.queue_passed_over.clone());
+        registry.register(
+            "queue_passed_over",
+            "People away at their turn",
+            m.queue_passed_over.clone(),
+        );
         registry.register("queue_ended", "Queue tokens ended", m.queue_ended.clone());
         registry.register("holds", "Holds asked for", m.holds.clone());
         registry.register("holds_lapsed", "Holds that lapsed", m.holds_lapsed.clone());
         registry.register("payments", "Payments asked for", m.payments.clone());
         registry.register("redis_failures", "Calls to Redis that failed", m.redis_failures.clone());
-        registry.register("faults", "Failures of the server that a client was told of", m.faults.clone());
+        registry.register(
+            "faults",
+            "Failures of the server that a client was told of",
+            m.faults.clone(),
+        );
         metrics.registry = Arc::new(registry);
         metrics
     }
