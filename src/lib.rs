@@ -14,6 +14,9 @@ pub mod telemetry;
 // Floor 2: siblings that do not know of each other.
 pub mod account;
 
+// Floor 3: who may go in, and in which order.
+pub mod waiting_room;
+
 // Floor 6: builds every service once; the only reader of the environment.
 pub mod app;
 

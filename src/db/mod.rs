@@ -3,12 +3,14 @@
 //! Stores call this; nothing else does. It never decides anything: constraints do, and `constraint` reads their names.
 
 mod column;
+mod fresh;
 pub mod entity;
 
 use std::{future::Future, time::Duration};
 
 pub(crate) use column::text_column;
 pub use column::{array, uuids};
+pub use fresh::Fresh;
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
     DbErr, FromQueryResult, RuntimeErr, Statement, TransactionTrait, Value,

@@ -9,6 +9,8 @@ CREATE TABLE waiting_room (
     idle_seconds    integer NOT NULL,
     active_seconds  integer NOT NULL,
     paused          boolean NOT NULL DEFAULT false,
+    -- When everybody still in line was sent home after the sale; null until then.
+    drained_at      timestamptz,
     CONSTRAINT waiting_room_max_active CHECK (max_active BETWEEN 1 AND 1000000),
     CONSTRAINT waiting_room_admit_per_round CHECK (admit_per_round BETWEEN 1 AND 100000),
     CONSTRAINT waiting_room_round CHECK (round_ms BETWEEN 100 AND 600000),
@@ -33,7 +35,7 @@ CREATE TABLE admission (
     generation  bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 10);
 
--- `version` grows with every hold, payment and cancellation under this token; see docs/adr/0003.
+-- `version` grows with every hold, payment and cancellation under this token; see docs/adr/0003-one-statement-per-hold.md.
 CREATE TABLE queue_token (
     id             uuid        NOT NULL CONSTRAINT queue_token_pkey PRIMARY KEY,
     schedule_id    uuid        NOT NULL CONSTRAINT queue_token_schedule_fkey REFERENCES schedule (id),

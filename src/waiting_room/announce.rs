@@ -1,0 +1,101 @@
+//! Telling every instance what changed in a room, after Postgres has it.
+
+use serde::{Deserialize, Serialize};
+
+use super::{QueueStatus, WaitingRooms, rules::Line};
+use crate::kernel::{PersonId, ScheduleId, Timestamp};
+
+/// One person's new state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Their number in line.
+    pub number: i64,
+    /// Who they are.
+    pub person_id: PersonId,
+    /// Where they stand now.
+    #[serde(with = "status_word")]
+    pub status: QueueStatus,
+    /// When they were admitted.
+    #[serde(with = "chrono::serde::ts_milliseconds_option", default)]
+    pub activated_at: Option<Timestamp>,
+    /// When their ACTIVE time ends.
+    #[serde(with = "chrono::serde::ts_milliseconds_option", default)]
+    pub expires_at: Option<Timestamp>,
+}
+
+/// What is told about a room. Changes of status come in the order in which Postgres committed them for each person.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Who changed.
+    #[serde(default)]
+    pub changes: Vec<Change>,
+    /// How fast the line moves, when it was measured for this event.
+    #[serde(default)]
+    pub line: Option<(i64, i64)>,
+    /// The room itself changed (paused, sold out, closed, ...): read its summary again.
+    #[serde(default)]
+    pub room_changed: bool,
+}
+
+impl Event {
+    pub(super) fn line(&self) -> Option<Line> {
+        self.line.map(|(admitted, window_ms)| Line { admitted, window_ms })
+    }
+}
+
+/// An event as it travels: with its place in the numbered stream of the room.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(super) struct Message {
+    pub generation: u64,
+    pub seq: u64,
+    /// Everybody WAITING after this event.
+    pub waiting: i64,
+    /// Numbers that left the line with this event.
+    #[serde(default)]
+    pub gone: Vec<i64>,
+    pub event: Event,
+}
+
+impl WaitingRooms {
+    /// Takes everybody who is no longer WAITING out of the index and tells all instances.
+    ///
+    /// Postgres has it already, so a failure here loses nothing: watchers of this instance are told directly, those of
+    /// others when they next compare with the journal.
+    pub async fn announce(&self, schedule_id: ScheduleId, event: Event) {
+        if event.room_changed {
+            self.summaries.forget(schedule_id);
+        }
+        match self.index.publish(schedule_id, &event).await {
+            Ok(true) => {}
+            Ok(false) => {
+                self.rooms.apply_unnumbered(schedule_id, &event);
+                self.rebuild_soon(schedule_id);
+            }
+            Err(fault) => {
+                tracing::debug!(%schedule_id, fault = %fault.report(), "room event stays on this instance");
+                self.rooms.apply_unnumbered(schedule_id, &event);
+            }
+        }
+    }
+
+    /// Says that the room itself changed: paused, resumed, sold out, on sale again, closed.
+    pub async fn announce_room(&self, schedule_id: ScheduleId) {
+        self.announce(schedule_id, Event { room_changed: true, ..Event::default() }).await;
+        self.kick(schedule_id);
+    }
+}
+
+mod status_word {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    use super::QueueStatus;
+
+    pub(super) fn serialize<S: Serializer>(status: &QueueStatus, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(status.as_str())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<QueueStatus, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        QueueStatus::parse(&word).ok_or_else(|| D::Error::custom("no queue status"))
+    }
+}

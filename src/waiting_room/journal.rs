@@ -1,0 +1,208 @@
+//! Grouped commits: everybody who enters while a commit is running shares the next one.
+//!
+//! There is no waiting for a batch to fill: an entry that finds no commit running starts one at once. Under load batches
+//! grow by themselves, and one commit carries hundreds of people.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Mutex, PoisonError},
+};
+
+use tokio::sync::oneshot;
+
+use super::{Place, QueueRefusal, QueueStatus, QueueToken, RoomStatus, Summary, WaitingRooms, rules, store};
+use crate::kernel::{Failure, Fault, PersonId, ScheduleId};
+
+/// People in one commit at most.
+const BATCH: usize = 500;
+/// People of one room who may wait for a commit on this instance; more are told to come back.
+const BACKLOG: usize = 20_000;
+
+type Reply = oneshot::Sender<Result<Place, Failure<QueueRefusal>>>;
+
+struct Entry {
+    person_id: PersonId,
+    reply: Reply,
+}
+
+/// Who waits to be written, per room. A room that has a list here has a task that empties it.
+#[derive(Default)]
+pub(super) struct Journal {
+    lines: Mutex<HashMap<ScheduleId, Vec<Entry>>>,
+}
+
+impl std::fmt::Debug for Journal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Journal")
+    }
+}
+
+impl Journal {
+    /// Adds an entry; `true` when the caller has to start the room's task.
+    fn push(&self, schedule_id: ScheduleId, entry: Entry) -> Result<bool, Fault> {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = lines.contains_key(&schedule_id);
+        let line = lines.entry(schedule_id).or_default();
+        if line.len() >= BACKLOG {
+            return Err(Fault::unavailable("too many people entering at once"));
+        }
+        line.push(entry);
+        Ok(!running)
+    }
+
+    /// The next batch, in order of arrival; `None` ends the room's task.
+    fn take(&self, schedule_id: ScheduleId) -> Option<Vec<Entry>> {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = lines.get_mut(&schedule_id)?;
+        if line.is_empty() {
+            lines.remove(&schedule_id);
+            return None;
+        }
+        let rest = line.split_off(line.len().min(BATCH));
+        Some(std::mem::replace(line, rest))
+    }
+}
+
+impl WaitingRooms {
+    /// Has a person written into the journal with the next commit.
+    pub(super) async fn enter_with_next_commit(
+        &self,
+        person_id: PersonId,
+        schedule_id: ScheduleId,
+    ) -> Result<Place, Failure<QueueRefusal>> {
+        let (reply, answer) = oneshot::channel();
+        if self.journal.push(schedule_id, Entry { person_id, reply })? {
+            let rooms = self.clone();
+            tokio::spawn(async move {
+                while let Some(batch) = rooms.journal.take(schedule_id) {
+                    rooms.commit(schedule_id, batch).await;
+                }
+            });
+        }
+        answer.await.unwrap_or_else(|_| Err(Fault::internal("a journal commit gave no answer").into()))
+    }
+
+    async fn commit(&self, schedule_id: ScheduleId, batch: Vec<Entry>) {
+        let mut seen = HashSet::new();
+        let people: Vec<PersonId> =
+            batch.iter().map(|entry| entry.person_id).filter(|person| seen.insert(*person)).collect();
+        match self.write(schedule_id, &people).await {
+            Ok((tokens, entered)) => {
+                #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
+                self.metrics.journal_batch.observe(people.len() as f64);
+                self.metrics.queue_entered.inc_by(u64::try_from(entered).unwrap_or(0));
+                // The next commit need not wait for the index.
+                let rooms = self.clone();
+                tokio::spawn(async move { rooms.answer(schedule_id, batch, tokens).await });
+            }
+            Err(fault) => {
+                tracing::error!(%schedule_id, fault = %fault.report(), "journal commit failed");
+                for entry in batch {
+                    // Who has hung up needs no answer.
+                    _ = entry.reply.send(Err(Fault::unavailable("the journal could not be written").into()));
+                }
+            }
+        }
+    }
+
+    /// Everybody's live token after the commit, and how many are new.
+    async fn write(
+        &self,
+        schedule_id: ScheduleId,
+        people: &[PersonId],
+    ) -> Result<(HashMap<PersonId, QueueToken>, usize), Fault> {
+        let entered = store::journal::enter(&self.db, schedule_id, people).await?;
+        let mut count = entered.len();
+        let mut tokens: HashMap<_, _> = entered.into_iter().map(|token| (token.person_id, token)).collect();
+        let missing = |tokens: &HashMap<PersonId, QueueToken>| -> Vec<PersonId> {
+            people.iter().copied().filter(|person| !tokens.contains_key(person)).collect()
+        };
+        let others = missing(&tokens);
+        if others.is_empty() {
+            return Ok((tokens, count));
+        }
+        let live = store::journal::live(&self.db, schedule_id, &others).await?;
+        let lapsed = live.iter().any(|token| token.status == QueueStatus::Expired);
+        tokens.extend(
+            live.into_iter().filter(|token| !token.status.ended()).map(|token| (token.person_id, token)),
+        );
+        if lapsed {
+            // Their ACTIVE time is over and nobody has tidied yet: end it, and they enter anew.
+            self.run_round(schedule_id).await?;
+            let again = store::journal::enter(&self.db, schedule_id, &missing(&tokens)).await?;
+            count += again.len();
+            tokens.extend(again.into_iter().map(|token| (token.person_id, token)));
+        }
+        Ok((tokens, count))
+    }
+
+    async fn answer(&self, schedule_id: ScheduleId, batch: Vec<Entry>, tokens: HashMap<PersonId, QueueToken>) {
+        let waiting: Vec<&QueueToken> =
+            tokens.values().filter(|token| token.status == QueueStatus::Waiting).collect();
+        let positions = self.index_newcomers(schedule_id, &waiting).await;
+        if tokens.len() < batch.len() {
+            // Somebody may be refused, and the reason should be today's.
+            self.summaries.forget(schedule_id);
+        }
+        let summary = self.summary(schedule_id).await.ok().flatten();
+        for entry in batch {
+            let reply = match tokens.get(&entry.person_id) {
+                Some(token) => match self.newcomer_position(token, &positions).await {
+                    Ok(position) => Ok(Place::of(token.clone(), position, summary.as_ref())),
+                    Err(fault) => Err(fault.into()),
+                },
+                None => Err(Failure::Refused(why_refused(summary.as_ref()))),
+            };
+            _ = entry.reply.send(reply);
+        }
+        if !waiting.is_empty() {
+            self.kick(schedule_id);
+        }
+    }
+
+    /// Writes people into the index; their positions, or nothing when Redis is away.
+    async fn index_newcomers(&self, schedule_id: ScheduleId, waiting: &[&QueueToken]) -> HashMap<PersonId, i64> {
+        let mut positions = HashMap::new();
+        let people: Vec<_> = waiting.iter().map(|token| (token.person_id, token.number)).collect();
+        for chunk in people.chunks(store::index::CHUNK) {
+            let mut ranks = self.index.enter(schedule_id, chunk, rules::POLL_PRESENCE).await;
+            if matches!(ranks, Ok(None)) {
+                self.rebuild_now(schedule_id).await;
+                ranks = self.index.enter(schedule_id, chunk, rules::POLL_PRESENCE).await;
+            }
+            match ranks {
+                Ok(Some(ranks)) => {
+                    positions.extend(chunk.iter().map(|(person, _)| *person).zip(ranks.positions));
+                }
+                Ok(None) => {}
+                Err(fault) => tracing::debug!(fault = %fault.report(), "newcomers are not in the index yet"),
+            }
+        }
+        positions
+    }
+
+    async fn newcomer_position(
+        &self,
+        token: &QueueToken,
+        positions: &HashMap<PersonId, i64>,
+    ) -> Result<Option<i64>, Fault> {
+        if token.status != QueueStatus::Waiting {
+            return Ok(None);
+        }
+        self.welcome_back(token).await?;
+        match positions.get(&token.person_id) {
+            Some(position) => Ok(Some(*position)),
+            None => self.position_from_journal(token).await.map(Some),
+        }
+    }
+}
+
+/// Why the journal took nobody. The statement decides; this only finds the words.
+const fn why_refused(summary: Option<&Summary>) -> QueueRefusal {
+    match summary {
+        None => QueueRefusal::ScheduleNotFound,
+        Some(summary) if summary.draft => QueueRefusal::SaleNotOpen,
+        Some(Summary { status: RoomStatus::SoldOut, .. }) => QueueRefusal::SoldOut,
+        Some(_) => QueueRefusal::SaleClosed,
+    }
+}

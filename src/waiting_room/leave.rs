@@ -1,0 +1,36 @@
+//! Giving a place up.
+
+use super::{Change, Event, Place, QueueRefusal, QueueToken, WaitingRooms, store};
+use crate::kernel::{Actor, Failure, ScheduleId};
+
+impl WaitingRooms {
+    /// Gives the person's place up. Called again, it returns the place that ended.
+    ///
+    /// # Errors
+    /// [`QueueRefusal::NotInQueue`] when there never was a place, or a fault.
+    pub async fn leave(&self, actor: Actor, schedule_id: ScheduleId) -> Result<Place, Failure<QueueRefusal>> {
+        if let Some(token) = store::journal::leave(&self.db, schedule_id, actor.person_id).await? {
+            self.count_ended(token.status);
+            self.announce(schedule_id, Event { changes: vec![change_of(&token)], ..Event::default() }).await;
+            self.kick(schedule_id);
+            return Ok(self.place(token).await?);
+        }
+        match store::latest(&self.db, schedule_id, actor.person_id).await? {
+            Some(token) => Ok(self.place(token).await?),
+            None if self.summary(schedule_id).await?.is_none() => {
+                Err(Failure::Refused(QueueRefusal::ScheduleNotFound))
+            }
+            None => Err(Failure::Refused(QueueRefusal::NotInQueue)),
+        }
+    }
+}
+
+fn change_of(token: &QueueToken) -> Change {
+    Change {
+        number: token.number,
+        person_id: token.person_id,
+        status: token.status,
+        activated_at: token.activated_at,
+        expires_at: token.expires_at,
+    }
+}

@@ -1,0 +1,10 @@
+-- A part of a line that is being rebuilt, beside the one in use. Everybody counts as present for a while.
+-- KEYS: waiting:new, seen:new. ARGV: presence in ms, then person and number for each.
+local time = redis.call('TIME')
+local present_until = time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(ARGV[1])
+for i = 2, #ARGV, 2 do
+  redis.call('ZADD', KEYS[1], ARGV[i + 1], ARGV[i])
+  redis.call('ZADD', KEYS[2], present_until, ARGV[i])
+end
+for i = 1, 2 do redis.call('EXPIRE', KEYS[i], 600) end
+return 1

@@ -1,0 +1,154 @@
+//! The waiting room: who may go in, in which order, and what everybody is shown meanwhile.
+//!
+//! The line is a journal in Postgres (`store::journal`), Redis is its index (`store::index`). `enter` and `leave` write the
+//! journal, `admit` runs the rounds, `status` and `watch` show the place in line. `positions` and `rules` are pure.
+
+mod admit;
+mod announce;
+mod enter;
+mod journal;
+mod leave;
+mod positions;
+mod rebuild;
+mod room;
+mod rules;
+mod status;
+mod store;
+mod summary;
+mod token;
+mod watch;
+
+use std::sync::Arc;
+
+pub use announce::{Change, Event};
+use tokio::sync::mpsc;
+
+use crate::{
+    account::Keyring,
+    db::Db,
+    kernel::{PersonId, QueueTokenId, ScheduleId, Timestamp, text_enum},
+    kv::Kv,
+    telemetry::Metrics,
+};
+pub use rules::{ACTIVE_PRESENCE, Line};
+pub use status::Place;
+pub use summary::Summary;
+pub use token::{Admission, PassRefusal};
+
+text_enum! {
+    /// Where a person stands.
+    pub enum QueueStatus {
+        /// In line.
+        Waiting = "WAITING",
+        /// In: may look at seats, hold and pay.
+        Active = "ACTIVE",
+        /// Done: paid.
+        Used = "USED",
+        /// Over without a purchase: left, idle, away for too long, or the sale closed.
+        Expired = "EXPIRED",
+    }
+}
+
+impl QueueStatus {
+    /// Whether nothing follows any more.
+    pub const fn ended(self) -> bool {
+        matches!(self, Self::Used | Self::Expired)
+    }
+}
+
+text_enum! {
+    /// What a waiting room does at the moment.
+    pub enum RoomStatus {
+        /// Not on sale, or not any more.
+        Closed = "CLOSED",
+        /// People may enter; nobody is admitted before the sale opens.
+        Prequeue = "PREQUEUE",
+        /// People are admitted.
+        Open = "OPEN",
+        /// The organizer stopped admission for now.
+        Paused = "PAUSED",
+        /// Every seat is sold; nobody is admitted.
+        SoldOut = "SOLD_OUT",
+    }
+}
+
+text_enum! {
+    /// Why a person cannot enter or leave a line.
+    pub enum QueueRefusal {
+        /// There is no such performance.
+        ScheduleNotFound = "SCHEDULE_NOT_FOUND",
+        /// The organizer has not opened the sale.
+        SaleNotOpen = "SALE_NOT_OPEN",
+        /// The sale is over.
+        SaleClosed = "SALE_CLOSED",
+        /// Every seat is sold.
+        SoldOut = "SOLD_OUT",
+        /// Nothing to leave.
+        NotInQueue = "NOT_IN_QUEUE",
+    }
+}
+
+/// One person's place for one schedule, as the journal has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueToken {
+    /// Names this place.
+    pub id: QueueTokenId,
+    /// The performance.
+    pub schedule_id: ScheduleId,
+    /// Whose place it is.
+    pub person_id: PersonId,
+    /// The order of entering; never changes.
+    pub number: i64,
+    /// Where they stand; a lapsed ACTIVE reads EXPIRED.
+    pub status: QueueStatus,
+    /// When the place was taken.
+    pub entered_at: Timestamp,
+    /// When they were passed over, if they are away since.
+    pub passed_over_at: Option<Timestamp>,
+    /// When they were admitted.
+    pub activated_at: Option<Timestamp>,
+    /// When the ACTIVE time ends.
+    pub expires_at: Option<Timestamp>,
+    /// The database's clock when this was read.
+    pub now: Timestamp,
+}
+
+/// The waiting rooms of all schedules; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct WaitingRooms {
+    db: Db,
+    keyring: Keyring,
+    metrics: Metrics,
+    index: store::index::Index,
+    journal: Arc<journal::Journal>,
+    rooms: Arc<room::Rooms>,
+    summaries: Arc<summary::Summaries>,
+    rebuilds: Arc<rebuild::Rebuilds>,
+    kicks: mpsc::Sender<ScheduleId>,
+}
+
+impl WaitingRooms {
+    /// Builds the service. The receiver hands out schedules that may have a free place right now; a worker runs
+    /// [`WaitingRooms::run_round`] for each.
+    pub fn new(db: Db, kv: &Kv, keyring: Keyring, metrics: Metrics) -> (Self, mpsc::Receiver<ScheduleId>) {
+        let (kicks, kicked) = mpsc::channel(1024);
+        let rooms = Self {
+            db,
+            keyring,
+            metrics,
+            index: store::index::Index::new(kv.clone()),
+            journal: Arc::default(),
+            rooms: Arc::default(),
+            summaries: Arc::default(),
+            rebuilds: Arc::default(),
+            kicks,
+        };
+        (rooms, kicked)
+    }
+
+    /// Says that a place may have become free; the next round comes at once.
+    pub fn kick(&self, schedule_id: ScheduleId) {
+        // A full queue of kicks is no loss: the regular rounds look at every room.
+        drop(self.kicks.try_send(schedule_id));
+    }
+}

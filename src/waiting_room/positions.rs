@@ -1,0 +1,211 @@
+//! Everybody's position as arithmetic: a rank once, and then subtraction.
+//!
+//! Redis numbers the changes of a line. Change `n` names the people who are gone; whoever stands behind one of them moves up
+//! by one. A watcher joins with a rank that was true as of some change, and each later change is applied exactly once.
+//! Pure: the tests hold it against a naive model.
+
+use std::collections::{BTreeMap, VecDeque};
+
+/// So many changes are remembered for watchers whose rank is older than what was applied already.
+const REMEMBERED: usize = 256;
+
+/// The changes do not follow one another, or lie too far back: ranks have to be read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Gap;
+
+#[derive(Debug)]
+struct Spot {
+    position: i64,
+    as_of: u64,
+}
+
+/// The watched part of one line.
+#[derive(Debug, Default)]
+pub(super) struct Positions {
+    /// The last change applied; `None` until the first.
+    applied: Option<u64>,
+    recent: VecDeque<(u64, Vec<i64>)>,
+    spots: BTreeMap<i64, Spot>,
+}
+
+impl Positions {
+    /// Starts to watch the person with this number, whose rank was `position` (1 for the front) after change `as_of`.
+    ///
+    /// # Errors
+    /// [`Gap`] when changes between `as_of` and now are forgotten; read the rank again.
+    pub(super) fn watch(&mut self, number: i64, position: i64, as_of: u64) -> Result<(), Gap> {
+        let mut spot = Spot { position, as_of };
+        if let Some(applied) = self.applied {
+            if as_of < applied {
+                let first = self.recent.front().map_or(applied + 1, |(seq, _)| *seq);
+                if as_of + 1 < first {
+                    return Err(Gap);
+                }
+                for (seq, gone) in self.recent.iter().filter(|(seq, _)| *seq > as_of) {
+                    spot.position -= ahead(gone, number);
+                    spot.as_of = *seq;
+                }
+            }
+        } else {
+            self.applied = Some(as_of);
+        }
+        self.spots.insert(number, spot);
+        Ok(())
+    }
+
+    /// Stops watching.
+    pub(super) fn forget(&mut self, number: i64) {
+        self.spots.remove(&number);
+    }
+
+    /// Applies change `seq`: these numbers, in any order, are gone from the line.
+    ///
+    /// # Errors
+    /// [`Gap`] when a change between is missing; nothing is applied, and ranks have to be read again.
+    pub(super) fn apply(&mut self, seq: u64, mut gone: Vec<i64>) -> Result<(), Gap> {
+        match self.applied {
+            Some(applied) if seq <= applied => return Ok(()),
+            Some(applied) if seq > applied + 1 => return Err(Gap),
+            _ => {}
+        }
+        gone.sort_unstable();
+        if let Some(first) = gone.first() {
+            for (number, spot) in self.spots.range_mut(first..) {
+                if spot.as_of < seq {
+                    spot.position -= ahead(&gone, *number);
+                }
+            }
+        }
+        self.applied = Some(seq);
+        self.recent.push_back((seq, gone));
+        if self.recent.len() > REMEMBERED {
+            self.recent.pop_front();
+        }
+        Ok(())
+    }
+
+    /// Forgets what was applied: all ranks are about to be read again.
+    pub(super) fn reset(&mut self) {
+        self.applied = None;
+        self.recent.clear();
+    }
+
+    /// The position of a watched number.
+    pub(super) fn position(&self, number: i64) -> Option<i64> {
+        self.spots.get(&number).map(|spot| spot.position)
+    }
+}
+
+/// How many of `gone` (sorted) stood before `number`.
+fn ahead(gone: &[i64], number: i64) -> i64 {
+    i64::try_from(gone.partition_point(|other| *other < number)).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        /// People enter at the end.
+        Enter(u8),
+        /// The people at these places (modulo the line's length) are gone, in one change.
+        Gone(Vec<u16>),
+        /// Somebody starts to watch with a rank of this many changes ago.
+        Watch { place: u16, age: u8 },
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (1_u8..20).prop_map(Step::Enter),
+            prop::collection::vec(any::<u16>(), 0..8).prop_map(Step::Gone),
+            (any::<u16>(), 0_u8..5).prop_map(|(place, age)| Step::Watch { place, age }),
+        ]
+    }
+
+    /// The naive model: the whole line as it was after each change.
+    struct Model {
+        line: BTreeSet<i64>,
+        last_number: i64,
+        history: Vec<BTreeSet<i64>>,
+    }
+
+    fn rank(line: &BTreeSet<i64>, number: i64) -> i64 {
+        i64::try_from(line.range(..number).count()).unwrap() + 1
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+        #[test]
+        fn positions_agree_with_counting_the_line(steps in prop::collection::vec(step(), 1..120)) {
+            let mut model = Model { line: BTreeSet::new(), last_number: 0, history: vec![BTreeSet::new()] };
+            let mut positions = Positions::default();
+            positions.applied = Some(0);
+            let mut watched = BTreeSet::new();
+            for step in steps {
+                let seq = u64::try_from(model.history.len() - 1).unwrap();
+                match step {
+                    Step::Enter(count) => {
+                        for _ in 0..count {
+                            model.last_number += 1;
+                            model.line.insert(model.last_number);
+                        }
+                        *model.history.last_mut().unwrap() = model.line.clone();
+                    }
+                    Step::Gone(places) => {
+                        let line: Vec<i64> = model.line.iter().copied().collect();
+                        let gone: BTreeSet<i64> = places.iter().filter(|_| !line.is_empty())
+                            .map(|place| line[usize::from(*place) % line.len()]).collect();
+                        model.line.retain(|number| !gone.contains(number));
+                        model.history.push(model.line.clone());
+                        positions.apply(seq + 1, gone.iter().rev().copied().collect()).unwrap();
+                        for number in gone {
+                            positions.forget(number);
+                            watched.remove(&number);
+                        }
+                    }
+                    Step::Watch { place, age } => {
+                        let line: Vec<i64> = model.line.iter().copied().collect();
+                        if line.is_empty() { continue; }
+                        let number = line[usize::from(place) % line.len()];
+                        let as_of = seq.saturating_sub(u64::from(age));
+                        let then = &model.history[usize::try_from(as_of).unwrap()];
+                        if then.contains(&number) {
+                            positions.watch(number, rank(then, number), as_of).unwrap();
+                            watched.insert(number);
+                        }
+                    }
+                }
+                for number in &watched {
+                    prop_assert_eq!(positions.position(*number), Some(rank(&model.line, *number)));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_missing_change_is_noticed_and_a_repeated_one_is_not_applied_twice() {
+        let mut positions = Positions::default();
+        positions.watch(10, 10, 5).unwrap();
+        positions.apply(6, vec![1, 2]).unwrap();
+        positions.apply(6, vec![1, 2]).unwrap();
+        assert_eq!(positions.position(10), Some(8));
+        assert_eq!(positions.apply(8, vec![3]), Err(Gap));
+        assert_eq!(positions.position(10), Some(8), "nothing applied");
+    }
+
+    #[test]
+    fn a_rank_from_before_the_remembered_changes_is_refused() {
+        let mut positions = Positions::default();
+        positions.watch(1_000, 1_000, 0).unwrap();
+        for seq in 1..=u64::try_from(REMEMBERED).unwrap() + 1 {
+            positions.apply(seq, vec![]).unwrap();
+        }
+        assert_eq!(positions.watch(999, 999, 0), Err(Gap));
+        assert_eq!(positions.watch(999, 999, 1), Ok(()));
+    }
+}

@@ -1,0 +1,435 @@
+//! The watched rooms of this instance: who watches, what they were shown last, and the arithmetic in between.
+//!
+//! Everything here happens in memory. `watch` feeds it with what Redis and the journal say.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+
+use tokio::sync::{Notify, watch};
+
+use super::{
+    Change, Event, QueueStatus, QueueToken, Summary,
+    announce::Message,
+    positions::{Gap, Positions},
+    rules,
+    store::index::Ranks,
+};
+use crate::kernel::{PersonId, ScheduleId, Timestamp};
+
+/// Changes of status remembered for people who subscribe while they are being told.
+const REMEMBERED_CHANGES: usize = 2_048;
+
+/// What a watcher is shown; only the newest is kept for a slow reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct View {
+    pub status: QueueStatus,
+    pub position: Option<i64>,
+    pub waiting: i64,
+    pub wait_seconds: Option<i32>,
+    pub activated_at: Option<Timestamp>,
+    pub expires_at: Option<Timestamp>,
+}
+
+#[derive(Debug)]
+struct Watcher {
+    person_id: PersonId,
+    /// Subscriptions of this person on this instance: tabs and devices.
+    subscriptions: usize,
+    sender: watch::Sender<View>,
+    shown_at: Instant,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Whether positions can be trusted; if not, ranks are read again at the next tick.
+    synced: bool,
+    generation: Option<u64>,
+    positions: Positions,
+    watchers: BTreeMap<i64, Watcher>,
+    recent: VecDeque<Change>,
+    departed: Vec<PersonId>,
+    summary: Option<Summary>,
+    /// Something changed that may be worth showing.
+    dirty: bool,
+}
+
+/// One watched room.
+#[derive(Debug)]
+pub(super) struct Room {
+    pub(super) schedule_id: ScheduleId,
+    /// Subscriptions, and those about to be; the room is given up when there are none.
+    guests: AtomicUsize,
+    followed: AtomicBool,
+    /// Rung when the room's summary has to be read again.
+    pub(super) bell: Notify,
+    state: Mutex<State>,
+}
+
+impl Room {
+    fn new(schedule_id: ScheduleId) -> Self {
+        Self {
+            schedule_id,
+            guests: AtomicUsize::new(0),
+            followed: AtomicBool::new(false),
+            bell: Notify::new(),
+            state: Mutex::new(State {
+                synced: true,
+                generation: None,
+                positions: Positions::default(),
+                watchers: BTreeMap::new(),
+                recent: VecDeque::new(),
+                departed: Vec::new(),
+                summary: None,
+                dirty: false,
+            }),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `true` for the one caller who has to start following the room's events.
+    pub(super) fn claim_following(&self) -> bool {
+        !self.followed.swap(true, Ordering::AcqRel)
+    }
+
+    /// Lets a person watch. `ranks` says where they stand; without it (no Redis) `position` is from the journal.
+    ///
+    /// # Errors
+    /// [`Gap`] when the rank is too old; look again.
+    pub(super) fn join(
+        &self,
+        token: &QueueToken,
+        ranks: Option<&Ranks>,
+        position: Option<i64>,
+    ) -> Result<watch::Receiver<View>, Gap> {
+        let mut state = self.state();
+        let mut view = View {
+            status: token.status,
+            position: position.filter(|_| token.status == QueueStatus::Waiting),
+            waiting: state.summary.map_or(0, |summary| summary.waiting),
+            wait_seconds: None,
+            activated_at: token.activated_at,
+            expires_at: token.expires_at,
+        };
+        if token.status == QueueStatus::Waiting {
+            match (ranks, position) {
+                (Some(ranks), Some(position)) if state.follows(ranks.generation) => {
+                    state.positions.watch(token.number, position, ranks.seq)?;
+                    view.position = state.positions.position(token.number);
+                    view.waiting = ranks.waiting;
+                    if let Some(summary) = &mut state.summary {
+                        summary.waiting = ranks.waiting;
+                    }
+                }
+                _ => state.synced = false,
+            }
+        }
+        // What was told between reading the token and now.
+        if let Some(change) = state.recent.iter().rev().find(|change| change.number == token.number) {
+            view = changed(view, change);
+        }
+        view = state.estimated(view);
+        let watcher = state.watchers.entry(token.number).or_insert_with(|| Watcher {
+            person_id: token.person_id,
+            subscriptions: 0,
+            sender: watch::Sender::new(view),
+            shown_at: Instant::now(),
+        });
+        watcher.subscriptions += 1;
+        if rank(view.status) > rank(watcher.sender.borrow().status) || watcher.subscriptions == 1 {
+            watcher.sender.send_replace(view);
+        }
+        Ok(watcher.sender.subscribe())
+    }
+
+    /// A subscription has ended.
+    pub(super) fn leave(&self, number: i64) {
+        let mut state = self.state();
+        let Some(watcher) = state.watchers.get_mut(&number) else { return };
+        watcher.subscriptions -= 1;
+        if watcher.subscriptions == 0 {
+            let person_id = watcher.person_id;
+            state.watchers.remove(&number);
+            state.positions.forget(number);
+            state.departed.push(person_id);
+        }
+    }
+
+    /// Takes in what Redis has told.
+    pub(super) fn apply(&self, message: Message) {
+        let mut state = self.state();
+        if state.follows(message.generation) {
+            if state.positions.apply(message.seq, message.gone).is_err() {
+                state.synced = false;
+            }
+        } else {
+            state.synced = false;
+        }
+        if let Some(summary) = &mut state.summary {
+            summary.waiting = message.waiting;
+        }
+        state.take_in(&message.event);
+        if message.event.room_changed {
+            self.bell.notify_one();
+        }
+    }
+
+    /// Takes in what this instance knows without Redis; positions are then read again.
+    pub(super) fn apply_unnumbered(&self, event: &Event) {
+        let mut state = self.state();
+        state.synced = false;
+        state.take_in(event);
+        if event.room_changed {
+            self.bell.notify_one();
+        }
+    }
+
+    /// Takes in changes of status read from the journal; those known already change nothing.
+    pub(super) fn reconcile(&self, changes: Vec<Change>) {
+        let mut state = self.state();
+        for change in changes {
+            state.take_in_change(&change);
+        }
+    }
+
+    /// Takes in how the room stands.
+    pub(super) fn set_summary(&self, summary: Summary) {
+        let mut state = self.state();
+        state.dirty |= state.summary != Some(summary);
+        state.summary = Some(summary);
+    }
+
+    /// Messages may have been missed.
+    pub(super) fn doubt(&self) {
+        self.state().synced = false;
+    }
+
+    /// Everybody whose rank has to be read again, or `None` when positions are sound.
+    pub(super) fn to_resync(&self) -> Option<Vec<(i64, PersonId)>> {
+        let mut state = self.state();
+        if state.synced {
+            return None;
+        }
+        // Messages that arrive from now on are newer than the ranks about to be read, or are skipped by their number.
+        state.positions.reset();
+        state.generation = None;
+        state.synced = true;
+        let waiting = |watcher: &Watcher| watcher.sender.borrow().status == QueueStatus::Waiting;
+        Some(state.watchers.iter().filter(|(_, w)| waiting(w)).map(|(number, w)| (*number, w.person_id)).collect())
+    }
+
+    /// Takes in ranks that were read again, for the given numbers in the same order.
+    pub(super) fn resynced(&self, numbers: &[i64], ranks: &Ranks) {
+        let mut state = self.state();
+        if !state.follows(ranks.generation) {
+            state.synced = false;
+            return;
+        }
+        for (number, position) in numbers.iter().zip(&ranks.positions) {
+            if *position > 0 && state.positions.watch(*number, *position, ranks.seq).is_err() {
+                state.synced = false;
+            }
+        }
+        if let Some(summary) = &mut state.summary {
+            summary.waiting = ranks.waiting;
+        }
+        state.dirty = true;
+    }
+
+    /// Shows positions from the journal while Redis is away.
+    pub(super) fn show_journal(&self, line: &[i64]) {
+        let mut state = self.state();
+        state.synced = false;
+        if let Some(summary) = &mut state.summary {
+            summary.waiting = i64::try_from(line.len()).unwrap_or(i64::MAX);
+        }
+        let numbers: Vec<i64> = state.watchers.keys().copied().collect();
+        for number in numbers {
+            let ahead = line.partition_point(|other| *other < number);
+            state.show(number, i64::try_from(ahead).unwrap_or(i64::MAX).saturating_add(1));
+        }
+    }
+
+    /// Shows everybody what is worth showing.
+    pub(super) fn flush(&self) {
+        let mut state = self.state();
+        if !std::mem::take(&mut state.dirty) || !state.synced {
+            return;
+        }
+        let positions: Vec<(i64, i64)> = state
+            .watchers
+            .keys()
+            .filter_map(|number| state.positions.position(*number).map(|position| (*number, position)))
+            .collect();
+        for (number, position) in positions {
+            state.show(number, position);
+        }
+    }
+
+    /// Everybody in line who watches: their presence is to be renewed.
+    pub(super) fn present(&self) -> Vec<PersonId> {
+        let state = self.state();
+        state.watchers.values().map(|watcher| watcher.person_id).collect()
+    }
+
+    /// Whether somebody watches this number.
+    pub(super) fn watches(&self, number: i64) -> bool {
+        self.state().watchers.contains_key(&number)
+    }
+
+    /// People whose last subscription has ended since the last call, and who have not come back.
+    pub(super) fn take_departed(&self) -> Vec<PersonId> {
+        let mut state = self.state();
+        let departed = std::mem::take(&mut state.departed);
+        departed
+            .into_iter()
+            .filter(|person| state.watchers.values().all(|watcher| watcher.person_id != *person))
+            .collect()
+    }
+}
+
+impl State {
+    /// Whether this is the generation that positions are counted in; the first one seen is.
+    fn follows(&mut self, generation: u64) -> bool {
+        *self.generation.get_or_insert(generation) == generation
+    }
+
+    fn take_in(&mut self, event: &Event) {
+        self.dirty = true;
+        if let (Some(line), Some(summary)) = (event.line(), &mut self.summary) {
+            summary.line = line;
+        }
+        for change in &event.changes {
+            self.take_in_change(change);
+        }
+    }
+
+    fn take_in_change(&mut self, change: &Change) {
+        if let Some(watcher) = self.watchers.get_mut(&change.number) {
+            let current = *watcher.sender.borrow();
+            let next = changed(current, change);
+            if next != current {
+                watcher.shown_at = Instant::now();
+                watcher.sender.send_replace(next);
+            }
+        }
+        self.recent.push_back(change.clone());
+        if self.recent.len() > REMEMBERED_CHANGES {
+            self.recent.pop_front();
+        }
+    }
+
+    fn show(&mut self, number: i64, position: i64) {
+        let summary = self.summary;
+        let Some(watcher) = self.watchers.get_mut(&number) else { return };
+        let current = *watcher.sender.borrow();
+        if current.status != QueueStatus::Waiting {
+            return;
+        }
+        let next = estimate(View { position: Some(position), ..current }, summary.as_ref());
+        let shown = current.position.unwrap_or(i64::MAX);
+        let told_or_untold = current.wait_seconds.is_some() != next.wait_seconds.is_some();
+        if told_or_untold || rules::worth_showing(shown, position, watcher.shown_at.elapsed()) {
+            watcher.shown_at = Instant::now();
+            watcher.sender.send_replace(next);
+        }
+    }
+
+    fn estimated(&self, view: View) -> View {
+        estimate(view, self.summary.as_ref())
+    }
+}
+
+fn estimate(view: View, summary: Option<&Summary>) -> View {
+    let Some(summary) = summary else { return view };
+    let wait_seconds = view.position.and_then(|position| summary.wait_seconds(position));
+    View { wait_seconds, waiting: summary.waiting.max(view.position.unwrap_or(0)), ..view }
+}
+
+/// A person's view after a change; a state never goes back to an earlier one.
+fn changed(view: View, change: &Change) -> View {
+    if rank(change.status) < rank(view.status) || (view.status.ended() && view.status != change.status) {
+        return view;
+    }
+    // Of two ends of the ACTIVE time the later one holds, whatever the order of arrival.
+    let expires_at = if view.status == change.status { view.expires_at.max(change.expires_at) } else { change.expires_at };
+    View {
+        status: change.status,
+        position: view.position.filter(|_| change.status == QueueStatus::Waiting),
+        wait_seconds: view.wait_seconds.filter(|_| change.status == QueueStatus::Waiting),
+        waiting: view.waiting,
+        activated_at: change.activated_at.or(view.activated_at),
+        expires_at,
+    }
+}
+
+const fn rank(status: QueueStatus) -> u8 {
+    match status {
+        QueueStatus::Waiting => 0,
+        QueueStatus::Active => 1,
+        QueueStatus::Used | QueueStatus::Expired => 2,
+    }
+}
+
+/// The watched rooms by schedule.
+#[derive(Debug, Default)]
+pub(super) struct Rooms(Mutex<HashMap<ScheduleId, Arc<Room>>>);
+
+impl Rooms {
+    fn map(&self) -> MutexGuard<'_, HashMap<ScheduleId, Arc<Room>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A room to watch; kept as long as the guest is.
+    pub(super) fn enter(&self, schedule_id: ScheduleId) -> Guest {
+        let mut rooms = self.map();
+        let room = rooms.entry(schedule_id).or_insert_with(|| Arc::new(Room::new(schedule_id))).clone();
+        room.guests.fetch_add(1, Ordering::AcqRel);
+        Guest { room }
+    }
+
+    /// Gives a room up when nobody watches it; `true` when it is gone.
+    pub(super) fn close_if_empty(&self, room: &Arc<Room>) -> bool {
+        let mut rooms = self.map();
+        let empty = room.guests.load(Ordering::Acquire) == 0;
+        if empty {
+            rooms.remove(&room.schedule_id);
+        }
+        empty
+    }
+
+    pub(super) fn apply_unnumbered(&self, schedule_id: ScheduleId, event: &Event) {
+        let room = self.map().get(&schedule_id).cloned();
+        if let Some(room) = room {
+            room.apply_unnumbered(event);
+        }
+    }
+
+    /// Has a room's ranks read again.
+    pub(super) fn resync(&self, schedule_id: ScheduleId) {
+        let room = self.map().get(&schedule_id).cloned();
+        if let Some(room) = room {
+            room.doubt();
+        }
+    }
+}
+
+/// Keeps a room watched.
+#[derive(Debug)]
+pub(super) struct Guest {
+    pub(super) room: Arc<Room>,
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.room.guests.fetch_sub(1, Ordering::AcqRel);
+    }
+}

@@ -1,0 +1,96 @@
+//! What one person is shown of their place.
+
+use super::{QueueStatus, QueueToken, Summary, WaitingRooms, rules, store};
+use crate::kernel::{Actor, Fault, ScheduleId, seconds_between};
+
+/// A place in line, with everything that a client is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The place itself.
+    pub token: QueueToken,
+    /// 1 for the next in line; `None` unless WAITING.
+    pub position: Option<i64>,
+    /// Everybody WAITING, this person included.
+    pub waiting: i64,
+    /// Seconds until this person is admitted, when known.
+    pub wait_seconds: Option<i32>,
+}
+
+impl Place {
+    pub(super) fn of(token: QueueToken, position: Option<i64>, summary: Option<&Summary>) -> Self {
+        let position = position.filter(|_| token.status == QueueStatus::Waiting);
+        let wait_seconds = position.zip(summary).and_then(|(position, summary)| summary.wait_seconds(position));
+        // A summary may be a second old; whoever is at a position has at least so many people waiting.
+        let waiting = summary.map_or(0, |summary| summary.waiting).max(position.unwrap_or(0));
+        Self { token, position, waiting, wait_seconds }
+    }
+
+    /// Seconds left of the ACTIVE time, rounded down; 0 unless ACTIVE.
+    pub fn remaining_seconds(&self) -> i32 {
+        match self.token.expires_at {
+            Some(end) if self.token.status == QueueStatus::Active => seconds_between(self.token.now, end),
+            _ => 0,
+        }
+    }
+
+    /// When a client that polls should ask again, in seconds.
+    pub fn poll_after_seconds(&self) -> i32 {
+        rules::poll_after_seconds(self.position, self.wait_seconds)
+    }
+}
+
+impl WaitingRooms {
+    /// The person's place for a schedule: the live one, else the latest; `None` if there never was one. Counts as a sign
+    /// of life.
+    ///
+    /// # Errors
+    /// A fault when Postgres cannot be asked.
+    pub async fn status(&self, actor: Actor, schedule_id: ScheduleId) -> Result<Option<Place>, Fault> {
+        let Some(token) = store::latest(&self.db, schedule_id, actor.person_id).await? else { return Ok(None) };
+        Ok(Some(self.place(token).await?))
+    }
+
+    /// The place of a token that has just been read. A WAITING person counts as present, and as back if they were away.
+    pub(super) async fn place(&self, token: QueueToken) -> Result<Place, Fault> {
+        let position = self.locate(&token).await?;
+        let summary = self.summary(token.schedule_id).await?;
+        Ok(Place::of(token, position, summary.as_ref()))
+    }
+
+    async fn locate(&self, token: &QueueToken) -> Result<Option<i64>, Fault> {
+        if token.status != QueueStatus::Waiting {
+            return Ok(None);
+        }
+        self.welcome_back(token).await?;
+        let schedule_id = token.schedule_id;
+        match self.index.look(schedule_id, &[token.person_id], rules::POLL_PRESENCE).await {
+            Ok(Some(ranks)) if ranks.positions.first().is_some_and(|position| *position > 0) => {
+                return Ok(ranks.positions.first().copied());
+            }
+            // In the journal and not in the index: the index is behind, and this heals it.
+            Ok(Some(_)) => {
+                let people = [(token.person_id, token.number)];
+                if let Ok(Some(ranks)) = self.index.enter(schedule_id, &people, rules::POLL_PRESENCE).await {
+                    return Ok(ranks.positions.first().copied());
+                }
+            }
+            Ok(None) => self.rebuild_soon(schedule_id),
+            Err(fault) => tracing::debug!(fault = %fault.report(), "position comes from the journal"),
+        }
+        self.position_from_journal(token).await.map(Some)
+    }
+
+    pub(super) async fn position_from_journal(&self, token: &QueueToken) -> Result<i64, Fault> {
+        let line = self.snapshot(token.schedule_id).await?;
+        let ahead = line.partition_point(|number| *number < token.number);
+        Ok(i64::try_from(ahead).unwrap_or(i64::MAX).saturating_add(1))
+    }
+
+    /// Puts a person who had been passed over back to where they stood: at the front.
+    pub(super) async fn welcome_back(&self, token: &QueueToken) -> Result<(), Fault> {
+        if token.passed_over_at.is_some() && store::welcome_back(&self.db, token.id).await? {
+            self.kick(token.schedule_id);
+        }
+        Ok(())
+    }
+}

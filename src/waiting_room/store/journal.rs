@@ -1,0 +1,148 @@
+//! Writing and reading the journal: who entered, who left, who is in line.
+
+use sea_orm::{FromQueryResult, Value};
+
+use super::TokenRow;
+use crate::{
+    db::{Db, Session, uuids},
+    kernel::{Fault, PersonId, QueueTokenId, ScheduleId, Timestamp},
+    waiting_room::{Change, QueueStatus, QueueToken},
+};
+
+/// Writes newcomers into the journal in one statement and returns the tokens of those who got a place.
+///
+/// The counter's row lock makes the order of numbers the order of commit, over all instances. People with a live token,
+/// and everybody when the sale takes nobody, come back without one.
+pub(in crate::waiting_room) async fn enter(
+    db: &Db,
+    schedule_id: ScheduleId,
+    people: &[PersonId],
+) -> Result<Vec<QueueToken>, Fault> {
+    const SQL: &str = "
+        WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
+        sale AS MATERIALIZED (
+            SELECT s.id FROM schedule s, clock
+            WHERE s.id = $1 AND s.status = 'ON_SALE' AND clock.now < s.sales_close_at
+              AND EXISTS (SELECT 1 FROM seat WHERE seat.schedule_id = s.id AND seat.status <> 'SOLD_OUT')
+        ),
+        newcomer AS MATERIALIZED (
+            SELECT p.person_id, p.token_id, row_number() OVER (ORDER BY p.place) AS place
+            FROM sale, unnest($2::uuid[], $3::uuid[]) WITH ORDINALITY AS p (person_id, token_id, place)
+            WHERE NOT EXISTS (
+                SELECT 1 FROM queue_token t
+                WHERE t.schedule_id = $1 AND t.person_id = p.person_id AND t.status IN ('WAITING', 'ACTIVE'))
+        ),
+        counter AS MATERIALIZED (
+            SELECT c.last_number FROM queue_counter c
+            WHERE c.schedule_id = $1 AND EXISTS (SELECT 1 FROM newcomer)
+            FOR NO KEY UPDATE
+        ),
+        counted AS (
+            UPDATE queue_counter c SET last_number = counter.last_number + (SELECT count(*) FROM newcomer)
+            FROM counter WHERE c.schedule_id = $1
+        )
+        INSERT INTO queue_token (id, schedule_id, person_id, number, entered_at)
+        SELECT n.token_id, $1, n.person_id, counter.last_number + n.place, clock_timestamp()
+        FROM newcomer n, counter
+        ORDER BY n.place
+        ON CONFLICT (schedule_id, person_id) WHERE status IN ('WAITING', 'ACTIVE') DO NOTHING
+        RETURNING id, schedule_id, person_id, number, status, entered_at, passed_over_at, activated_at, expires_at,
+                  clock_timestamp() AS now";
+    let values: Vec<Value> = vec![
+        schedule_id.into(),
+        uuids(people.iter().map(|person| person.0)),
+        uuids(people.iter().map(|_| QueueTokenId::new().0)),
+    ];
+    let rows: Vec<TokenRow> = db.rows(SQL, values).await?;
+    Ok(rows.into_iter().map(QueueToken::from).collect())
+}
+
+/// The live tokens of these people, those whose ACTIVE time has lapsed among them.
+pub(in crate::waiting_room) async fn live(
+    db: &Db,
+    schedule_id: ScheduleId,
+    people: &[PersonId],
+) -> Result<Vec<QueueToken>, Fault> {
+    const SQL: &str = "
+        SELECT id, schedule_id, person_id, number, status, entered_at, passed_over_at, activated_at, expires_at,
+               clock_timestamp() AS now
+        FROM queue_token
+        WHERE schedule_id = $1 AND person_id = ANY($2) AND status IN ('WAITING', 'ACTIVE')";
+    let rows: Vec<TokenRow> =
+        db.rows(SQL, vec![schedule_id.into(), uuids(people.iter().map(|person| person.0))]).await?;
+    Ok(rows.into_iter().map(QueueToken::from).collect())
+}
+
+/// Ends the person's live token. Returns nothing when there is none.
+pub(in crate::waiting_room) async fn leave(
+    db: &Db,
+    schedule_id: ScheduleId,
+    person_id: PersonId,
+) -> Result<Option<QueueToken>, Fault> {
+    const SQL: &str = "
+        UPDATE queue_token SET status = 'EXPIRED', ended_at = clock_timestamp()
+        WHERE schedule_id = $1 AND person_id = $2 AND status IN ('WAITING', 'ACTIVE')
+        RETURNING id, schedule_id, person_id, number, status, entered_at, passed_over_at, activated_at, expires_at,
+                  clock_timestamp() AS now";
+    let row: Option<TokenRow> = db.row(SQL, vec![schedule_id.into(), person_id.into()]).await?;
+    Ok(row.map(QueueToken::from))
+}
+
+#[derive(Debug, FromQueryResult)]
+pub(super) struct ChangeRow {
+    pub number: i64,
+    pub person_id: PersonId,
+    pub status: QueueStatus,
+    pub activated_at: Option<Timestamp>,
+    pub expires_at: Option<Timestamp>,
+}
+
+impl From<ChangeRow> for Change {
+    fn from(row: ChangeRow) -> Self {
+        Self {
+            number: row.number,
+            person_id: row.person_id,
+            status: row.status,
+            activated_at: row.activated_at,
+            expires_at: row.expires_at,
+        }
+    }
+}
+
+/// Everybody of a room whose status changed within the last seconds, in the order of their numbers.
+pub(in crate::waiting_room) async fn recent_changes(
+    db: &Db,
+    schedule_id: ScheduleId,
+    seconds: f64,
+) -> Result<Vec<Change>, Fault> {
+    const SQL: &str = "
+        SELECT number, person_id, status, activated_at, expires_at FROM queue_token
+        WHERE schedule_id = $1 AND activated_at > clock_timestamp() - make_interval(secs => $2)
+        UNION
+        SELECT number, person_id, status, activated_at, expires_at FROM queue_token
+        WHERE schedule_id = $1 AND ended_at > clock_timestamp() - make_interval(secs => $2)
+        ORDER BY number";
+    let rows: Vec<ChangeRow> = db.rows(SQL, vec![schedule_id.into(), seconds.into()]).await?;
+    Ok(rows.into_iter().map(Change::from).collect())
+}
+
+#[derive(Debug, FromQueryResult)]
+struct PlaceRow {
+    person_id: PersonId,
+    number: i64,
+}
+
+/// The line behind a number, in order: whom and where, at most `limit`.
+pub(in crate::waiting_room) async fn line_after(
+    db: &Db,
+    schedule_id: ScheduleId,
+    number: i64,
+    limit: i64,
+) -> Result<Vec<(PersonId, i64)>, Fault> {
+    const SQL: &str = "
+        SELECT person_id, number FROM queue_token
+        WHERE schedule_id = $1 AND status = 'WAITING' AND number > $2
+        ORDER BY number LIMIT $3";
+    let rows: Vec<PlaceRow> = db.rows(SQL, vec![schedule_id.into(), number.into(), limit.into()]).await?;
+    Ok(rows.into_iter().map(|row| (row.person_id, row.number)).collect())
+}

@@ -1,0 +1,209 @@
+//! Where the waiting room's facts live: the journal in Postgres, its index in Redis.
+
+pub(super) mod index;
+pub(super) mod journal;
+pub(super) mod rounds;
+
+use sea_orm::FromQueryResult;
+
+use super::{QueueStatus, QueueToken, RoomStatus, rules::{Line, RoomFacts}};
+use crate::{
+    db::{Db, Session, text_column},
+    kernel::{Fault, PersonId, QueueTokenId, ScheduleId, Timestamp},
+};
+
+text_column!(QueueStatus, RoomStatus);
+
+#[derive(Debug, FromQueryResult)]
+pub(super) struct TokenRow {
+    id: QueueTokenId,
+    schedule_id: ScheduleId,
+    person_id: PersonId,
+    number: i64,
+    status: QueueStatus,
+    entered_at: Timestamp,
+    passed_over_at: Option<Timestamp>,
+    activated_at: Option<Timestamp>,
+    expires_at: Option<Timestamp>,
+    now: Timestamp,
+}
+
+impl From<TokenRow> for QueueToken {
+    fn from(row: TokenRow) -> Self {
+        let lapsed = row.status == QueueStatus::Active && row.expires_at.is_some_and(|end| end <= row.now);
+        Self {
+            id: row.id,
+            schedule_id: row.schedule_id,
+            person_id: row.person_id,
+            number: row.number,
+            status: if lapsed { QueueStatus::Expired } else { row.status },
+            entered_at: row.entered_at,
+            passed_over_at: row.passed_over_at,
+            activated_at: row.activated_at,
+            expires_at: row.expires_at,
+            now: row.now,
+        }
+    }
+}
+
+/// The person's live token for a schedule, else their latest.
+pub(super) async fn latest(db: &Db, schedule_id: ScheduleId, person_id: PersonId) -> Result<Option<QueueToken>, Fault> {
+    const SQL: &str = "
+        SELECT id, schedule_id, person_id, number, status, entered_at, passed_over_at, activated_at, expires_at,
+               clock_timestamp() AS now
+        FROM queue_token
+        WHERE person_id = $1 AND schedule_id = $2
+        ORDER BY number DESC
+        LIMIT 1";
+    let row: Option<TokenRow> = db.row(SQL, vec![person_id.into(), schedule_id.into()]).await?;
+    Ok(row.map(QueueToken::from))
+}
+
+/// Says that a person is back; `true` when they had been passed over.
+pub(super) async fn welcome_back(db: &Db, id: QueueTokenId) -> Result<bool, Fault> {
+    const SQL: &str = "
+        UPDATE queue_token SET passed_over_at = NULL
+        WHERE id = $1 AND status = 'WAITING' AND passed_over_at IS NOT NULL";
+    Ok(db.run(SQL, vec![id.into()]).await? > 0)
+}
+
+#[derive(Debug, FromQueryResult)]
+struct StatusRow {
+    status: QueueStatus,
+}
+
+/// The status of a token by the database's clock; an ACTIVE one has its idle time started anew.
+///
+/// The row is written at most every tenth of the idle time, so that looking at seats stays a read.
+pub(super) async fn touch(db: &Db, id: QueueTokenId) -> Result<Option<QueueStatus>, Fault> {
+    const SQL: &str = "
+        WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
+        touched AS (
+            UPDATE queue_token t
+            SET last_action_at = clock.now,
+                expires_at = greatest(t.expires_at, least(
+                    clock.now + make_interval(secs => w.idle_seconds),
+                    t.activated_at + make_interval(secs => w.active_seconds)))
+            FROM waiting_room w, clock
+            WHERE t.id = $1 AND w.schedule_id = t.schedule_id AND t.status = 'ACTIVE' AND t.expires_at > clock.now
+              AND t.last_action_at < clock.now - make_interval(secs => w.idle_seconds / 10.0)
+        )
+        SELECT CASE WHEN t.status = 'ACTIVE' AND t.expires_at <= clock.now THEN 'EXPIRED' ELSE t.status END AS status
+        FROM queue_token t, clock
+        WHERE t.id = $1";
+    let row: Option<StatusRow> = db.row(SQL, vec![id.into()]).await?;
+    Ok(row.map(|row| row.status))
+}
+
+/// A room's settings and how it stands, apart from who is WAITING.
+#[derive(Debug, Clone, FromQueryResult)]
+pub(super) struct RoomRow {
+    pub now: Timestamp,
+    pub schedule_status: String,
+    pub sales_open_at: Timestamp,
+    pub sales_close_at: Timestamp,
+    pub paused: bool,
+    pub sold_out: bool,
+    pub max_active: i32,
+    pub admit_per_round: i32,
+    pub round_ms: i32,
+    pub active: i64,
+    pub admitted: i64,
+    pub window_ms: i64,
+}
+
+impl RoomRow {
+    pub(super) fn facts(&self) -> RoomFacts {
+        RoomFacts {
+            now: self.now,
+            on_sale: self.schedule_status == "ON_SALE",
+            sales_open_at: self.sales_open_at,
+            sales_close_at: self.sales_close_at,
+            paused: self.paused,
+            sold_out: self.sold_out,
+        }
+    }
+
+    pub(super) const fn line(&self) -> Line {
+        Line { admitted: self.admitted, window_ms: self.window_ms }
+    }
+}
+
+/// How a room stands. The rate is that of the last minute: from its start, or from the first admission if that is later.
+pub(super) async fn room(db: &Db, schedule_id: ScheduleId) -> Result<Option<RoomRow>, Fault> {
+    const SQL: &str = "
+        WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
+        SELECT clock.now, s.status AS schedule_status, s.sales_open_at, s.sales_close_at, w.paused,
+               NOT EXISTS (SELECT 1 FROM seat WHERE seat.schedule_id = s.id AND seat.status <> 'SOLD_OUT') AS sold_out,
+               w.max_active, w.admit_per_round, w.round_ms,
+               (SELECT count(*) FROM queue_token t
+                WHERE t.schedule_id = s.id AND t.status = 'ACTIVE' AND t.expires_at > clock.now) AS active,
+               rate.admitted, rate.window_ms
+        FROM schedule s
+        JOIN waiting_room w ON w.schedule_id = s.id
+        CROSS JOIN clock
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS admitted,
+                   coalesce(greatest(1000, extract(epoch FROM clock.now - min(t.activated_at)) * 1000), 0)::bigint
+                       AS window_ms
+            FROM queue_token t
+            WHERE t.schedule_id = s.id AND t.activated_at > clock.now - interval '60 s'
+        ) rate
+        WHERE s.id = $1";
+    Ok(db.row(SQL, vec![schedule_id.into()]).await?)
+}
+
+#[derive(Debug, FromQueryResult)]
+struct CountRow {
+    count: i64,
+}
+
+/// How many are WAITING, by the journal.
+pub(super) async fn waiting_count(db: &Db, schedule_id: ScheduleId) -> Result<i64, Fault> {
+    const SQL: &str = "SELECT count(*) AS count FROM queue_token WHERE schedule_id = $1 AND status = 'WAITING'";
+    let row: Option<CountRow> = db.row(SQL, vec![schedule_id.into()]).await?;
+    Ok(row.map_or(0, |row| row.count))
+}
+
+#[derive(Debug, FromQueryResult)]
+struct GenerationRow {
+    generation: i64,
+}
+
+/// Starts a new generation of a room's index.
+pub(super) async fn next_generation(db: &Db, schedule_id: ScheduleId) -> Result<i64, Fault> {
+    const SQL: &str = "
+        UPDATE admission SET generation = generation + 1 WHERE schedule_id = $1 RETURNING generation";
+    let row: Option<GenerationRow> = db.row(SQL, vec![schedule_id.into()]).await?;
+    row.map(|row| row.generation).ok_or(Fault::internal("a schedule without an admission row"))
+}
+
+#[derive(Debug, FromQueryResult)]
+struct ScheduleRow {
+    schedule_id: ScheduleId,
+}
+
+/// The schedules that have people in line.
+pub(super) async fn with_people_waiting(db: &Db) -> Result<Vec<ScheduleId>, Fault> {
+    const SQL: &str = "
+        SELECT w.schedule_id FROM waiting_room w
+        WHERE w.drained_at IS NULL AND EXISTS (
+            SELECT 1 FROM queue_token t WHERE t.schedule_id = w.schedule_id AND t.status = 'WAITING')";
+    let rows: Vec<ScheduleRow> = db.rows(SQL, vec![]).await?;
+    Ok(rows.into_iter().map(|row| row.schedule_id).collect())
+}
+
+/// Which numbers of a room are passed over at the moment.
+pub(super) async fn passed_over(db: &Db, schedule_id: ScheduleId) -> Result<Vec<(QueueTokenId, i64)>, Fault> {
+    const SQL: &str = "
+        SELECT id, number FROM queue_token
+        WHERE schedule_id = $1 AND status = 'WAITING' AND passed_over_at IS NOT NULL";
+    let rows: Vec<PassedRow> = db.rows(SQL, vec![schedule_id.into()]).await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.number)).collect())
+}
+
+#[derive(Debug, FromQueryResult)]
+struct PassedRow {
+    id: QueueTokenId,
+    number: i64,
+}

@@ -1,0 +1,100 @@
+//! How a room stands as a whole, at most a second old: what everybody who looks at it shares.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Line, RoomStatus, WaitingRooms, rules, store};
+use crate::{
+    db::Fresh,
+    kernel::{Fault, ScheduleId},
+};
+
+const MAX_AGE: Duration = Duration::from_millis(900);
+/// Without Redis, positions come from a list of numbers that is at most this old.
+const SNAPSHOT_MAX_AGE: Duration = Duration::from_secs(2);
+/// People in a snapshot at most.
+const SNAPSHOT_LIMIT: i64 = 2_000_000;
+
+/// A waiting room as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summary {
+    /// What the room does.
+    pub status: RoomStatus,
+    /// The organizer has not opened the sale.
+    pub draft: bool,
+    /// Everybody WAITING.
+    pub waiting: i64,
+    /// Everybody ACTIVE.
+    pub active: i64,
+    /// How many may be ACTIVE at once.
+    pub max_active: i32,
+    /// How many one round admits at most.
+    pub admit_per_round: i32,
+    /// How often a round runs, in milliseconds.
+    pub round_ms: i32,
+    /// How fast the line moves.
+    pub line: Line,
+}
+
+impl Summary {
+    /// Seconds until somebody at `position` is admitted; `None` when unknown, and while the room is not OPEN.
+    pub fn wait_seconds(&self, position: i64) -> Option<i32> {
+        if self.status == RoomStatus::Open { self.line.wait_seconds(position) } else { None }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Summaries {
+    rooms: Fresh<ScheduleId, Option<Summary>>,
+    snapshots: Fresh<ScheduleId, Arc<[i64]>>,
+}
+
+impl Default for Summaries {
+    fn default() -> Self {
+        Self { rooms: Fresh::new(MAX_AGE), snapshots: Fresh::new(SNAPSHOT_MAX_AGE) }
+    }
+}
+
+impl Summaries {
+    pub(super) fn forget(&self, schedule_id: ScheduleId) {
+        self.rooms.forget(&schedule_id);
+    }
+}
+
+impl WaitingRooms {
+    /// How the waiting room of a schedule stands, at most a second old; `None` when there is no such schedule.
+    ///
+    /// # Errors
+    /// A fault when Postgres cannot be asked.
+    pub async fn summary(&self, schedule_id: ScheduleId) -> Result<Option<Summary>, Fault> {
+        self.summaries.rooms.get(schedule_id, || self.load_summary(schedule_id)).await
+    }
+
+    async fn load_summary(&self, schedule_id: ScheduleId) -> Result<Option<Summary>, Fault> {
+        let Some(row) = store::room(&self.db, schedule_id).await? else { return Ok(None) };
+        let waiting = match self.index.look(schedule_id, &[], Duration::ZERO).await {
+            Ok(Some(ranks)) => ranks.waiting,
+            Ok(None) | Err(_) => store::waiting_count(&self.db, schedule_id).await?,
+        };
+        Ok(Some(Summary {
+            status: rules::room_status(&row.facts()),
+            draft: row.schedule_status == "DRAFT",
+            waiting,
+            active: row.active,
+            max_active: row.max_active,
+            admit_per_round: row.admit_per_round,
+            round_ms: row.round_ms,
+            line: row.line(),
+        }))
+    }
+
+    /// The numbers of everybody WAITING in order, at most two seconds old: what positions come from without Redis.
+    pub(super) async fn snapshot(&self, schedule_id: ScheduleId) -> Result<Arc<[i64]>, Fault> {
+        self.summaries
+            .snapshots
+            .get(schedule_id, || async {
+                let line = store::journal::line_after(&self.db, schedule_id, 0, SNAPSHOT_LIMIT).await?;
+                Ok(line.into_iter().map(|(_, number)| number).collect())
+            })
+            .await
+    }
+}

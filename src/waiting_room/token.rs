@@ -1,0 +1,91 @@
+//! The queue token as clients hold it: signed, so that it is checked in memory, and bound to person and schedule.
+
+use serde::{Deserialize, Serialize};
+
+use super::{QueueStatus, QueueToken, WaitingRooms, store};
+use crate::kernel::{Actor, Failure, Fault, PersonId, QueueTokenId, ScheduleId, text_enum};
+
+const AUDIENCE: &str = "frontrow:queue";
+
+/// It has no end of its own: the journal knows when the place ends.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Claims {
+    aud: String,
+    sub: PersonId,
+    sch: ScheduleId,
+    jti: QueueTokenId,
+    num: i64,
+}
+
+text_enum! {
+    /// Why a queue token opens nothing.
+    pub enum PassRefusal {
+        /// Not a token of this server, of this person or for this schedule.
+        Invalid = "QUEUE_TOKEN_INVALID",
+        /// Still WAITING.
+        NotActive = "QUEUE_NOT_ACTIVE",
+        /// USED or EXPIRED.
+        Ended = "QUEUE_ENDED",
+    }
+}
+
+/// A queue token whose signature, person and schedule were checked; whether it is ACTIVE only Postgres knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Admission {
+    /// The place it names.
+    pub queue_token_id: QueueTokenId,
+    /// The place's number.
+    pub number: i64,
+}
+
+impl WaitingRooms {
+    /// The text that clients send along with `seats`, `holdSeat` and the like. The same place always has the same text
+    /// as long as the secret stays.
+    ///
+    /// # Errors
+    /// A fault when signing fails.
+    pub fn sign(&self, token: &QueueToken) -> Result<String, Fault> {
+        self.keyring.sign(&Claims {
+            aud: AUDIENCE.to_owned(),
+            sub: token.person_id,
+            sch: token.schedule_id,
+            jti: token.id,
+            num: token.number,
+        })
+    }
+
+    /// Checks a queue token in memory: signature, person and schedule.
+    ///
+    /// # Errors
+    /// [`PassRefusal::Invalid`], whatever is wrong, so that nothing can be learnt about other people's tokens.
+    pub fn check(&self, actor: Actor, schedule_id: ScheduleId, token: &str) -> Result<Admission, PassRefusal> {
+        let claims: Claims = self
+            .keyring
+            .verify(token, AUDIENCE, &["aud", "sub"])
+            .map_err(|_| PassRefusal::Invalid)?;
+        if claims.sub != actor.person_id || claims.sch != schedule_id {
+            return Err(PassRefusal::Invalid);
+        }
+        Ok(Admission { queue_token_id: claims.jti, number: claims.num })
+    }
+
+    /// Checks a queue token, and that it is ACTIVE now; counts as an action of its person.
+    ///
+    /// # Errors
+    /// [`PassRefusal`], or a fault.
+    pub async fn admitted(
+        &self,
+        actor: Actor,
+        schedule_id: ScheduleId,
+        token: &str,
+    ) -> Result<Admission, Failure<PassRefusal>> {
+        let admission = self.check(actor, schedule_id, token).map_err(Failure::Refused)?;
+        let status = store::touch(&self.db, admission.queue_token_id).await?;
+        match status {
+            Some(QueueStatus::Active) => Ok(admission),
+            Some(QueueStatus::Waiting) => Err(Failure::Refused(PassRefusal::NotActive)),
+            Some(QueueStatus::Used | QueueStatus::Expired) => Err(Failure::Refused(PassRefusal::Ended)),
+            None => Err(Failure::Refused(PassRefusal::Invalid)),
+        }
+    }
+}
