@@ -14,8 +14,17 @@ pub mod telemetry;
 // Floor 2: siblings that do not know of each other.
 pub mod account;
 
+// Floor 2: siblings too.
+pub mod wallet;
+
 // Floor 3: who may go in, and in which order.
 pub mod waiting_room;
+
+// Floor 4: seats held, owned and given back.
+pub mod reservation;
+
+// Floor 5: money against seats, and the picture of the hall.
+pub mod payment;
 
 // Floor 6: builds every service once; the only reader of the environment.
 pub mod app;

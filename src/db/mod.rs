@@ -3,8 +3,8 @@
 //! Stores call this; nothing else does. It never decides anything: constraints do, and `constraint` reads their names.
 
 mod column;
-mod fresh;
 pub mod entity;
+mod fresh;
 
 use std::{future::Future, time::Duration};
 

@@ -30,8 +30,13 @@ impl WaitingRooms {
     /// A fault; then nobody was admitted, or the next round repairs what was left undone.
     pub async fn run_round(&self, schedule_id: ScheduleId) -> Result<Option<Duration>, Fault> {
         let Some(outlook) = rounds::outlook(&self.db, schedule_id).await? else { return Ok(None) };
-        let away = if outlook.places > 0 { self.who_is_away(schedule_id, outlook.places).await? } else { Vec::new() };
-        let next = outlook.next_round_ms.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis);
+        let away = if outlook.places > 0 {
+            self.who_is_away(schedule_id, outlook.places).await?
+        } else {
+            Vec::new()
+        };
+        let next =
+            outlook.next_round_ms.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis);
         if outlook.places <= 0 && !outlook.overdue {
             return Ok(next);
         }
@@ -45,7 +50,8 @@ impl WaitingRooms {
         for change in changes.iter().filter(|change| change.status.ended()) {
             self.count_ended(change.status);
         }
-        let admitted_of_late = outlook.admitted.saturating_add(i64::try_from(admitted).unwrap_or(0));
+        let admitted_of_late =
+            outlook.admitted.saturating_add(i64::try_from(admitted).unwrap_or(0));
         let line = Some((admitted_of_late, outlook.window_ms.max(1_000)));
         self.announce(schedule_id, Event { changes, line, ..Event::default() }).await;
         Ok(next.or(Some(Duration::ZERO)))
@@ -54,17 +60,28 @@ impl WaitingRooms {
     /// Those at the front of the line who are away, looking far enough back to fill `places`.
     ///
     /// Without Redis nobody knows who is away, and nobody is held to be.
-    async fn who_is_away(&self, schedule_id: ScheduleId, places: i64) -> Result<Vec<PersonId>, Fault> {
+    async fn who_is_away(
+        &self,
+        schedule_id: ScheduleId,
+        places: i64,
+    ) -> Result<Vec<PersonId>, Fault> {
         let mut away = Vec::new();
         let (mut present, mut after) = (0, 0);
         for _ in 0..LOOKUPS {
-            let front = rounds::candidates(&self.db, schedule_id, after, LOOKUP.min(places.max(20))).await?;
+            let front =
+                rounds::candidates(&self.db, schedule_id, after, LOOKUP.min(places.max(20)))
+                    .await?;
             let Some(last) = front.last() else { break };
             after = last.number;
-            let unsure: Vec<PersonId> =
-                front.iter().filter(|candidate| !candidate.fresh).map(|candidate| candidate.person_id).collect();
+            let unsure: Vec<PersonId> = front
+                .iter()
+                .filter(|candidate| !candidate.fresh)
+                .map(|candidate| candidate.person_id)
+                .collect();
             if !unsure.is_empty() {
-                let Ok(gone) = self.index.away(schedule_id, &unsure).await else { return Ok(Vec::new()) };
+                let Ok(gone) = self.index.away(schedule_id, &unsure).await else {
+                    return Ok(Vec::new());
+                };
                 for candidate in &front {
                     if gone.contains(&candidate.person_id) {
                         away.push(candidate.person_id);
@@ -91,7 +108,9 @@ impl WaitingRooms {
     /// A fault; the next call goes on.
     pub async fn drain_closed(&self) -> Result<bool, Fault> {
         let drained = rounds::drain(&self.db).await?;
-        let Some(schedule_id) = drained.first().map(|(schedule_id, _)| *schedule_id) else { return Ok(false) };
+        let Some(schedule_id) = drained.first().map(|(schedule_id, _)| *schedule_id) else {
+            return Ok(false);
+        };
         let changes: Vec<_> = drained.into_iter().map(|(_, change)| change).collect();
         for change in &changes {
             self.count_ended(change.status);

@@ -13,8 +13,9 @@ pub struct Change {
     /// Who they are.
     pub person_id: PersonId,
     /// Where they stand now.
-    #[serde(with = "status_word")]
     pub status: QueueStatus,
+    /// Grows with every action of the person; of two changes the one with the larger version is the newer.
+    pub version: i64,
     /// When they were admitted.
     #[serde(with = "chrono::serde::ts_milliseconds_option", default)]
     pub activated_at: Option<Timestamp>,
@@ -82,20 +83,5 @@ impl WaitingRooms {
     pub async fn announce_room(&self, schedule_id: ScheduleId) {
         self.announce(schedule_id, Event { room_changed: true, ..Event::default() }).await;
         self.kick(schedule_id);
-    }
-}
-
-mod status_word {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    use super::QueueStatus;
-
-    pub(super) fn serialize<S: Serializer>(status: &QueueStatus, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(status.as_str())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<QueueStatus, D::Error> {
-        let word = String::deserialize(deserializer)?;
-        QueueStatus::parse(&word).ok_or_else(|| D::Error::custom("no queue status"))
     }
 }

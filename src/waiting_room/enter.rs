@@ -10,7 +10,11 @@ impl WaitingRooms {
     ///
     /// # Errors
     /// A [`QueueRefusal`], or a fault.
-    pub async fn enter(&self, actor: Actor, schedule_id: ScheduleId) -> Result<Place, Failure<QueueRefusal>> {
+    pub async fn enter(
+        &self,
+        actor: Actor,
+        schedule_id: ScheduleId,
+    ) -> Result<Place, Failure<QueueRefusal>> {
         self.enter_with_next_commit(actor.person_id, schedule_id).await
     }
 }

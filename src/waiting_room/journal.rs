@@ -10,7 +10,9 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{Place, QueueRefusal, QueueStatus, QueueToken, RoomStatus, Summary, WaitingRooms, rules, store};
+use super::{
+    Place, QueueRefusal, QueueStatus, QueueToken, RoomStatus, Summary, WaitingRooms, rules, store,
+};
 use crate::kernel::{Failure, Fault, PersonId, ScheduleId};
 
 /// People in one commit at most.
@@ -79,13 +81,18 @@ impl WaitingRooms {
                 }
             });
         }
-        answer.await.unwrap_or_else(|_| Err(Fault::internal("a journal commit gave no answer").into()))
+        answer
+            .await
+            .unwrap_or_else(|_| Err(Fault::internal("a journal commit gave no answer").into()))
     }
 
     async fn commit(&self, schedule_id: ScheduleId, batch: Vec<Entry>) {
         let mut seen = HashSet::new();
-        let people: Vec<PersonId> =
-            batch.iter().map(|entry| entry.person_id).filter(|person| seen.insert(*person)).collect();
+        let people: Vec<PersonId> = batch
+            .iter()
+            .map(|entry| entry.person_id)
+            .filter(|person| seen.insert(*person))
+            .collect();
         match self.write(schedule_id, &people).await {
             Ok((tokens, entered)) => {
                 #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
@@ -99,7 +106,9 @@ impl WaitingRooms {
                 tracing::error!(%schedule_id, fault = %fault.report(), "journal commit failed");
                 for entry in batch {
                     // Who has hung up needs no answer.
-                    _ = entry.reply.send(Err(Fault::unavailable("the journal could not be written").into()));
+                    _ = entry
+                        .reply
+                        .send(Err(Fault::unavailable("the journal could not be written").into()));
                 }
             }
         }
@@ -113,7 +122,8 @@ impl WaitingRooms {
     ) -> Result<(HashMap<PersonId, QueueToken>, usize), Fault> {
         let entered = store::journal::enter(&self.db, schedule_id, people).await?;
         let mut count = entered.len();
-        let mut tokens: HashMap<_, _> = entered.into_iter().map(|token| (token.person_id, token)).collect();
+        let mut tokens: HashMap<_, _> =
+            entered.into_iter().map(|token| (token.person_id, token)).collect();
         let missing = |tokens: &HashMap<PersonId, QueueToken>| -> Vec<PersonId> {
             people.iter().copied().filter(|person| !tokens.contains_key(person)).collect()
         };
@@ -124,7 +134,9 @@ impl WaitingRooms {
         let live = store::journal::live(&self.db, schedule_id, &others).await?;
         let lapsed = live.iter().any(|token| token.status == QueueStatus::Expired);
         tokens.extend(
-            live.into_iter().filter(|token| !token.status.ended()).map(|token| (token.person_id, token)),
+            live.into_iter()
+                .filter(|token| !token.status.ended())
+                .map(|token| (token.person_id, token)),
         );
         if lapsed {
             // Their ACTIVE time is over and nobody has tidied yet: end it, and they enter anew.
@@ -136,7 +148,12 @@ impl WaitingRooms {
         Ok((tokens, count))
     }
 
-    async fn answer(&self, schedule_id: ScheduleId, batch: Vec<Entry>, tokens: HashMap<PersonId, QueueToken>) {
+    async fn answer(
+        &self,
+        schedule_id: ScheduleId,
+        batch: Vec<Entry>,
+        tokens: HashMap<PersonId, QueueToken>,
+    ) {
         let waiting: Vec<&QueueToken> =
             tokens.values().filter(|token| token.status == QueueStatus::Waiting).collect();
         let positions = self.index_newcomers(schedule_id, &waiting).await;
@@ -161,7 +178,11 @@ impl WaitingRooms {
     }
 
     /// Writes people into the index; their positions, or nothing when Redis is away.
-    async fn index_newcomers(&self, schedule_id: ScheduleId, waiting: &[&QueueToken]) -> HashMap<PersonId, i64> {
+    async fn index_newcomers(
+        &self,
+        schedule_id: ScheduleId,
+        waiting: &[&QueueToken],
+    ) -> HashMap<PersonId, i64> {
         let mut positions = HashMap::new();
         let people: Vec<_> = waiting.iter().map(|token| (token.person_id, token.number)).collect();
         for chunk in people.chunks(store::index::CHUNK) {
@@ -175,7 +196,9 @@ impl WaitingRooms {
                     positions.extend(chunk.iter().map(|(person, _)| *person).zip(ranks.positions));
                 }
                 Ok(None) => {}
-                Err(fault) => tracing::debug!(fault = %fault.report(), "newcomers are not in the index yet"),
+                Err(fault) => {
+                    tracing::debug!(fault = %fault.report(), "newcomers are not in the index yet")
+                }
             }
         }
         positions

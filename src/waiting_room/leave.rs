@@ -8,10 +8,18 @@ impl WaitingRooms {
     ///
     /// # Errors
     /// [`QueueRefusal::NotInQueue`] when there never was a place, or a fault.
-    pub async fn leave(&self, actor: Actor, schedule_id: ScheduleId) -> Result<Place, Failure<QueueRefusal>> {
+    pub async fn leave(
+        &self,
+        actor: Actor,
+        schedule_id: ScheduleId,
+    ) -> Result<Place, Failure<QueueRefusal>> {
         if let Some(token) = store::journal::leave(&self.db, schedule_id, actor.person_id).await? {
             self.count_ended(token.status);
-            self.announce(schedule_id, Event { changes: vec![change_of(&token)], ..Event::default() }).await;
+            self.announce(
+                schedule_id,
+                Event { changes: vec![change_of(&token)], ..Event::default() },
+            )
+            .await;
             self.kick(schedule_id);
             return Ok(self.place(token).await?);
         }
@@ -30,6 +38,7 @@ fn change_of(token: &QueueToken) -> Change {
         number: token.number,
         person_id: token.person_id,
         status: token.status,
+        version: token.version,
         activated_at: token.activated_at,
         expires_at: token.expires_at,
     }

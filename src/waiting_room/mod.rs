@@ -101,6 +101,8 @@ pub struct QueueToken {
     pub number: i64,
     /// Where they stand; a lapsed ACTIVE reads EXPIRED.
     pub status: QueueStatus,
+    /// Grows with every hold, payment and cancellation under this place.
+    pub version: i64,
     /// When the place was taken.
     pub entered_at: Timestamp,
     /// When they were passed over, if they are away since.
@@ -130,7 +132,12 @@ pub struct WaitingRooms {
 impl WaitingRooms {
     /// Builds the service. The receiver hands out schedules that may have a free place right now; a worker runs
     /// [`WaitingRooms::run_round`] for each.
-    pub fn new(db: Db, kv: &Kv, keyring: Keyring, metrics: Metrics) -> (Self, mpsc::Receiver<ScheduleId>) {
+    pub fn new(
+        db: Db,
+        kv: &Kv,
+        keyring: Keyring,
+        metrics: Metrics,
+    ) -> (Self, mpsc::Receiver<ScheduleId>) {
         let (kicks, kicked) = mpsc::channel(1024);
         let rooms = Self {
             db,

@@ -70,7 +70,8 @@ impl WaitingRooms {
         self.index.clear_rebuild(schedule_id).await?;
         let mut last = 0;
         loop {
-            let people = store::journal::line_after(&self.db, schedule_id, last, chunk_size()).await?;
+            let people =
+                store::journal::line_after(&self.db, schedule_id, last, chunk_size()).await?;
             let Some((_, number)) = people.last() else { break };
             last = *number;
             self.index.fill(schedule_id, &people, rules::POLL_PRESENCE).await?;
@@ -86,14 +87,16 @@ impl WaitingRooms {
     async fn replay(&self, schedule_id: ScheduleId, last: i64) -> Result<(), Fault> {
         let mut after = last;
         loop {
-            let people = store::journal::line_after(&self.db, schedule_id, after, chunk_size()).await?;
+            let people =
+                store::journal::line_after(&self.db, schedule_id, after, chunk_size()).await?;
             let Some((_, number)) = people.last() else { break };
             after = *number;
             self.index.enter(schedule_id, &people, rules::POLL_PRESENCE).await?;
         }
         let window = Duration::from_secs(120).as_secs_f64();
         let changes = store::journal::recent_changes(&self.db, schedule_id, window).await?;
-        let gone: Vec<_> = changes.into_iter().filter(|change| change.status != QueueStatus::Waiting).collect();
+        let gone: Vec<_> =
+            changes.into_iter().filter(|change| change.status != QueueStatus::Waiting).collect();
         for chunk in gone.chunks(store::index::CHUNK) {
             let event = super::Event { changes: chunk.to_vec(), ..super::Event::default() };
             self.index.publish(schedule_id, &event).await?;
@@ -108,7 +111,9 @@ impl WaitingRooms {
     pub async fn compare(&self, schedule_id: ScheduleId) -> Result<(), Fault> {
         for look in 0..2 {
             let before = store::waiting_count(&self.db, schedule_id).await?;
-            let Ok(ranks) = self.index.look(schedule_id, &[], Duration::ZERO).await else { return Ok(()) };
+            let Ok(ranks) = self.index.look(schedule_id, &[], Duration::ZERO).await else {
+                return Ok(());
+            };
             let after = store::waiting_count(&self.db, schedule_id).await?;
             let (low, high) = (before.min(after), before.max(after));
             match ranks {

@@ -32,6 +32,7 @@ pub(super) struct View {
     pub position: Option<i64>,
     pub waiting: i64,
     pub wait_seconds: Option<i32>,
+    pub version: i64,
     pub activated_at: Option<Timestamp>,
     pub expires_at: Option<Timestamp>,
 }
@@ -116,6 +117,7 @@ impl Room {
             position: position.filter(|_| token.status == QueueStatus::Waiting),
             waiting: state.summary.map_or(0, |summary| summary.waiting),
             wait_seconds: None,
+            version: token.version,
             activated_at: token.activated_at,
             expires_at: token.expires_at,
         };
@@ -133,7 +135,8 @@ impl Room {
             }
         }
         // What was told between reading the token and now.
-        if let Some(change) = state.recent.iter().rev().find(|change| change.number == token.number) {
+        if let Some(change) = state.recent.iter().rev().find(|change| change.number == token.number)
+        {
             view = changed(view, change);
         }
         view = state.estimated(view);
@@ -223,7 +226,14 @@ impl Room {
         state.generation = None;
         state.synced = true;
         let waiting = |watcher: &Watcher| watcher.sender.borrow().status == QueueStatus::Waiting;
-        Some(state.watchers.iter().filter(|(_, w)| waiting(w)).map(|(number, w)| (*number, w.person_id)).collect())
+        Some(
+            state
+                .watchers
+                .iter()
+                .filter(|(_, w)| waiting(w))
+                .map(|(number, w)| (*number, w.person_id))
+                .collect(),
+        )
     }
 
     /// Takes in ranks that were read again, for the given numbers in the same order.
@@ -267,7 +277,9 @@ impl Room {
         let positions: Vec<(i64, i64)> = state
             .watchers
             .keys()
-            .filter_map(|number| state.positions.position(*number).map(|position| (*number, position)))
+            .filter_map(|number| {
+                state.positions.position(*number).map(|position| (*number, position))
+            })
             .collect();
         for (number, position) in positions {
             state.show(number, position);
@@ -356,18 +368,20 @@ fn estimate(view: View, summary: Option<&Summary>) -> View {
 
 /// A person's view after a change; a state never goes back to an earlier one.
 fn changed(view: View, change: &Change) -> View {
-    if rank(change.status) < rank(view.status) || (view.status.ended() && view.status != change.status) {
+    if view.status.ended()
+        || rank(change.status) < rank(view.status)
+        || change.version < view.version
+    {
         return view;
     }
-    // Of two ends of the ACTIVE time the later one holds, whatever the order of arrival.
-    let expires_at = if view.status == change.status { view.expires_at.max(change.expires_at) } else { change.expires_at };
     View {
         status: change.status,
         position: view.position.filter(|_| change.status == QueueStatus::Waiting),
         wait_seconds: view.wait_seconds.filter(|_| change.status == QueueStatus::Waiting),
         waiting: view.waiting,
+        version: change.version,
         activated_at: change.activated_at.or(view.activated_at),
-        expires_at,
+        expires_at: change.expires_at,
     }
 }
 
@@ -391,7 +405,8 @@ impl Rooms {
     /// A room to watch; kept as long as the guest is.
     pub(super) fn enter(&self, schedule_id: ScheduleId) -> Guest {
         let mut rooms = self.map();
-        let room = rooms.entry(schedule_id).or_insert_with(|| Arc::new(Room::new(schedule_id))).clone();
+        let room =
+            rooms.entry(schedule_id).or_insert_with(|| Arc::new(Room::new(schedule_id))).clone();
         room.guests.fetch_add(1, Ordering::AcqRel);
         Guest { room }
     }

@@ -82,7 +82,10 @@ pub(super) fn poll_after_seconds(position: Option<i64>, wait_seconds: Option<i32
 /// Whether a changed position is worth a push: always near the front, else a change of 1 %, or any after half a minute.
 pub(super) fn worth_showing(shown: i64, position: i64, since_shown: Duration) -> bool {
     let change = (shown - position).abs();
-    change > 0 && (position <= NEAR_FRONT || change.saturating_mul(100) >= shown || since_shown >= SHOW_AT_LEAST_EVERY)
+    change > 0
+        && (position <= NEAR_FRONT
+            || change.saturating_mul(100) >= shown
+            || since_shown >= SHOW_AT_LEAST_EVERY)
 }
 
 #[cfg(test)]
@@ -105,7 +108,8 @@ mod tests {
 
     #[test]
     fn a_room_is_open_from_the_opening_to_the_instant_of_closing() {
-        let at = |offset| room_status(&RoomFacts { now: facts().sales_open_at + offset, ..facts() });
+        let at =
+            |offset| room_status(&RoomFacts { now: facts().sales_open_at + offset, ..facts() });
         assert_eq!(at(TimeDelta::milliseconds(-1)), RoomStatus::Prequeue);
         assert_eq!(at(TimeDelta::zero()), RoomStatus::Open);
         assert_eq!(at(TimeDelta::milliseconds(3_599_999)), RoomStatus::Open);

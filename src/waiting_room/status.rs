@@ -19,7 +19,8 @@ pub struct Place {
 impl Place {
     pub(super) fn of(token: QueueToken, position: Option<i64>, summary: Option<&Summary>) -> Self {
         let position = position.filter(|_| token.status == QueueStatus::Waiting);
-        let wait_seconds = position.zip(summary).and_then(|(position, summary)| summary.wait_seconds(position));
+        let wait_seconds =
+            position.zip(summary).and_then(|(position, summary)| summary.wait_seconds(position));
         // A summary may be a second old; whoever is at a position has at least so many people waiting.
         let waiting = summary.map_or(0, |summary| summary.waiting).max(position.unwrap_or(0));
         Self { token, position, waiting, wait_seconds }
@@ -28,7 +29,9 @@ impl Place {
     /// Seconds left of the ACTIVE time, rounded down; 0 unless ACTIVE.
     pub fn remaining_seconds(&self) -> i32 {
         match self.token.expires_at {
-            Some(end) if self.token.status == QueueStatus::Active => seconds_between(self.token.now, end),
+            Some(end) if self.token.status == QueueStatus::Active => {
+                seconds_between(self.token.now, end)
+            }
             _ => 0,
         }
     }
@@ -45,8 +48,14 @@ impl WaitingRooms {
     ///
     /// # Errors
     /// A fault when Postgres cannot be asked.
-    pub async fn status(&self, actor: Actor, schedule_id: ScheduleId) -> Result<Option<Place>, Fault> {
-        let Some(token) = store::latest(&self.db, schedule_id, actor.person_id).await? else { return Ok(None) };
+    pub async fn status(
+        &self,
+        actor: Actor,
+        schedule_id: ScheduleId,
+    ) -> Result<Option<Place>, Fault> {
+        let Some(token) = store::latest(&self.db, schedule_id, actor.person_id).await? else {
+            return Ok(None);
+        };
         Ok(Some(self.place(token).await?))
     }
 
@@ -70,12 +79,16 @@ impl WaitingRooms {
             // In the journal and not in the index: the index is behind, and this heals it.
             Ok(Some(_)) => {
                 let people = [(token.person_id, token.number)];
-                if let Ok(Some(ranks)) = self.index.enter(schedule_id, &people, rules::POLL_PRESENCE).await {
+                if let Ok(Some(ranks)) =
+                    self.index.enter(schedule_id, &people, rules::POLL_PRESENCE).await
+                {
                     return Ok(ranks.positions.first().copied());
                 }
             }
             Ok(None) => self.rebuild_soon(schedule_id),
-            Err(fault) => tracing::debug!(fault = %fault.report(), "position comes from the journal"),
+            Err(fault) => {
+                tracing::debug!(fault = %fault.report(), "position comes from the journal")
+            }
         }
         self.position_from_journal(token).await.map(Some)
     }

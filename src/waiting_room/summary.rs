@@ -92,7 +92,8 @@ impl WaitingRooms {
         self.summaries
             .snapshots
             .get(schedule_id, || async {
-                let line = store::journal::line_after(&self.db, schedule_id, 0, SNAPSHOT_LIMIT).await?;
+                let line =
+                    store::journal::line_after(&self.db, schedule_id, 0, SNAPSHOT_LIMIT).await?;
                 Ok(line.into_iter().map(|(_, number)| number).collect())
             })
             .await

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{QueueStatus, QueueToken, WaitingRooms, store};
+use super::{Event, QueueStatus, QueueToken, WaitingRooms, store};
 use crate::kernel::{Actor, Failure, Fault, PersonId, QueueTokenId, ScheduleId, text_enum};
 
 const AUDIENCE: &str = "frontrow:queue";
@@ -58,7 +58,12 @@ impl WaitingRooms {
     ///
     /// # Errors
     /// [`PassRefusal::Invalid`], whatever is wrong, so that nothing can be learnt about other people's tokens.
-    pub fn check(&self, actor: Actor, schedule_id: ScheduleId, token: &str) -> Result<Admission, PassRefusal> {
+    pub fn check(
+        &self,
+        actor: Actor,
+        schedule_id: ScheduleId,
+        token: &str,
+    ) -> Result<Admission, PassRefusal> {
         let claims: Claims = self
             .keyring
             .verify(token, AUDIENCE, &["aud", "sub"])
@@ -80,11 +85,21 @@ impl WaitingRooms {
         token: &str,
     ) -> Result<Admission, Failure<PassRefusal>> {
         let admission = self.check(actor, schedule_id, token).map_err(Failure::Refused)?;
-        let status = store::touch(&self.db, admission.queue_token_id).await?;
+        let touched = store::touch(&self.db, admission.queue_token_id).await?;
+        let status = touched.map(|(status, change)| {
+            if let Some(change) = change {
+                let event = Event { changes: vec![change], ..Event::default() };
+                let rooms = self.clone();
+                tokio::spawn(async move { rooms.announce(schedule_id, event).await });
+            }
+            status
+        });
         match status {
             Some(QueueStatus::Active) => Ok(admission),
             Some(QueueStatus::Waiting) => Err(Failure::Refused(PassRefusal::NotActive)),
-            Some(QueueStatus::Used | QueueStatus::Expired) => Err(Failure::Refused(PassRefusal::Ended)),
+            Some(QueueStatus::Used | QueueStatus::Expired) => {
+                Err(Failure::Refused(PassRefusal::Ended))
+            }
             None => Err(Failure::Refused(PassRefusal::Invalid)),
         }
     }

@@ -42,27 +42,40 @@ impl WaitingRooms {
         schedule_id: ScheduleId,
     ) -> Result<Option<impl Stream<Item = Place> + Send + use<>>, Fault> {
         let guest = self.follow(schedule_id).await?;
-        let Some(token) = store::latest(&self.db, schedule_id, actor.person_id).await? else { return Ok(None) };
+        let Some(token) = store::latest(&self.db, schedule_id, actor.person_id).await? else {
+            return Ok(None);
+        };
         self.welcome_back(&token).await?;
         let views = self.join(&guest.room, &token).await?;
         let seat = Seat { number: token.number, guest };
-        let watching = Watching { token, read_at: Instant::now(), views, seat, shown: Shown::Nothing };
+        let watching =
+            Watching { token, read_at: Instant::now(), views, seat, shown: Shown::Nothing };
         Ok(Some(stream::unfold(watching, Watching::next)))
     }
 
     async fn join(&self, room: &Room, token: &QueueToken) -> Result<watch::Receiver<View>, Fault> {
         for _ in 0..LOOKS {
             let looked = if token.status == QueueStatus::Waiting {
-                self.index.look(token.schedule_id, &[token.person_id], rules::ACTIVE_PRESENCE).await.ok().flatten()
+                self.index
+                    .look(token.schedule_id, &[token.person_id], rules::ACTIVE_PRESENCE)
+                    .await
+                    .ok()
+                    .flatten()
             } else {
                 None
             };
-            let position = looked.as_ref().and_then(|ranks| ranks.positions.first().copied()).filter(|p| *p > 0);
+            let position = looked
+                .as_ref()
+                .and_then(|ranks| ranks.positions.first().copied())
+                .filter(|p| *p > 0);
             let position = match position {
-                None if token.status == QueueStatus::Waiting => Some(self.position_from_journal(token).await?),
+                None if token.status == QueueStatus::Waiting => {
+                    Some(self.position_from_journal(token).await?)
+                }
                 other => other,
             };
-            let sound = looked.filter(|ranks| ranks.positions.first().is_some_and(|position| *position > 0));
+            let sound = looked
+                .filter(|ranks| ranks.positions.first().is_some_and(|position| *position > 0));
             if let Ok(views) = room.join(token, sound.as_ref(), position) {
                 return Ok(views);
             }
@@ -159,7 +172,9 @@ impl WaitingRooms {
         let schedule_id = room.schedule_id;
         match store::journal::recent_changes(&self.db, schedule_id, COMPARE_WINDOW_SECONDS).await {
             Ok(changes) => room.reconcile(changes),
-            Err(fault) => tracing::warn!(%schedule_id, fault = %fault.report(), "the journal could not be compared"),
+            Err(fault) => {
+                tracing::warn!(%schedule_id, fault = %fault.report(), "the journal could not be compared")
+            }
         }
         for (id, number) in store::passed_over(&self.db, schedule_id).await.unwrap_or_default() {
             if room.watches(number) && store::welcome_back(&self.db, id).await.unwrap_or(false) {
@@ -230,8 +245,12 @@ impl Watching {
             now,
             ..self.token.clone()
         };
-        let place =
-            Place { token, position: view.position, waiting: view.waiting, wait_seconds: view.wait_seconds };
+        let place = Place {
+            token,
+            position: view.position,
+            waiting: view.waiting,
+            wait_seconds: view.wait_seconds,
+        };
         Some((place, self))
     }
 }

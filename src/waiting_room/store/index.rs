@@ -15,9 +15,11 @@ use crate::{
 
 static ENTER: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/enter.lua")));
 static LOOK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/look.lua")));
-static PUBLISH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/publish.lua")));
+static PUBLISH: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("../lua/publish.lua")));
 static AWAY: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/away.lua")));
-static GOODBYE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/goodbye.lua")));
+static GOODBYE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("../lua/goodbye.lua")));
 static FILL: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/fill.lua")));
 static SWAP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/swap.lua")));
 
@@ -69,7 +71,12 @@ impl Index {
 
     fn keys(&self, schedule_id: ScheduleId) -> Keys {
         let name = |suffix: &str| self.kv.name(&format!("room:{{{schedule_id}}}:{suffix}"));
-        Keys { generation: name("generation"), waiting: name("waiting"), seen: name("seen"), seq: name("seq") }
+        Keys {
+            generation: name("generation"),
+            waiting: name("waiting"),
+            seen: name("seen"),
+            seq: name("seq"),
+        }
     }
 
     /// Listens to what happens in a room.
@@ -86,7 +93,11 @@ impl Index {
     ) -> Result<Option<Ranks>, Fault> {
         let keys = self.keys(schedule_id);
         let mut call = ENTER.prepare_invoke();
-        call.key(keys.generation).key(keys.waiting).key(keys.seen).key(keys.seq).arg(millis(presence));
+        call.key(keys.generation)
+            .key(keys.waiting)
+            .key(keys.seen)
+            .key(keys.seq)
+            .arg(millis(presence));
         for (person, number) in people {
             call.arg(person.0.as_bytes()).arg(number);
         }
@@ -102,7 +113,11 @@ impl Index {
     ) -> Result<Option<Ranks>, Fault> {
         let keys = self.keys(schedule_id);
         let mut call = LOOK.prepare_invoke();
-        call.key(keys.generation).key(keys.waiting).key(keys.seen).key(keys.seq).arg(millis(presence));
+        call.key(keys.generation)
+            .key(keys.waiting)
+            .key(keys.seen)
+            .key(keys.seq)
+            .arg(millis(presence));
         for person in people {
             call.arg(person.0.as_bytes());
         }
@@ -143,7 +158,12 @@ impl Index {
         }
         let flags: Option<Vec<i64>> = self.kv.script(&call).await?;
         let flags = flags.unwrap_or_default();
-        Ok(people.iter().zip(flags).filter(|(_, away)| *away == 1).map(|(person, _)| *person).collect())
+        Ok(people
+            .iter()
+            .zip(flags)
+            .filter(|(_, away)| *away == 1)
+            .map(|(person, _)| *person)
+            .collect())
     }
 
     /// Shortens the presence of people whose last subscription on this instance has ended.
@@ -171,7 +191,9 @@ impl Index {
     ) -> Result<(), Fault> {
         let keys = self.keys(schedule_id);
         let mut call = FILL.prepare_invoke();
-        call.key(format!("{}:new", keys.waiting)).key(format!("{}:new", keys.seen)).arg(millis(presence));
+        call.key(format!("{}:new", keys.waiting))
+            .key(format!("{}:new", keys.seen))
+            .arg(millis(presence));
         for (person, number) in people {
             call.arg(person.0.as_bytes()).arg(number);
         }
@@ -180,7 +202,10 @@ impl Index {
     }
 
     /// Forgets what an earlier, unfinished rebuild has left.
-    pub(in crate::waiting_room) async fn clear_rebuild(&self, schedule_id: ScheduleId) -> Result<(), Fault> {
+    pub(in crate::waiting_room) async fn clear_rebuild(
+        &self,
+        schedule_id: ScheduleId,
+    ) -> Result<(), Fault> {
         let keys = self.keys(schedule_id);
         let mut command = redis::cmd("DEL");
         command.arg(format!("{}:new", keys.waiting)).arg(format!("{}:new", keys.seen));
@@ -193,10 +218,15 @@ impl Index {
     }
 
     /// Puts the rebuilt line into use.
-    pub(in crate::waiting_room) async fn swap(&self, schedule_id: ScheduleId, generation: i64) -> Result<(), Fault> {
+    pub(in crate::waiting_room) async fn swap(
+        &self,
+        schedule_id: ScheduleId,
+        generation: i64,
+    ) -> Result<(), Fault> {
         let keys = self.keys(schedule_id);
         let mut call = SWAP.prepare_invoke();
-        let (waiting_new, seen_new) = (format!("{}:new", keys.waiting), format!("{}:new", keys.seen));
+        let (waiting_new, seen_new) =
+            (format!("{}:new", keys.waiting), format!("{}:new", keys.seen));
         call.key(keys.generation).key(keys.waiting).key(keys.seen).key(keys.seq);
         call.key(waiting_new).key(seen_new).arg(generation);
         let _swapped: i64 = self.kv.script(&call).await?;

@@ -46,7 +46,7 @@ pub(in crate::waiting_room) async fn enter(
         FROM newcomer n, counter
         ORDER BY n.place
         ON CONFLICT (schedule_id, person_id) WHERE status IN ('WAITING', 'ACTIVE') DO NOTHING
-        RETURNING id, schedule_id, person_id, number, status, entered_at, passed_over_at, activated_at, expires_at,
+        RETURNING id, schedule_id, person_id, number, status, version, entered_at, passed_over_at, activated_at, expires_at,
                   clock_timestamp() AS now";
     let values: Vec<Value> = vec![
         schedule_id.into(),
@@ -64,7 +64,7 @@ pub(in crate::waiting_room) async fn live(
     people: &[PersonId],
 ) -> Result<Vec<QueueToken>, Fault> {
     const SQL: &str = "
-        SELECT id, schedule_id, person_id, number, status, entered_at, passed_over_at, activated_at, expires_at,
+        SELECT id, schedule_id, person_id, number, status, version, entered_at, passed_over_at, activated_at, expires_at,
                clock_timestamp() AS now
         FROM queue_token
         WHERE schedule_id = $1 AND person_id = ANY($2) AND status IN ('WAITING', 'ACTIVE')";
@@ -82,7 +82,7 @@ pub(in crate::waiting_room) async fn leave(
     const SQL: &str = "
         UPDATE queue_token SET status = 'EXPIRED', ended_at = clock_timestamp()
         WHERE schedule_id = $1 AND person_id = $2 AND status IN ('WAITING', 'ACTIVE')
-        RETURNING id, schedule_id, person_id, number, status, entered_at, passed_over_at, activated_at, expires_at,
+        RETURNING id, schedule_id, person_id, number, status, version, entered_at, passed_over_at, activated_at, expires_at,
                   clock_timestamp() AS now";
     let row: Option<TokenRow> = db.row(SQL, vec![schedule_id.into(), person_id.into()]).await?;
     Ok(row.map(QueueToken::from))
@@ -93,6 +93,7 @@ pub(super) struct ChangeRow {
     pub number: i64,
     pub person_id: PersonId,
     pub status: QueueStatus,
+    pub version: i64,
     pub activated_at: Option<Timestamp>,
     pub expires_at: Option<Timestamp>,
 }
@@ -103,6 +104,7 @@ impl From<ChangeRow> for Change {
             number: row.number,
             person_id: row.person_id,
             status: row.status,
+            version: row.version,
             activated_at: row.activated_at,
             expires_at: row.expires_at,
         }
@@ -116,10 +118,10 @@ pub(in crate::waiting_room) async fn recent_changes(
     seconds: f64,
 ) -> Result<Vec<Change>, Fault> {
     const SQL: &str = "
-        SELECT number, person_id, status, activated_at, expires_at FROM queue_token
+        SELECT number, person_id, status, version, activated_at, expires_at FROM queue_token
         WHERE schedule_id = $1 AND activated_at > clock_timestamp() - make_interval(secs => $2)
         UNION
-        SELECT number, person_id, status, activated_at, expires_at FROM queue_token
+        SELECT number, person_id, status, version, activated_at, expires_at FROM queue_token
         WHERE schedule_id = $1 AND ended_at > clock_timestamp() - make_interval(secs => $2)
         ORDER BY number";
     let rows: Vec<ChangeRow> = db.rows(SQL, vec![schedule_id.into(), seconds.into()]).await?;
@@ -143,6 +145,7 @@ pub(in crate::waiting_room) async fn line_after(
         SELECT person_id, number FROM queue_token
         WHERE schedule_id = $1 AND status = 'WAITING' AND number > $2
         ORDER BY number LIMIT $3";
-    let rows: Vec<PlaceRow> = db.rows(SQL, vec![schedule_id.into(), number.into(), limit.into()]).await?;
+    let rows: Vec<PlaceRow> =
+        db.rows(SQL, vec![schedule_id.into(), number.into(), limit.into()]).await?;
     Ok(rows.into_iter().map(|row| (row.person_id, row.number)).collect())
 }

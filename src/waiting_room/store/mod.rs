@@ -6,7 +6,10 @@ pub(super) mod rounds;
 
 use sea_orm::FromQueryResult;
 
-use super::{QueueStatus, QueueToken, RoomStatus, rules::{Line, RoomFacts}};
+use super::{
+    Change, QueueStatus, QueueToken, RoomStatus,
+    rules::{Line, RoomFacts},
+};
 use crate::{
     db::{Db, Session, text_column},
     kernel::{Fault, PersonId, QueueTokenId, ScheduleId, Timestamp},
@@ -21,6 +24,7 @@ pub(super) struct TokenRow {
     person_id: PersonId,
     number: i64,
     status: QueueStatus,
+    version: i64,
     entered_at: Timestamp,
     passed_over_at: Option<Timestamp>,
     activated_at: Option<Timestamp>,
@@ -30,13 +34,15 @@ pub(super) struct TokenRow {
 
 impl From<TokenRow> for QueueToken {
     fn from(row: TokenRow) -> Self {
-        let lapsed = row.status == QueueStatus::Active && row.expires_at.is_some_and(|end| end <= row.now);
+        let lapsed =
+            row.status == QueueStatus::Active && row.expires_at.is_some_and(|end| end <= row.now);
         Self {
             id: row.id,
             schedule_id: row.schedule_id,
             person_id: row.person_id,
             number: row.number,
             status: if lapsed { QueueStatus::Expired } else { row.status },
+            version: row.version,
             entered_at: row.entered_at,
             passed_over_at: row.passed_over_at,
             activated_at: row.activated_at,
@@ -47,9 +53,13 @@ impl From<TokenRow> for QueueToken {
 }
 
 /// The person's live token for a schedule, else their latest.
-pub(super) async fn latest(db: &Db, schedule_id: ScheduleId, person_id: PersonId) -> Result<Option<QueueToken>, Fault> {
+pub(super) async fn latest(
+    db: &Db,
+    schedule_id: ScheduleId,
+    person_id: PersonId,
+) -> Result<Option<QueueToken>, Fault> {
     const SQL: &str = "
-        SELECT id, schedule_id, person_id, number, status, entered_at, passed_over_at, activated_at, expires_at,
+        SELECT id, schedule_id, person_id, number, status, version, entered_at, passed_over_at, activated_at, expires_at,
                clock_timestamp() AS now
         FROM queue_token
         WHERE person_id = $1 AND schedule_id = $2
@@ -68,31 +78,44 @@ pub(super) async fn welcome_back(db: &Db, id: QueueTokenId) -> Result<bool, Faul
 }
 
 #[derive(Debug, FromQueryResult)]
-struct StatusRow {
+struct TouchRow {
     status: QueueStatus,
+    touched: bool,
+    #[sea_orm(nested)]
+    change: journal::ChangeRow,
 }
 
 /// The status of a token by the database's clock; an ACTIVE one has its idle time started anew.
 ///
-/// The row is written at most every tenth of the idle time, so that looking at seats stays a read.
-pub(super) async fn touch(db: &Db, id: QueueTokenId) -> Result<Option<QueueStatus>, Fault> {
+/// The row is written at most every tenth of the idle time, so that looking at seats stays a read; the change is returned
+/// when it was.
+pub(super) async fn touch(
+    db: &Db,
+    id: QueueTokenId,
+) -> Result<Option<(QueueStatus, Option<Change>)>, Fault> {
     const SQL: &str = "
         WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
         touched AS (
             UPDATE queue_token t
-            SET last_action_at = clock.now,
+            SET last_action_at = clock.now, version = t.version + 1,
                 expires_at = greatest(t.expires_at, least(
                     clock.now + make_interval(secs => w.idle_seconds),
                     t.activated_at + make_interval(secs => w.active_seconds)))
             FROM waiting_room w, clock
             WHERE t.id = $1 AND w.schedule_id = t.schedule_id AND t.status = 'ACTIVE' AND t.expires_at > clock.now
               AND t.last_action_at < clock.now - make_interval(secs => w.idle_seconds / 10.0)
+            RETURNING t.id, t.version, t.expires_at
         )
-        SELECT CASE WHEN t.status = 'ACTIVE' AND t.expires_at <= clock.now THEN 'EXPIRED' ELSE t.status END AS status
-        FROM queue_token t, clock
+        SELECT CASE WHEN t.status = 'ACTIVE' AND t.expires_at <= clock.now THEN 'EXPIRED' ELSE t.status END AS status,
+               touched.id IS NOT NULL AS touched, t.number, t.person_id, t.activated_at,
+               coalesce(touched.version, t.version) AS version,
+               coalesce(touched.expires_at, t.expires_at) AS expires_at
+        FROM queue_token t
+        CROSS JOIN clock
+        LEFT JOIN touched ON touched.id = t.id
         WHERE t.id = $1";
-    let row: Option<StatusRow> = db.row(SQL, vec![id.into()]).await?;
-    Ok(row.map(|row| row.status))
+    let row: Option<TouchRow> = db.row(SQL, vec![id.into()]).await?;
+    Ok(row.map(|row| (row.status, row.touched.then(|| row.change.into()))))
 }
 
 /// A room's settings and how it stands, apart from who is WAITING.
@@ -160,7 +183,8 @@ struct CountRow {
 
 /// How many are WAITING, by the journal.
 pub(super) async fn waiting_count(db: &Db, schedule_id: ScheduleId) -> Result<i64, Fault> {
-    const SQL: &str = "SELECT count(*) AS count FROM queue_token WHERE schedule_id = $1 AND status = 'WAITING'";
+    const SQL: &str =
+        "SELECT count(*) AS count FROM queue_token WHERE schedule_id = $1 AND status = 'WAITING'";
     let row: Option<CountRow> = db.row(SQL, vec![schedule_id.into()]).await?;
     Ok(row.map_or(0, |row| row.count))
 }
@@ -194,7 +218,10 @@ pub(super) async fn with_people_waiting(db: &Db) -> Result<Vec<ScheduleId>, Faul
 }
 
 /// Which numbers of a room are passed over at the moment.
-pub(super) async fn passed_over(db: &Db, schedule_id: ScheduleId) -> Result<Vec<(QueueTokenId, i64)>, Fault> {
+pub(super) async fn passed_over(
+    db: &Db,
+    schedule_id: ScheduleId,
+) -> Result<Vec<(QueueTokenId, i64)>, Fault> {
     const SQL: &str = "
         SELECT id, number FROM queue_token
         WHERE schedule_id = $1 AND status = 'WAITING' AND passed_over_at IS NOT NULL";

@@ -56,7 +56,10 @@ pub(in crate::waiting_room) struct Outlook {
 /// What is free in a room: places, this round's budget, and at least one seat. `None` when there is no such room.
 ///
 /// At most admitPerRound people are admitted within *any* roundSeconds: the budget is what the last roundSeconds left of it.
-pub(in crate::waiting_room) async fn outlook(db: &Db, schedule_id: ScheduleId) -> Result<Option<Outlook>, Fault> {
+pub(in crate::waiting_room) async fn outlook(
+    db: &Db,
+    schedule_id: ScheduleId,
+) -> Result<Option<Outlook>, Fault> {
     const SQL: &str = "
         WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
         SELECT CASE WHEN s.status = 'ON_SALE' AND NOT w.paused
@@ -145,7 +148,7 @@ pub(in crate::waiting_room) async fn admit(
             WHERE t.schedule_id = $1 AND (
                 (t.status = 'ACTIVE' AND t.expires_at <= clock.now)
                 OR (t.status = 'WAITING' AND t.passed_over_at <= clock.now - make_interval(secs => $3)))
-            RETURNING t.number, t.person_id, t.status, t.activated_at, t.expires_at
+            RETURNING t.number, t.person_id, t.status, t.version, t.activated_at, t.expires_at
         ),
         passed AS (
             UPDATE queue_token t SET passed_over_at = clock.now
@@ -188,17 +191,18 @@ pub(in crate::waiting_room) async fn admit(
                 expires_at = clock.now + make_interval(secs => least(room.idle_seconds, room.active_seconds))
             FROM line, room, clock
             WHERE t.id = line.id
-            RETURNING t.number, t.person_id, t.status, t.activated_at, t.expires_at
+            RETURNING t.number, t.person_id, t.status, t.version, t.activated_at, t.expires_at
         ),
         bumped AS (
             UPDATE admission SET version = version + 1
             WHERE schedule_id = $1 AND EXISTS (SELECT 1 FROM admitted)
         )
-        SELECT number, person_id, status, activated_at, expires_at FROM admitted
+        SELECT number, person_id, status, version, activated_at, expires_at FROM admitted
         UNION ALL
-        SELECT number, person_id, status, activated_at, expires_at FROM ended
+        SELECT number, person_id, status, version, activated_at, expires_at FROM ended
         ORDER BY number";
-    let values = vec![schedule_id.into(), uuids(away.iter().map(|person| person.0)), away_seconds().into()];
+    let values =
+        vec![schedule_id.into(), uuids(away.iter().map(|person| person.0)), away_seconds().into()];
     let rows: Vec<ChangeRow> = db.rows(SQL, values).await?;
     Ok(rows.into_iter().map(Change::from).collect())
 }
@@ -232,7 +236,7 @@ pub(in crate::waiting_room) async fn drain(db: &Db) -> Result<Vec<(ScheduleId, C
             UPDATE queue_token t SET status = 'EXPIRED', ended_at = clock.now
             FROM leaving, clock
             WHERE t.id = leaving.id AND t.status IN ('WAITING', 'ACTIVE')
-            RETURNING t.schedule_id, t.number, t.person_id, t.status, t.activated_at, t.expires_at
+            RETURNING t.schedule_id, t.number, t.person_id, t.status, t.version, t.activated_at, t.expires_at
         ),
         finished AS (
             UPDATE waiting_room w SET drained_at = clock.now
@@ -241,7 +245,7 @@ pub(in crate::waiting_room) async fn drain(db: &Db) -> Result<Vec<(ScheduleId, C
               AND NOT EXISTS (SELECT 1 FROM queue_token t
                               WHERE t.schedule_id = w.schedule_id AND t.status IN ('WAITING', 'ACTIVE'))
         )
-        SELECT schedule_id, number, person_id, status, activated_at, expires_at FROM ended ORDER BY number";
+        SELECT schedule_id, number, person_id, status, version, activated_at, expires_at FROM ended ORDER BY number";
     let rows: Vec<DrainRow> = db.rows(SQL, vec![]).await?;
     Ok(rows.into_iter().map(DrainRow::split).collect())
 }

@@ -1,0 +1,135 @@
+//! Payments: turning a hold into a purchase, once per key.
+
+mod pay;
+mod rules;
+mod store;
+
+use std::collections::HashMap;
+
+use crate::{
+    db::Db,
+    kernel::{Fault, PaymentId, PersonId, Points, ReservationId, Timestamp, text_enum},
+    reservation::Reservations,
+    telemetry::Metrics,
+    waiting_room::WaitingRooms,
+};
+pub use rules::PayOrder;
+
+text_enum! {
+    /// What is paid with.
+    pub enum PaymentMethod {
+        /// Points charged before.
+        Point = "POINT",
+        /// A card, through the gateway.
+        Card = "CARD",
+    }
+}
+
+text_enum! {
+    /// Where a payment stands.
+    pub enum PaymentStatus {
+        /// Being decided.
+        Pending = "PENDING",
+        /// The money has moved.
+        Approved = "APPROVED",
+        /// No money has moved.
+        Failed = "FAILED",
+        /// The money went back.
+        Refunded = "REFUNDED",
+    }
+}
+
+text_enum! {
+    /// Why a reservation cannot be paid.
+    pub enum PayRefusal {
+        /// No such reservation of the caller.
+        ReservationNotFound = "RESERVATION_NOT_FOUND",
+        /// Already CONFIRMED or CANCELLED.
+        NotPayable = "RESERVATION_NOT_PAYABLE",
+        /// The hold has lapsed.
+        HoldExpired = "HOLD_EXPIRED",
+        /// Another payment is being decided.
+        InProgress = "PAYMENT_IN_PROGRESS",
+        /// Not the reservation's price.
+        AmountMismatch = "AMOUNT_MISMATCH",
+        /// Not enough points.
+        InsufficientBalance = "INSUFFICIENT_BALANCE",
+        /// Not 1 to 255 characters.
+        KeyInvalid = "IDEMPOTENCY_KEY_INVALID",
+        /// The key was used before with other input.
+        KeyReused = "IDEMPOTENCY_KEY_REUSED",
+        /// A card payment without a card.
+        CardTokenMissing = "CARD_TOKEN_MISSING",
+        /// The card's issuer said no.
+        CardDeclined = "CARD_DECLINED",
+        /// The card gateway cannot be reached.
+        GatewayUnavailable = "GATEWAY_UNAVAILABLE",
+    }
+}
+
+/// A payment, as it stood when it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payment {
+    /// Names it.
+    pub id: PaymentId,
+    /// Who pays.
+    pub person_id: PersonId,
+    /// What is paid for.
+    pub reservation_id: ReservationId,
+    /// What is paid with.
+    pub method: PaymentMethod,
+    /// How much.
+    pub amount: Points,
+    /// Where it stands.
+    pub status: PaymentStatus,
+    /// Why it FAILED.
+    pub failure: Option<PayRefusal>,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When the money moved.
+    pub approved_at: Option<Timestamp>,
+    /// When the money went back.
+    pub refunded_at: Option<Timestamp>,
+}
+
+/// Everybody's payments; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Payments {
+    db: Db,
+    reservations: Reservations,
+    waiting_rooms: WaitingRooms,
+    metrics: Metrics,
+}
+
+impl Payments {
+    /// Builds the service.
+    pub const fn new(
+        db: Db,
+        reservations: Reservations,
+        waiting_rooms: WaitingRooms,
+        metrics: Metrics,
+    ) -> Self {
+        Self { db, reservations, waiting_rooms, metrics }
+    }
+
+    /// Payments by id, whosever they are; for objects that the caller reached by right.
+    ///
+    /// # Errors
+    /// A fault when Postgres cannot be asked.
+    pub async fn by_ids(&self, ids: &[PaymentId]) -> Result<HashMap<PaymentId, Payment>, Fault> {
+        let found = store::by_ids(&self.db, ids).await?;
+        Ok(found.into_iter().map(|payment| (payment.id, payment)).collect())
+    }
+
+    /// The latest payment of each reservation that has one.
+    ///
+    /// # Errors
+    /// A fault when Postgres cannot be asked.
+    pub async fn latest_of(
+        &self,
+        ids: &[ReservationId],
+    ) -> Result<HashMap<ReservationId, Payment>, Fault> {
+        let found = store::latest_of(&self.db, ids).await?;
+        Ok(found.into_iter().map(|payment| (payment.reservation_id, payment)).collect())
+    }
+}

@@ -1,0 +1,64 @@
+//! Telling every instance which seats and reservations changed, after Postgres has it.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Reservations, SeatStatus};
+use crate::kernel::{PersonId, ReservationId, ScheduleId, SeatId, Timestamp};
+
+/// A seat's new state. Of two changes the one with the larger version holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeatChange {
+    /// The seat.
+    pub seat_id: SeatId,
+    /// Its status.
+    pub status: SeatStatus,
+    /// Its version.
+    pub version: i32,
+    /// When its hold lapses.
+    #[serde(with = "chrono::serde::ts_milliseconds_option", default)]
+    pub hold_expires_at: Option<Timestamp>,
+}
+
+/// Where changes of a performance's seats are told: a JSON array of [`SeatChange`].
+pub fn seat_channel(schedule_id: ScheduleId) -> String {
+    format!("seats:{{{schedule_id}}}")
+}
+
+/// Where changes of a person's reservations are told: the reservation's id.
+pub fn person_channel(person_id: PersonId) -> String {
+    format!("person:{{{person_id}}}")
+}
+
+impl Reservations {
+    /// Tells all instances about changed seats and a changed reservation.
+    ///
+    /// Awaited before a client is answered, so that what it asks next, of any instance, most likely knows already. A
+    /// failure here loses nothing: boards reload when they have reason to doubt.
+    pub async fn announce(
+        &self,
+        schedule_id: ScheduleId,
+        person_id: PersonId,
+        reservation_id: ReservationId,
+        seats: &[SeatChange],
+    ) {
+        tokio::join!(self.announce_seats(schedule_id, seats), async {
+            let told = self
+                .kv
+                .publish(&person_channel(person_id), reservation_id.to_string().into_bytes())
+                .await;
+            if let Err(fault) = told {
+                tracing::debug!(fault = %fault.report(), "a reservation's change was not told");
+            }
+        });
+    }
+
+    pub(super) async fn announce_seats(&self, schedule_id: ScheduleId, seats: &[SeatChange]) {
+        if seats.is_empty() {
+            return;
+        }
+        let Ok(json) = serde_json::to_vec(seats) else { return };
+        if let Err(fault) = self.kv.publish(&seat_channel(schedule_id), json).await {
+            tracing::debug!(fault = %fault.report(), "changed seats were not told");
+        }
+    }
+}

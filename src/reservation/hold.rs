@@ -1,0 +1,175 @@
+//! Holding seats: one guarded statement, and words for why not.
+
+use super::{HoldCode, Reservation, Reservations, SeatStatus, rules, store};
+use crate::{
+    kernel::{Actor, Failure, Fault, ReservationId, ScheduleId, SeatId},
+    telemetry::OutcomeLabels,
+    waiting_room::{Admission, Event},
+};
+
+/// Why seats cannot be held, and which of them were the cause.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HoldRefusal {
+    /// The reason.
+    pub code: HoldCode,
+    /// The seats that were the cause; empty where no seat was.
+    pub seat_ids: Vec<SeatId>,
+}
+
+/// A statement that found nothing in its way and yet held nothing met a passing lock; it is run again so many times.
+const ATTEMPTS: usize = 5;
+/// Blocks of neighbours that are tried while others take them away.
+const BLOCKS: usize = 8;
+
+impl Reservations {
+    /// Holds seats for the caller, all of them or none.
+    ///
+    /// `seat_ids` are 1 to 20; doubles count once.
+    ///
+    /// # Errors
+    /// A [`HoldRefusal`], or a fault; in both cases nothing is held.
+    pub async fn hold(
+        &self,
+        actor: Actor,
+        schedule_id: ScheduleId,
+        seat_ids: &[SeatId],
+        queue_token: &str,
+    ) -> Result<Reservation, Failure<HoldRefusal>> {
+        let result = match self.check(actor, schedule_id, queue_token) {
+            Ok(admission) => self.hold_as(actor, admission, schedule_id, seat_ids).await,
+            Err(refusal) => Err(Failure::Refused(refusal)),
+        };
+        self.count(&result);
+        result
+    }
+
+    /// Holds the best `count` adjacent free seats of a grade.
+    ///
+    /// # Errors
+    /// A [`HoldRefusal`], or a fault; in both cases nothing is held.
+    pub async fn hold_best(
+        &self,
+        actor: Actor,
+        schedule_id: ScheduleId,
+        grade: &str,
+        count: usize,
+        queue_token: &str,
+    ) -> Result<Reservation, Failure<HoldRefusal>> {
+        let result = match self.check(actor, schedule_id, queue_token) {
+            Ok(admission) => self.hold_best_as(actor, admission, schedule_id, grade, count).await,
+            Err(refusal) => Err(Failure::Refused(refusal)),
+        };
+        self.count(&result);
+        result
+    }
+
+    fn check(
+        &self,
+        actor: Actor,
+        schedule_id: ScheduleId,
+        queue_token: &str,
+    ) -> Result<Admission, HoldRefusal> {
+        let invalid = |_| HoldRefusal { code: HoldCode::QueueTokenInvalid, seat_ids: Vec::new() };
+        self.waiting_rooms.check(actor, schedule_id, queue_token).map_err(invalid)
+    }
+
+    async fn hold_as(
+        &self,
+        actor: Actor,
+        admission: Admission,
+        schedule_id: ScheduleId,
+        seat_ids: &[SeatId],
+    ) -> Result<Reservation, Failure<HoldRefusal>> {
+        let mut seat_ids = seat_ids.to_vec();
+        seat_ids.sort_unstable();
+        seat_ids.dedup();
+        if seat_ids.len() > rules::SEATS_MAX {
+            return Err(Failure::Refused(HoldRefusal {
+                code: HoldCode::SeatLimitReached,
+                seat_ids: Vec::new(),
+            }));
+        }
+        let order = store::HoldOrder {
+            queue_token_id: admission.queue_token_id,
+            schedule_id,
+            person_id: actor.person_id,
+            seat_ids: &seat_ids,
+            reservation_id: ReservationId::new(),
+            hold_seconds: self.hold_seconds,
+        };
+        for _ in 0..ATTEMPTS {
+            if let Some(held) = store::hold(&self.db, &order).await? {
+                let event = Event { changes: vec![held.token], ..Event::default() };
+                tokio::join!(
+                    self.announce(schedule_id, actor.person_id, held.reservation.id, &held.seats),
+                    self.waiting_rooms.announce(schedule_id, event),
+                );
+                return Ok(held.reservation);
+            }
+            let facts = store::hold_facts(&self.db, &order).await?;
+            if let Some(refusal) = rules::why_refused(&facts, &seat_ids) {
+                return Err(Failure::Refused(refusal));
+            }
+        }
+        // Free by every rule, and locked each time that we looked: somebody else is taking it this instant.
+        Err(Failure::Refused(HoldRefusal { code: HoldCode::SeatHeld, seat_ids }))
+    }
+
+    async fn hold_best_as(
+        &self,
+        actor: Actor,
+        admission: Admission,
+        schedule_id: ScheduleId,
+        grade: &str,
+        count: usize,
+    ) -> Result<Reservation, Failure<HoldRefusal>> {
+        let none_left = || {
+            Failure::Refused(HoldRefusal { code: HoldCode::NoAdjacentSeats, seat_ids: Vec::new() })
+        };
+        for _ in 0..BLOCKS {
+            let free = store::free_seats(&self.db, schedule_id, grade).await?;
+            let Some(block) = rules::best_adjacent(&free, count) else {
+                // Who may not hold at all is told so rather than that there are no seats.
+                let refusal = self.why_not(actor, admission, schedule_id, count).await?;
+                return Err(refusal.map_or_else(none_left, Failure::Refused));
+            };
+            match self.hold_as(actor, admission, schedule_id, &block).await {
+                Err(Failure::Refused(refusal))
+                    if matches!(refusal.code, HoldCode::SeatHeld | HoldCode::SeatSold) => {}
+                result => return result,
+            }
+        }
+        Err(none_left())
+    }
+
+    async fn why_not(
+        &self,
+        actor: Actor,
+        admission: Admission,
+        schedule_id: ScheduleId,
+        count: usize,
+    ) -> Result<Option<HoldRefusal>, Fault> {
+        let order = store::HoldOrder {
+            queue_token_id: admission.queue_token_id,
+            schedule_id,
+            person_id: actor.person_id,
+            seat_ids: &[],
+            reservation_id: ReservationId::new(),
+            hold_seconds: self.hold_seconds,
+        };
+        let mut facts = store::hold_facts(&self.db, &order).await?;
+        // Stand-ins for the seats that would be asked for, so that the limit is judged as it will be.
+        let imagined: Vec<SeatId> = (0..count).map(|_| SeatId::new()).collect();
+        facts.seats = imagined.iter().map(|id| (*id, SeatStatus::Available)).collect();
+        Ok(rules::why_refused(&facts, &imagined))
+    }
+
+    fn count(&self, result: &Result<Reservation, Failure<HoldRefusal>>) {
+        let outcome = match result {
+            Ok(_) => "ok",
+            Err(Failure::Refused(_)) => "refused",
+            Err(Failure::Fault(_)) => "fault",
+        };
+        self.metrics.holds.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+}

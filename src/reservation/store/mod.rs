@@ -1,0 +1,54 @@
+//! The tables of reservations and seats: the statements that claim (`hold`), free (`release`) and read (`read`) them.
+
+mod hold;
+mod read;
+mod release;
+
+pub(super) use hold::{HoldOrder, free_seats, hold, hold_facts};
+pub(super) use read::{by_ids, list, seats_of};
+pub(super) use release::{EXPIRE_BATCH, cancel, cancel_facts, expire};
+use sea_orm::FromQueryResult;
+
+use super::{Reservation, ReservationStatus, SeatStatus};
+use crate::{
+    db::text_column,
+    kernel::{PersonId, Points, QueueTokenId, ReservationId, ScheduleId, Timestamp},
+};
+
+text_column!(ReservationStatus, SeatStatus);
+
+#[derive(Debug, Clone, FromQueryResult)]
+struct ReservationRow {
+    id: ReservationId,
+    person_id: PersonId,
+    schedule_id: ScheduleId,
+    queue_token_id: QueueTokenId,
+    status: ReservationStatus,
+    seat_count: i32,
+    total_price: Points,
+    held_at: Timestamp,
+    expires_at: Timestamp,
+    confirmed_at: Option<Timestamp>,
+    cancelled_at: Option<Timestamp>,
+    now: Timestamp,
+}
+
+impl From<ReservationRow> for Reservation {
+    fn from(row: ReservationRow) -> Self {
+        let lapsed = row.status == ReservationStatus::Hold && row.expires_at <= row.now;
+        Self {
+            id: row.id,
+            person_id: row.person_id,
+            schedule_id: row.schedule_id,
+            queue_token_id: row.queue_token_id,
+            status: if lapsed { ReservationStatus::Expired } else { row.status },
+            seat_count: row.seat_count,
+            total_price: row.total_price,
+            held_at: row.held_at,
+            expires_at: row.expires_at,
+            confirmed_at: row.confirmed_at,
+            cancelled_at: row.cancelled_at,
+            now: row.now,
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Freeing seats: by their holder, by a refund, and by the clock.
+
+use sea_orm::FromQueryResult;
+
+use super::ReservationRow;
+use crate::{
+    db::{Db, Session},
+    kernel::{Fault, PersonId, ReservationId, ScheduleId, SeatId, Timestamp, WalletEntryId},
+    reservation::{Cancelled, Reservation, SeatChange, SeatStatus},
+    waiting_room::{Change, QueueStatus},
+};
+
+/// Holds that one call of [`expire`] tidies at most.
+pub(in crate::reservation) const EXPIRE_BATCH: usize = 500;
+
+#[derive(Debug, FromQueryResult)]
+struct CancelledRow {
+    seat_id: Option<SeatId>,
+    seat_version: Option<i32>,
+    number: Option<i64>,
+    token_version: Option<i64>,
+    activated_at: Option<Timestamp>,
+    token_expires_at: Option<Timestamp>,
+    #[sea_orm(nested)]
+    reservation: ReservationRow,
+}
+
+/// The whole cancellation in one statement: seats, payment, wallet and ledger. `None` when something stood in its way.
+///
+/// Locks in the order token, reservation, seats, wallet. A payment that is being decided is not overtaken.
+pub(in crate::reservation) async fn cancel(
+    db: &Db,
+    person_id: PersonId,
+    id: ReservationId,
+) -> Result<Option<Cancelled>, Fault> {
+    const SQL: &str = "
+        WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
+        token AS MATERIALIZED (
+            SELECT t.id FROM queue_token t
+            JOIN reservation r ON r.queue_token_id = t.id
+            WHERE r.id = $1 AND r.person_id = $2
+            FOR NO KEY UPDATE OF t
+        ),
+        current AS MATERIALIZED (
+            SELECT r.id, r.status
+            FROM token, clock, reservation r
+            JOIN schedule s ON s.id = r.schedule_id
+            WHERE r.id = $1
+              AND ((r.status = 'HOLD' AND r.expires_at > clock_timestamp())
+                   OR (r.status = 'CONFIRMED' AND s.starts_at > clock.now))
+              AND NOT EXISTS (SELECT 1 FROM payment p WHERE p.reservation_id = r.id AND p.status = 'PENDING')
+              AND NOT EXISTS (SELECT 1 FROM payment p
+                              WHERE p.reservation_id = r.id AND p.status = 'APPROVED' AND p.method = 'CARD')
+            FOR NO KEY UPDATE OF r
+        ),
+        place AS MATERIALIZED (
+            SELECT seat.id FROM current
+            JOIN reservation_seat l ON l.reservation_id = current.id
+            JOIN seat ON seat.id = l.seat_id
+            WHERE seat.reservation_id = current.id
+            ORDER BY seat.id
+            FOR NO KEY UPDATE OF seat
+        ),
+        freed AS (
+            UPDATE seat
+            SET status = 'AVAILABLE', reservation_id = NULL, hold_expires_at = NULL, version = seat.version + 1
+            FROM place
+            WHERE seat.id = place.id
+            RETURNING seat.id, seat.version
+        ),
+        cancelled AS (
+            UPDATE reservation r SET status = 'CANCELLED', cancelled_at = clock.now
+            FROM current, clock
+            WHERE r.id = current.id
+            RETURNING r.id, r.person_id, r.schedule_id, r.queue_token_id, r.status, r.seat_count, r.total_price,
+                      r.held_at, r.expires_at, r.confirmed_at, r.cancelled_at
+        ),
+        refunded AS (
+            UPDATE payment p SET status = 'REFUNDED', refunded_at = clock.now
+            FROM current, clock
+            WHERE p.reservation_id = current.id AND p.status = 'APPROVED' AND p.method = 'POINT'
+            RETURNING p.id, p.amount
+        ),
+        funded AS (
+            UPDATE wallet w SET balance = w.balance + refunded.amount
+            FROM refunded
+            WHERE w.person_id = $2
+            RETURNING w.balance
+        ),
+        entry AS (
+            INSERT INTO wallet_entry
+                (id, person_id, kind, delta, balance_after, purpose, key, payment_id, created_at)
+            SELECT $3, $2, 'ROLLBACK', refunded.amount, funded.balance, 'REFUND', refunded.id::text, refunded.id,
+                   clock.now
+            FROM refunded, funded, clock
+        ),
+        touched AS (
+            UPDATE queue_token t
+            SET version = t.version + 1, last_action_at = clock.now,
+                expires_at = greatest(
+                    least(clock.now + make_interval(secs => w.idle_seconds),
+                          t.activated_at + make_interval(secs => w.active_seconds)),
+                    (SELECT max(other.expires_at) FROM reservation other
+                     WHERE other.queue_token_id = t.id AND other.schedule_id = t.schedule_id
+                       AND other.person_id = $2 AND other.id <> $1
+                       AND other.status = 'HOLD' AND other.expires_at > clock.now))
+            FROM token, current, waiting_room w, clock
+            WHERE t.id = token.id AND w.schedule_id = t.schedule_id AND t.status = 'ACTIVE'
+            RETURNING t.number, t.version, t.activated_at, t.expires_at
+        )
+        SELECT freed.id AS seat_id, freed.version AS seat_version,
+               touched.number, touched.version AS token_version, touched.activated_at,
+               touched.expires_at AS token_expires_at, cancelled.*, clock.now
+        FROM cancelled CROSS JOIN clock LEFT JOIN freed ON true LEFT JOIN touched ON true";
+    let values = vec![id.into(), person_id.into(), WalletEntryId::new().into()];
+    let rows: Vec<CancelledRow> = db.rows(SQL, values).await?;
+    let Some(first) = rows.first() else { return Ok(None) };
+    let token = first.number.zip(first.token_version).map(|(number, version)| Change {
+        number,
+        person_id,
+        status: QueueStatus::Active,
+        version,
+        activated_at: first.activated_at,
+        expires_at: first.token_expires_at,
+    });
+    let seats = rows.iter().filter_map(|row| freed(row.seat_id, row.seat_version)).collect();
+    Ok(Some(Cancelled { reservation: first.reservation.clone().into(), seats, token }))
+}
+
+fn freed(seat_id: Option<SeatId>, version: Option<i32>) -> Option<SeatChange> {
+    let (seat_id, version) = seat_id.zip(version)?;
+    Some(SeatChange { seat_id, status: SeatStatus::Available, version, hold_expires_at: None })
+}
+
+/// What stood in the way of a cancellation.
+#[derive(Debug)]
+pub(in crate::reservation) struct CancelFacts {
+    pub reservation: Reservation,
+    pub begun: bool,
+    pub payment_pending: bool,
+}
+
+#[derive(Debug, FromQueryResult)]
+struct CancelFactsRow {
+    begun: bool,
+    payment_pending: bool,
+    #[sea_orm(nested)]
+    reservation: ReservationRow,
+}
+
+/// The state of a reservation of this person, for finding words.
+pub(in crate::reservation) async fn cancel_facts(
+    db: &Db,
+    person_id: PersonId,
+    id: ReservationId,
+) -> Result<Option<CancelFacts>, Fault> {
+    const SQL: &str = "
+        SELECT r.id, r.person_id, r.schedule_id, r.queue_token_id, r.status, r.seat_count, r.total_price,
+               r.held_at, r.expires_at, r.confirmed_at, r.cancelled_at, clock_timestamp() AS now,
+               s.starts_at <= clock_timestamp() AS begun,
+               EXISTS (SELECT 1 FROM payment p WHERE p.reservation_id = r.id AND p.status = 'PENDING')
+                   AS payment_pending
+        FROM reservation r JOIN schedule s ON s.id = r.schedule_id
+        WHERE r.id = $1 AND r.person_id = $2";
+    let row: Option<CancelFactsRow> = db.row(SQL, vec![id.into(), person_id.into()]).await?;
+    Ok(row.map(|row| CancelFacts {
+        reservation: row.reservation.into(),
+        begun: row.begun,
+        payment_pending: row.payment_pending,
+    }))
+}
+
+/// One seat of a hold that was tidied; a hold whose seats were all taken over since has one row without a seat.
+#[derive(Debug)]
+pub(in crate::reservation) struct Lapsed {
+    pub reservation_id: ReservationId,
+    pub schedule_id: ScheduleId,
+    pub person_id: PersonId,
+    pub seat: Option<SeatChange>,
+}
+
+#[derive(Debug, FromQueryResult)]
+struct LapsedRow {
+    reservation_id: ReservationId,
+    schedule_id: ScheduleId,
+    person_id: PersonId,
+    seat_id: Option<SeatId>,
+    seat_version: Option<i32>,
+}
+
+/// Turns lapsed holds EXPIRED and their seats AVAILABLE. Seats that somebody took over meanwhile are theirs.
+///
+/// A hold with a payment that is being decided is left to that payment.
+pub(in crate::reservation) async fn expire(db: &Db) -> Result<Vec<Lapsed>, Fault> {
+    const SQL: &str = "
+        WITH lapsed AS MATERIALIZED (
+            SELECT r.id, r.schedule_id, r.person_id FROM reservation r
+            WHERE r.status = 'HOLD' AND r.expires_at <= clock_timestamp()
+              AND NOT EXISTS (SELECT 1 FROM payment p WHERE p.reservation_id = r.id AND p.status = 'PENDING')
+            ORDER BY r.expires_at LIMIT $1
+            FOR NO KEY UPDATE OF r SKIP LOCKED
+        ),
+        place AS MATERIALIZED (
+            SELECT seat.id, lapsed.id AS reservation_id FROM lapsed
+            JOIN reservation_seat l ON l.reservation_id = lapsed.id
+            JOIN seat ON seat.id = l.seat_id
+            WHERE seat.reservation_id = lapsed.id AND seat.status = 'HOLD'
+            ORDER BY seat.id
+            FOR NO KEY UPDATE OF seat
+        ),
+        freed AS (
+            UPDATE seat
+            SET status = 'AVAILABLE', reservation_id = NULL, hold_expires_at = NULL, version = seat.version + 1
+            FROM place
+            WHERE seat.id = place.id
+            RETURNING seat.id, seat.version, place.reservation_id
+        ),
+        expired AS (
+            UPDATE reservation r SET status = 'EXPIRED' FROM lapsed WHERE r.id = lapsed.id
+            RETURNING r.id
+        )
+        SELECT lapsed.id AS reservation_id, lapsed.schedule_id, lapsed.person_id,
+               freed.id AS seat_id, freed.version AS seat_version
+        FROM lapsed
+        JOIN expired ON expired.id = lapsed.id
+        LEFT JOIN freed ON freed.reservation_id = lapsed.id";
+    let limit = i64::try_from(EXPIRE_BATCH).unwrap_or(i64::MAX);
+    let rows: Vec<LapsedRow> = db.rows(SQL, vec![limit.into()]).await?;
+    let lapsed = |row: LapsedRow| Lapsed {
+        reservation_id: row.reservation_id,
+        schedule_id: row.schedule_id,
+        person_id: row.person_id,
+        seat: freed(row.seat_id, row.seat_version),
+    };
+    Ok(rows.into_iter().map(lapsed).collect())
+}

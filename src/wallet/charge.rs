@@ -1,0 +1,48 @@
+//! Adding points.
+
+use super::{ChargeRefusal, WalletEntry, Wallets, rules, store};
+use crate::{
+    db::constraint,
+    kernel::{Actor, Failure, Points},
+};
+
+impl Wallets {
+    /// Adds points to the caller's wallet, once per key: the same key with the same amount returns the same entry.
+    ///
+    /// # Errors
+    /// A [`ChargeRefusal`], or a fault; in both cases nothing was added.
+    pub async fn charge(
+        &self,
+        actor: Actor,
+        amount: Points,
+        key: &str,
+    ) -> Result<WalletEntry, Failure<ChargeRefusal>> {
+        rules::check_charge(amount, key).map_err(Failure::Refused)?;
+        match store::charge(&self.db, actor.person_id, amount, key).await {
+            Ok(entry) => Ok(entry),
+            Err(error) => {
+                let refused_by = constraint(&error).map(str::to_owned);
+                match refused_by.as_deref() {
+                    Some("wallet_entry_purpose_unique" | "wallet_balance_range") => {
+                        self.explain(actor, amount, key).await
+                    }
+                    _ => Err(Failure::Fault(error.into())),
+                }
+            }
+        }
+    }
+
+    /// A charge was refused: by its key, which was used before, or by the limit of the balance.
+    async fn explain(
+        &self,
+        actor: Actor,
+        amount: Points,
+        key: &str,
+    ) -> Result<WalletEntry, Failure<ChargeRefusal>> {
+        match store::charge_by_key(&self.db, actor.person_id, key).await? {
+            Some(entry) if entry.delta == amount.get() => Ok(entry),
+            Some(_) => Err(Failure::Refused(ChargeRefusal::KeyReused)),
+            None => Err(Failure::Refused(ChargeRefusal::BalanceLimit)),
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Wallets: points that a person charged, and the ledger of everything that moved them.
+//!
+//! The ledger is append-only, and the balance is the last entry's `balance_after`. Paying and refunding write it inside the
+//! payment's own statement; this module charges and reads.
+
+mod charge;
+mod rules;
+mod store;
+
+pub use rules::{CHARGE_MAX, key_is_valid};
+
+use crate::{
+    db::Db,
+    kernel::{
+        Actor, Fault, Page, PageRequest, PaymentId, Points, Timestamp, WalletEntryId, text_enum,
+    },
+};
+
+text_enum! {
+    /// What an entry of the ledger is.
+    pub enum WalletEntryKind {
+        /// Points added by their owner.
+        Charge = "CHARGE",
+        /// Points spent on a reservation.
+        Deduct = "DEDUCT",
+        /// Points given back for a cancelled reservation.
+        Rollback = "ROLLBACK",
+    }
+}
+
+text_enum! {
+    /// Why points cannot be added.
+    pub enum ChargeRefusal {
+        /// Not between 1 and [`CHARGE_MAX`].
+        AmountInvalid = "AMOUNT_INVALID",
+        /// The wallet would hold more than points can count.
+        BalanceLimit = "BALANCE_LIMIT",
+        /// Not 1 to 255 characters.
+        KeyInvalid = "IDEMPOTENCY_KEY_INVALID",
+        /// The key was used before with another amount.
+        KeyReused = "IDEMPOTENCY_KEY_REUSED",
+    }
+}
+
+/// One line of a wallet's ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WalletEntry {
+    /// Names the entry.
+    pub id: WalletEntryId,
+    /// Its place in the ledger; grows with every entry of a wallet.
+    pub sequence: i64,
+    /// What it is.
+    pub kind: WalletEntryKind,
+    /// Points with a sign: positive into the wallet.
+    pub delta: i64,
+    /// The balance with this entry.
+    pub balance_after: Points,
+    /// The payment behind a DEDUCT or ROLLBACK.
+    pub payment_id: Option<PaymentId>,
+    /// When it was written.
+    pub created_at: Timestamp,
+}
+
+/// Everybody's wallet; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Wallets {
+    db: Db,
+}
+
+impl Wallets {
+    /// Builds the service.
+    pub const fn new(db: Db) -> Self {
+        Self { db }
+    }
+
+    /// The caller's points.
+    ///
+    /// # Errors
+    /// A fault when Postgres cannot be asked.
+    pub async fn balance(&self, actor: Actor) -> Result<Points, Fault> {
+        store::balance(&self.db, actor.person_id).await
+    }
+
+    /// The caller's ledger, newest first. The cursor is an entry's sequence.
+    ///
+    /// # Errors
+    /// A fault when Postgres cannot be asked.
+    pub async fn entries(
+        &self,
+        actor: Actor,
+        page: PageRequest<i64>,
+    ) -> Result<Page<WalletEntry>, Fault> {
+        store::entries(&self.db, actor.person_id, page).await
+    }
+}
