@@ -25,6 +25,7 @@ pub mod reservation;
 
 // Floor 5: money against seats, and the picture of the hall.
 pub mod payment;
+pub mod seat_map;
 
 // Floor 6: builds every service once; the only reader of the environment.
 pub mod app;

@@ -5,7 +5,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -79,6 +82,7 @@ enum Command {
 
 pub(super) struct FanOut {
     channels: Channels,
+    connected: Arc<AtomicBool>,
     commands: mpsc::Sender<Command>,
 }
 
@@ -86,8 +90,13 @@ impl FanOut {
     pub(super) fn start(client: Client) -> Self {
         let channels = Channels::default();
         let (commands, inbox) = mpsc::channel(COMMANDS);
-        tokio::spawn(run(client, channels.clone(), inbox));
-        Self { channels, commands }
+        let connected = Arc::new(AtomicBool::new(false));
+        tokio::spawn(run(client, channels.clone(), connected.clone(), inbox));
+        Self { channels, connected, commands }
+    }
+
+    pub(super) fn connected(&self) -> bool {
+        self.connected.load(Ordering::Acquire)
     }
 
     pub(super) async fn listen(&self, channel: String) -> Topic {
@@ -115,7 +124,12 @@ fn lock(
 }
 
 /// Connects, serves until the connection breaks, and starts again; ends when the last handle is gone.
-async fn run(client: Client, channels: Channels, mut inbox: mpsc::Receiver<Command>) {
+async fn run(
+    client: Client,
+    channels: Channels,
+    connected: Arc<AtomicBool>,
+    mut inbox: mpsc::Receiver<Command>,
+) {
     let mut first = true;
     loop {
         if let Ok(Ok(pubsub)) = timeout(ANSWER_TIMEOUT, client.get_async_pubsub()).await {
@@ -125,10 +139,12 @@ async fn run(client: Client, channels: Channels, mut inbox: mpsc::Receiver<Comma
                     tracing::info!("Redis pub/sub is connected again");
                 }
                 first = false;
+                connected.store(true, Ordering::Release);
                 announce_gap(&channels);
                 if serve(&mut sink, stream, &channels, &mut inbox).await == Ended::ForGood {
                     return;
                 }
+                connected.store(false, Ordering::Release);
                 tracing::warn!("Redis pub/sub connection lost");
                 announce_gap(&channels);
             }

@@ -127,6 +127,11 @@ impl Kv {
         self.inner.fan_out.listen(self.name(channel)).await
     }
 
+    /// Whether published messages reach this process at the moment.
+    pub fn listening(&self) -> bool {
+        self.inner.fan_out.connected()
+    }
+
     /// Whether Redis answers.
     ///
     /// # Errors

@@ -1,0 +1,286 @@
+//! One hall in memory.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::sync::{Mutex, broadcast};
+
+use super::SeatFilter;
+use crate::{
+    kernel::{Points, ScheduleId, SeatId, Timestamp},
+    reservation::{SeatChange, SeatStatus},
+};
+
+/// Batches that a slow subscriber may be behind before it is given the whole hall again.
+const BACKLOG: usize = 64;
+/// A board that nobody looks at is kept for so long.
+const IDLE: Duration = Duration::from_secs(120);
+
+/// What never changes about a seat.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SeatPlace {
+    /// Names it.
+    pub id: SeatId,
+    /// The section of the hall.
+    pub section: String,
+    /// The row's letters.
+    pub row: String,
+    /// The seat's number in its row, from 1.
+    pub number: i32,
+    /// Its grade.
+    pub grade: String,
+    /// Its price.
+    pub price: Points,
+}
+
+/// A seat as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeatView {
+    /// What never changes.
+    pub place: Arc<SeatPlace>,
+    /// Where it stands; a lapsed hold reads AVAILABLE.
+    pub status: SeatStatus,
+    /// Grows with every change.
+    pub version: i32,
+}
+
+/// A seat as it was loaded or told.
+#[derive(Debug, Clone)]
+pub(super) struct BoardSeat {
+    pub place: Arc<SeatPlace>,
+    pub status: SeatStatus,
+    pub version: i32,
+    pub hold_expires_at: Option<Timestamp>,
+}
+
+impl BoardSeat {
+    /// A lapsed hold is shown as the free seat that it is, one version on: as the sweeper will write it.
+    fn view(&self, now: Timestamp) -> SeatView {
+        let lapsed =
+            self.status == SeatStatus::Hold && self.hold_expires_at.is_some_and(|end| end <= now);
+        SeatView {
+            place: self.place.clone(),
+            status: if lapsed { SeatStatus::Available } else { self.status },
+            version: self.version + i32::from(lapsed),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    seats: Vec<BoardSeat>,
+    by_id: HashMap<SeatId, usize>,
+    /// The database's clock and the process's when the board was loaded.
+    loaded: Option<(Timestamp, Instant)>,
+}
+
+impl State {
+    /// The database's clock, as far as this process can tell. Nothing is decided by it.
+    fn now(&self) -> Timestamp {
+        self.loaded.map_or(Timestamp::UNIX_EPOCH, |(now, at)| now + at.elapsed())
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Board {
+    pub(super) schedule_id: ScheduleId,
+    /// Held while loading, so that a crowd loads once.
+    pub(super) loading: Mutex<()>,
+    /// Whether the board may have missed something.
+    doubtful: AtomicBool,
+    used: std::sync::Mutex<Instant>,
+    state: RwLock<State>,
+    changes: broadcast::Sender<Arc<[SeatView]>>,
+}
+
+impl Board {
+    pub(super) fn new(schedule_id: ScheduleId) -> Self {
+        Self {
+            schedule_id,
+            loading: Mutex::new(()),
+            doubtful: AtomicBool::new(true),
+            used: std::sync::Mutex::new(Instant::now()),
+            state: RwLock::default(),
+            changes: broadcast::channel(BACKLOG).0,
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn doubt(&self) {
+        self.doubtful.store(true, Ordering::Release);
+    }
+
+    /// Whether the board can be shown as it is.
+    pub(super) fn sound(&self) -> bool {
+        !self.doubtful.load(Ordering::Acquire)
+    }
+
+    /// To be called before the seats are read for [`Board::load`]: what is told from now on counts.
+    pub(super) fn begin_load(&self) {
+        self.doubtful.store(false, Ordering::Release);
+    }
+
+    /// How long ago the board was loaded.
+    pub(super) fn age(&self) -> Option<Duration> {
+        self.read().loaded.map(|(_, at)| at.elapsed())
+    }
+
+    /// Takes in the whole hall. What differs from before is told to subscribers.
+    pub(super) fn load(&self, now: Timestamp, seats: Vec<BoardSeat>) {
+        let mut state = self.write();
+        let mut changed = Vec::new();
+        let newest = |seat: BoardSeat| {
+            let known = state.by_id.get(&seat.place.id).map(|index| &state.seats[*index]);
+            match known {
+                // A message that overtook the load is newer than what was loaded.
+                Some(known) if known.version > seat.version => known.clone(),
+                Some(known) if known.version == seat.version => seat,
+                Some(_) => {
+                    changed.push(seat.view(now));
+                    seat
+                }
+                None => seat,
+            }
+        };
+        let seats: Vec<BoardSeat> = seats.into_iter().map(newest).collect();
+        state.by_id =
+            seats.iter().enumerate().map(|(index, seat)| (seat.place.id, index)).collect();
+        state.seats = seats;
+        state.loaded = Some((now, Instant::now()));
+        drop(state);
+        self.tell(changed);
+    }
+
+    /// Takes in what was told; of two states of a seat the larger version holds.
+    pub(super) fn apply(&self, changes: &[SeatChange]) {
+        let mut state = self.write();
+        let now = state.now();
+        let mut told = Vec::with_capacity(changes.len());
+        for change in changes {
+            let Some(index) = state.by_id.get(&change.seat_id).copied() else { continue };
+            let seat = &mut state.seats[index];
+            if change.version > seat.version {
+                seat.status = change.status;
+                seat.version = change.version;
+                seat.hold_expires_at = change.hold_expires_at;
+                told.push(seat.view(now));
+            }
+        }
+        drop(state);
+        self.tell(told);
+    }
+
+    fn tell(&self, changed: Vec<SeatView>) {
+        if !changed.is_empty() {
+            // Nobody subscribed is no error.
+            drop(self.changes.send(changed.into()));
+        }
+    }
+
+    /// The seats that a filter lets through, in the order of the hall.
+    pub(super) fn seats(&self, filter: &SeatFilter) -> Vec<SeatView> {
+        *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        let state = self.read();
+        let now = state.now();
+        let wanted = |place: &SeatPlace| {
+            filter.section.as_ref().is_none_or(|section| *section == place.section)
+                && filter.grade.as_ref().is_none_or(|grade| *grade == place.grade)
+        };
+        state
+            .seats
+            .iter()
+            .filter(|seat| wanted(&seat.place))
+            .map(|seat| seat.view(now))
+            .filter(|seat| {
+                filter.status.as_ref().is_none_or(|status| status.contains(&seat.status))
+            })
+            .collect()
+    }
+
+    /// Batches of changed seats from now on.
+    pub(super) fn subscribe(&self) -> broadcast::Receiver<Arc<[SeatView]>> {
+        self.changes.subscribe()
+    }
+
+    pub(super) fn idle(&self) -> bool {
+        self.changes.receiver_count() == 0
+            && self.used.lock().unwrap_or_else(PoisonError::into_inner).elapsed() > IDLE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    fn seat(id: SeatId, status: SeatStatus, version: i32) -> BoardSeat {
+        let place = SeatPlace {
+            id,
+            section: "A".to_owned(),
+            row: "A".to_owned(),
+            number: 1,
+            grade: "R".to_owned(),
+            price: Points::ZERO,
+        };
+        BoardSeat { place: Arc::new(place), status, version, hold_expires_at: None }
+    }
+
+    fn only(board: &Board) -> (SeatStatus, i32) {
+        let seats = board.seats(&SeatFilter::default());
+        (seats[0].status, seats[0].version)
+    }
+
+    fn change(seat_id: SeatId, status: SeatStatus, version: i32) -> SeatChange {
+        SeatChange { seat_id, status, version, hold_expires_at: None }
+    }
+
+    #[test]
+    fn an_older_message_never_overwrites_a_newer_one() {
+        let id = SeatId::new();
+        let board = Board::new(ScheduleId::new());
+        board.load(Timestamp::UNIX_EPOCH, vec![seat(id, SeatStatus::Available, 1)]);
+        board.apply(&[change(id, SeatStatus::SoldOut, 3)]);
+        board.apply(&[change(id, SeatStatus::Hold, 2)]);
+        assert_eq!(only(&board), (SeatStatus::SoldOut, 3));
+        board.load(Timestamp::UNIX_EPOCH, vec![seat(id, SeatStatus::Hold, 2)]);
+        assert_eq!(only(&board), (SeatStatus::SoldOut, 3), "not even by a load that began earlier");
+    }
+
+    #[test]
+    fn a_lapsed_hold_is_shown_free_one_version_on() {
+        let id = SeatId::new();
+        let board = Board::new(ScheduleId::new());
+        let mut held = seat(id, SeatStatus::Hold, 2);
+        held.hold_expires_at = Some(Timestamp::UNIX_EPOCH + TimeDelta::seconds(5));
+        board.load(Timestamp::UNIX_EPOCH, vec![held.clone()]);
+        assert_eq!(only(&board), (SeatStatus::Hold, 2));
+        board.load(Timestamp::UNIX_EPOCH + TimeDelta::seconds(5), vec![held]);
+        assert_eq!(only(&board), (SeatStatus::Available, 3));
+    }
+
+    #[test]
+    fn a_reload_tells_subscribers_what_they_missed() {
+        let id = SeatId::new();
+        let board = Board::new(ScheduleId::new());
+        board.load(Timestamp::UNIX_EPOCH, vec![seat(id, SeatStatus::Available, 1)]);
+        let mut changes = board.subscribe();
+        board.load(Timestamp::UNIX_EPOCH, vec![seat(id, SeatStatus::Hold, 2)]);
+        assert_eq!(changes.try_recv().unwrap()[0].status, SeatStatus::Hold);
+        board.load(Timestamp::UNIX_EPOCH, vec![seat(id, SeatStatus::Hold, 2)]);
+        assert!(changes.try_recv().is_err(), "nothing new");
+    }
+}

@@ -1,0 +1,79 @@
+//! The picture of a hall: seats with their status, from memory, so that a crowd looking at one hall costs Postgres nothing.
+//!
+//! A board is loaded once per performance, kept current by the messages of `reservation`, and reloaded on any doubt. Holds
+//! never trust it.
+
+mod board;
+mod store;
+mod watch;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use board::Board;
+pub use board::SeatView;
+
+use crate::{
+    db::Db,
+    kernel::{Fault, ScheduleId},
+    kv::Kv,
+    reservation::SeatStatus,
+};
+
+/// Which seats are asked for; an empty filter asks for all.
+#[derive(Debug, Clone, Default)]
+pub struct SeatFilter {
+    /// Only this section.
+    pub section: Option<String>,
+    /// Only this grade.
+    pub grade: Option<String>,
+    /// Only these states.
+    pub status: Option<Vec<SeatStatus>>,
+}
+
+/// The boards of all performances that somebody looks at; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct SeatMaps {
+    db: Db,
+    kv: Kv,
+    boards: Arc<Mutex<HashMap<ScheduleId, Arc<Board>>>>,
+}
+
+impl SeatMaps {
+    /// Builds the service.
+    pub fn new(db: Db, kv: Kv) -> Self {
+        Self { db, kv, boards: Arc::default() }
+    }
+
+    /// The seats of a performance in the order of the hall.
+    ///
+    /// # Errors
+    /// A fault when the board has to be loaded and Postgres cannot be asked.
+    pub async fn seats(
+        &self,
+        schedule_id: ScheduleId,
+        filter: &SeatFilter,
+    ) -> Result<Vec<SeatView>, Fault> {
+        let board = self.board(schedule_id).await?;
+        Ok(board.seats(filter))
+    }
+
+    fn slot(&self, schedule_id: ScheduleId) -> (Arc<Board>, bool) {
+        let mut boards = self.boards.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = !boards.contains_key(&schedule_id);
+        let board = boards.entry(schedule_id).or_insert_with(|| Arc::new(Board::new(schedule_id)));
+        (board.clone(), fresh)
+    }
+
+    /// Forgets a board that nobody has looked at for a while; `true` when it is gone.
+    fn forget_if_idle(&self, board: &Arc<Board>) -> bool {
+        let mut boards = self.boards.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = board.idle();
+        if idle {
+            boards.remove(&board.schedule_id);
+        }
+        idle
+    }
+}
