@@ -32,3 +32,6 @@ pub mod app;
 
 // Floor 7: what the world sees, and what runs by itself.
 pub mod api;
+
+// Floor 8: the edge.
+pub mod http;

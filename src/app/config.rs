@@ -102,6 +102,9 @@ pub struct Settings {
     /// Browsers' origins that may use this server besides its own, separated by commas.
     #[arg(long, env = "FRONTROW_ALLOWED_ORIGINS", value_delimiter = ',')]
     pub allowed_origins: Vec<String>,
+    /// Subscriptions that may run on one WebSocket at once.
+    #[arg(long, env = "FRONTROW_SUBSCRIPTIONS_PER_SOCKET", default_value_t = 10)]
+    pub subscriptions_per_socket: usize,
     /// What is logged, as a tracing filter.
     #[arg(long, env = "FRONTROW_LOG", default_value = "info")]
     pub log: String,

@@ -1,0 +1,120 @@
+//! What surrounds every route: the request's id, the limit on bodies, panics, CORS and the headers that browsers heed.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use async_graphql::Response as GraphqlResponse;
+use axum::{
+    Router,
+    extract::Request,
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    middleware::{Next, from_fn},
+    response::Response,
+};
+use futures_util::FutureExt;
+use tower_http::{
+    cors::{AllowOrigin, CorsLayer},
+    limit::RequestBodyLimitLayer,
+};
+use uuid::Uuid;
+
+use super::{
+    accept::Media,
+    error::{self, Refusal},
+    transport::BODY_BYTES_MAX,
+};
+use crate::{api::RequestId, kernel::RequestCode};
+
+/// Names a request, in both directions.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const REQUEST_ID_BYTES_MAX: usize = 64;
+
+/// Puts the layers around the routes.
+pub(super) fn around(routes: Router, cors: Option<CorsLayer>) -> Router {
+    let routes = routes.layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX));
+    let routes = match cors {
+        Some(cors) => routes.layer(cors),
+        None => routes,
+    };
+    routes.layer(from_fn(through))
+}
+
+/// Lets pages of these origins use the server; without any, browsers keep to the server's own.
+pub(super) fn cors(origins: &[String]) -> Option<CorsLayer> {
+    let allowed = if origins.iter().any(|origin| origin == "*") {
+        AllowOrigin::any()
+    } else {
+        AllowOrigin::list(origins.iter().filter_map(|origin| origin.parse().ok()))
+    };
+    (!origins.is_empty()).then(|| {
+        CorsLayer::new()
+            .allow_origin(allowed)
+            .allow_methods([Method::POST])
+            .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, REQUEST_ID])
+            .expose_headers([REQUEST_ID])
+            .max_age(Duration::from_secs(3600))
+    })
+}
+
+async fn through(mut request: Request, next: Next) -> Response {
+    let id = RequestId(incoming(request.headers()).unwrap_or_else(new_id));
+    request.extensions_mut().insert(id.clone());
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    let mut answer = answer.unwrap_or_else(|_| {
+        tracing::error!(request_id = &*id.0, "a handler panicked");
+        let Refusal { code, .. } = Refusal::internal();
+        refuse(error::status(code), Refusal::internal(), &id)
+    });
+    let refusal = answer.extensions_mut().remove::<Refusal>().or_else(|| bare(answer.status()));
+    if let Some(refusal) = refusal {
+        let mut refused = refuse(answer.status(), refusal, &id);
+        refused
+            .headers_mut()
+            .extend(answer.headers_mut().remove(header::ALLOW).map(|allow| (header::ALLOW, allow)));
+        answer = refused;
+    }
+    secure(answer.headers_mut());
+    if let Ok(value) = HeaderValue::from_str(&id.0) {
+        answer.headers_mut().insert(REQUEST_ID, value);
+    }
+    answer
+}
+
+/// The refusals that layers and the router make by themselves, with a text or an empty body.
+fn bare(status: StatusCode) -> Option<Refusal> {
+    let text = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => "The request is larger than 64 KiB.",
+        StatusCode::METHOD_NOT_ALLOWED => "This address does not know that method.",
+        _ => return None,
+    };
+    Some(Refusal::new(RequestCode::BadRequest, text))
+}
+
+fn refuse(status: StatusCode, refusal: Refusal, id: &RequestId) -> Response {
+    let mut response = GraphqlResponse::from(refusal);
+    error::complete(&mut response, id);
+    error::write(status, Media::Json, &response)
+}
+
+/// An id that the client or a proxy gave, if it is short and harmless.
+fn incoming(headers: &HeaderMap) -> Option<Arc<str>> {
+    let id = headers.get(REQUEST_ID)?.to_str().ok()?;
+    let harmless = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
+    (!id.is_empty() && id.len() <= REQUEST_ID_BYTES_MAX && id.bytes().all(harmless))
+        .then(|| Arc::from(id))
+}
+
+fn new_id() -> Arc<str> {
+    let mut buffer = Uuid::encode_buffer();
+    Arc::from(&*Uuid::new_v4().simple().encode_lower(&mut buffer))
+}
+
+fn secure(headers: &mut HeaderMap) {
+    let mut default = |name: HeaderName, value: &'static str| {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    };
+    default(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    default(header::X_FRAME_OPTIONS, "DENY");
+    default(header::REFERRER_POLICY, "no-referrer");
+    default(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'");
+    default(header::CACHE_CONTROL, "no-store");
+}

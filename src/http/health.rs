@@ -1,0 +1,103 @@
+//! Health: whether the process lives, and whether it can serve.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::State,
+    http::{HeaderValue, StatusCode, header},
+    response::Response,
+    routing::get,
+};
+use migration::{Migrator, MigratorTrait};
+
+use super::lifetime::Lifetime;
+use crate::{app::App, db::Db, kv::Kv};
+
+struct Health {
+    db: Db,
+    kv: Kv,
+    lifetime: Lifetime,
+    /// No migration was missing once; that does not change while the process lives.
+    migrated: AtomicBool,
+}
+
+/// `/health/ready`.
+pub(super) fn routes(app: &App, lifetime: &Lifetime) -> Router {
+    let health = Health {
+        db: app.db.clone(),
+        kv: app.kv.clone(),
+        lifetime: lifetime.clone(),
+        migrated: AtomicBool::new(false),
+    };
+    Router::new().route("/health/ready", get(ready)).with_state(Arc::new(health))
+}
+
+/// 200 when requests can be served, else 503 and why. Without Redis they can, so it is only mentioned.
+async fn ready(State(health): State<Arc<Health>>) -> Response {
+    let (postgres, redis) = tokio::join!(health.postgres(), health.kv.ping());
+    if let Err(fault) = &redis {
+        tracing::debug!(fault = %fault.report(), "Redis does not answer");
+    }
+    report(health.lifetime.stopping.is_cancelled(), postgres, redis.is_ok())
+}
+
+impl Health {
+    /// What stands in the way of using Postgres.
+    async fn postgres(&self) -> Result<(), &'static str> {
+        let unreachable = "Postgres is unreachable";
+        if let Err(fault) = self.db.ping().await {
+            tracing::warn!(fault = %fault.report(), "Postgres does not answer");
+            return Err(unreachable);
+        }
+        if !self.migrated.load(Ordering::Relaxed) {
+            match Migrator::get_pending_migrations_read_only(self.db.pool()).await {
+                Ok(pending) if pending.is_empty() => self.migrated.store(true, Ordering::Relaxed),
+                Ok(_) => return Err("migrations are missing; run `frontrow migrate`"),
+                Err(error) => {
+                    tracing::warn!(%error, "migrations cannot be read");
+                    return Err(unreachable);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn report(stopping: bool, postgres: Result<(), &'static str>, redis: bool) -> Response {
+    let reason = if stopping { Some("shutting down") } else { postgres.err() };
+    let status = if reason.is_some() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    let body = serde_json::json!({
+        "status": if reason.is_some() { "unready" } else { "ready" },
+        "reason": reason,
+        "postgres": if postgres.is_ok() { "ok" } else { "unready" },
+        "redis": if redis { "ok" } else { "away; the server goes on without it" },
+    });
+    let mut answer = Response::new(Body::from(body.to_string()));
+    *answer.status_mut() = status;
+    answer
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_postgres_and_shutdown_make_it_unready() {
+        for (stopping, postgres, redis, status) in [
+            (false, Ok(()), true, StatusCode::OK),
+            (false, Ok(()), false, StatusCode::OK),
+            (true, Ok(()), true, StatusCode::SERVICE_UNAVAILABLE),
+            (false, Err("migrations are missing"), true, StatusCode::SERVICE_UNAVAILABLE),
+        ] {
+            assert_eq!(report(stopping, postgres, redis).status(), status);
+        }
+    }
+}

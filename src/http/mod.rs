@@ -1,0 +1,73 @@
+//! The edge: GraphQL over HTTP and WebSocket, GraphiQL, health and metrics.
+//!
+//! Everything a stranger sends arrives here first: sizes, documents, sessions and rates are checked before any resolver
+//! runs. Nothing here knows what a seat is.
+
+mod accept;
+mod assets;
+mod document;
+mod edge;
+mod error;
+mod graphql;
+mod health;
+mod lifetime;
+mod observe;
+mod session;
+mod transport;
+mod websocket;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    http::{StatusCode, header},
+    response::{IntoResponse, Redirect},
+    routing::get,
+};
+pub use lifetime::{Lifetime, serve};
+use transport::{Limits, Transport};
+
+use crate::{api::FrontrowSchema, app::App, kernel::RequestCode, telemetry::Metrics};
+
+/// Every route of the server.
+pub fn router(app: &App, schema: FrontrowSchema, lifetime: &Lifetime) -> Router {
+    let settings = &app.settings;
+    let transport = Transport::new(
+        schema,
+        app.sessions.clone(),
+        app.metrics.clone(),
+        Limits { subscriptions: settings.subscriptions_per_socket, ..Limits::default() },
+        settings.allowed_origins.clone(),
+        lifetime.clone(),
+    );
+    routes(transport, health::routes(app, lifetime))
+}
+
+/// The routes; all but those of `health` need neither Postgres nor Redis.
+fn routes(transport: Transport, health: Router) -> Router {
+    let metrics = transport.metrics.clone();
+    let cors = edge::cors(&transport.origins);
+    let graphql = get(websocket::upgrade).post(graphql::post).fallback(graphql::only_post);
+    let routes = Router::new()
+        .route("/graphql", graphql)
+        .with_state(Arc::new(transport))
+        .route("/", get(async || Redirect::temporary("/graphiql")))
+        .route("/graphiql", get(assets::index))
+        .route("/graphiql/", get(assets::index))
+        .route("/graphiql/{name}", get(assets::file))
+        .route("/health/live", get(async || "live\n"))
+        .route("/metrics", get(async move || render(&metrics)))
+        .merge(health)
+        .fallback(async || {
+            error::plain(StatusCode::NOT_FOUND, RequestCode::NotFound, "There is nothing here.")
+        });
+    edge::around(routes, cors)
+}
+
+fn render(metrics: &Metrics) -> impl IntoResponse + use<> {
+    let open_metrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, open_metrics)], metrics.render())
+}

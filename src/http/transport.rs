@@ -1,0 +1,147 @@
+//! What the handlers of both transports share.
+
+use std::{sync::Arc, time::Duration};
+
+use async_graphql::{Executor, Request, Response};
+use futures_util::{future::BoxFuture, stream::BoxStream};
+
+use super::{document::Documents, lifetime::Lifetime};
+use crate::{
+    account::Sessions,
+    api::{Caller, RequestId},
+    telemetry::Metrics,
+};
+
+/// The longest body of a request, in bytes.
+pub(super) const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// How much and how long. Sizes of documents are in `document`.
+#[derive(Debug, Clone)]
+pub(super) struct Limits {
+    /// Subscriptions that may run on one socket at once.
+    pub(super) subscriptions: usize,
+    /// Messages that one client may send over one socket in a minute.
+    pub(super) messages_per_minute: u32,
+    /// How long a query may run; mutations run to their end.
+    pub(super) query: Duration,
+    /// How long a client may take to send a request's body.
+    pub(super) body: Duration,
+    /// How long a socket may stay without `connection_init`.
+    pub(super) init: Duration,
+    /// How often a socket is pinged.
+    pub(super) ping: Duration,
+    /// How long a socket's peer may be silent, pongs included.
+    pub(super) silence: Duration,
+    /// How long a socket's peer may take to read one message.
+    pub(super) send: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            subscriptions: 10,
+            messages_per_minute: 300,
+            query: Duration::from_secs(10),
+            body: Duration::from_secs(10),
+            init: Duration::from_secs(3),
+            ping: Duration::from_secs(20),
+            silence: Duration::from_secs(45),
+            send: Duration::from_secs(5),
+        }
+    }
+}
+
+/// The schema, whatever its root types are.
+pub(super) trait Engine: Send + Sync {
+    /// Runs a query or a mutation.
+    fn execute(&self, request: Request) -> BoxFuture<'static, Response>;
+    /// Runs a subscription.
+    fn stream(&self, request: Request) -> BoxStream<'static, Response>;
+}
+
+impl<E: Executor> Engine for E {
+    fn execute(&self, request: Request) -> BoxFuture<'static, Response> {
+        let schema = self.clone();
+        Box::pin(async move { Executor::execute(&schema, request).await })
+    }
+
+    fn stream(&self, request: Request) -> BoxStream<'static, Response> {
+        self.execute_stream(request, None)
+    }
+}
+
+/// The state of the GraphQL handlers.
+pub(super) struct Transport {
+    pub(super) engine: Box<dyn Engine>,
+    pub(super) sessions: Sessions,
+    pub(super) metrics: Metrics,
+    pub(super) documents: Documents,
+    pub(super) limits: Limits,
+    /// Browsers' origins that may use this server besides its own; `*` stands for all.
+    pub(super) origins: Vec<String>,
+    pub(super) lifetime: Lifetime,
+}
+
+impl Transport {
+    /// A transport in front of `schema`.
+    pub(super) fn new(
+        schema: impl Executor,
+        sessions: Sessions,
+        metrics: Metrics,
+        limits: Limits,
+        origins: Vec<String>,
+        lifetime: Lifetime,
+    ) -> Self {
+        let documents = Documents::new();
+        let origins = origins.iter().map(|origin| origin.trim().trim_end_matches('/'));
+        let origins = origins.filter(|origin| !origin.is_empty()).map(str::to_owned).collect();
+        Self { engine: Box::new(schema), sessions, metrics, documents, limits, origins, lifetime }
+    }
+}
+
+/// The parameters of a GraphQL request, as clients send them over HTTP and in `subscribe`.
+#[derive(Debug, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Parameters {
+    pub(super) query: String,
+    #[serde(default)]
+    operation_name: Option<String>,
+    #[serde(default)]
+    variables: async_graphql::Variables,
+    /// Must be a map where it is given; nothing reads it.
+    #[serde(default, rename = "extensions")]
+    _extensions: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+impl Parameters {
+    /// Reads the parameters; batches, unknown shapes and JSON that nests too deep are refused.
+    pub(super) fn parse(json: &[u8]) -> Option<Self> {
+        // serde would read a list as the struct's fields in order.
+        if json.trim_ascii_start().first() != Some(&b'{') {
+            return None;
+        }
+        serde_json::from_slice(json).ok()
+    }
+
+    /// The operation that is to run, if the document holds several.
+    pub(super) fn operation_name(&self) -> Option<&str> {
+        self.operation_name.as_deref()
+    }
+
+    /// What the schema is to execute. The document has been parsed and guarded before.
+    pub(super) fn into_request(
+        self,
+        document: async_graphql::parser::types::ExecutableDocument,
+        caller: Caller,
+        request_id: RequestId,
+    ) -> Request {
+        // The text is not needed any more, and a subscription would keep it for as long as it lives.
+        let mut request = Request::new("").variables(self.variables).data(caller).data(request_id);
+        request.operation_name = self.operation_name;
+        request.set_parsed_query(document);
+        request
+    }
+}
+
+/// Shared by every handler.
+pub(super) type SharedTransport = Arc<Transport>;

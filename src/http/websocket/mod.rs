@@ -1,0 +1,129 @@
+//! GraphQL over WebSocket: the protocol `graphql-transport-ws`, for subscriptions only.
+//!
+//! A loop of our own, because the limits, time-outs and close codes that a public server needs have no place in the
+//! ready-made one. One task per socket; an idle subscription costs little more than the schema's own state.
+
+mod message;
+mod running;
+mod socket;
+
+use axum::{
+    Extension,
+    extract::{FromRequestParts, Request, State, ws::WebSocketUpgrade},
+    http::{HeaderMap, StatusCode, header},
+    response::Response,
+};
+use socket::Socket;
+
+use super::{error, graphql, transport::SharedTransport};
+use crate::{api::RequestId, kernel::RequestCode};
+
+/// The only protocol that is spoken.
+const PROTOCOL: &str = "graphql-transport-ws";
+/// tungstenite allocates this for every socket at once; its default is 128 KiB.
+const READ_BUFFER_BYTES: usize = 4096;
+/// Larger frames end the connection before they are read.
+const FRAME_BYTES_MAX: usize = 64 * 1024;
+/// No answer is larger. One at a time is buffered, because every message is flushed before the next one.
+const WRITE_BUFFER_BYTES_MAX: usize = 1024 * 1024;
+
+/// Answers `GET /graphql`.
+pub(super) async fn upgrade(
+    State(transport): State<SharedTransport>,
+    Extension(request_id): Extension<RequestId>,
+    request: Request,
+) -> Response {
+    let (mut parts, _) = request.into_parts();
+    if !parts.headers.contains_key(header::UPGRADE) {
+        return graphql::only_post().await;
+    }
+    if !is_trusted(&parts.headers, &transport.origins) {
+        return error::plain(
+            StatusCode::FORBIDDEN,
+            RequestCode::Forbidden,
+            "Pages of this origin may not open WebSockets here.",
+        );
+    }
+    if transport.lifetime.stopping.is_cancelled() {
+        return error::plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            RequestCode::Overloaded,
+            "The server is shutting down; connect again.",
+        );
+    }
+    let Ok(upgrade) = WebSocketUpgrade::from_request_parts(&mut parts, &()).await else {
+        return error::plain(
+            StatusCode::BAD_REQUEST,
+            RequestCode::BadRequest,
+            "This is no WebSocket handshake of version 13.",
+        );
+    };
+    // Shutdown waits for the socket until this is dropped.
+    let token = transport.lifetime.work.token();
+    upgrade
+        .protocols([PROTOCOL])
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(0)
+        .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX)
+        .max_message_size(FRAME_BYTES_MAX)
+        .max_frame_size(FRAME_BYTES_MAX)
+        .on_upgrade(async move |wire| {
+            Socket::new(transport, wire, request_id).run().await;
+            drop(token);
+        })
+}
+
+/// Whether a browser's page may connect: one of our own, or of an origin that the operator allows. Whoever sends no
+/// `Origin` is no browser, and has no cookies or network position of somebody else to abuse.
+fn is_trusted(headers: &HeaderMap, allowed: &[String]) -> bool {
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    let (Some(origin), None) = (origins.next(), origins.next()) else {
+        return !headers.contains_key(header::ORIGIN);
+    };
+    let Ok(origin) = origin.to_str() else { return false };
+    if allowed.iter().any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(origin)) {
+        return true;
+    }
+    let own = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    match (origin.split_once("://"), own) {
+        (Some(("http", authority)), Some(host)) => same_host(authority, host, ":80"),
+        (Some(("https", authority)), Some(host)) => same_host(authority, host, ":443"),
+        _ => false,
+    }
+}
+
+fn same_host(authority: &str, host: &str, default_port: &str) -> bool {
+    let host = host.strip_suffix(default_port).unwrap_or(host);
+    authority.strip_suffix(default_port).unwrap_or(authority).eq_ignore_ascii_case(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn browsers_may_connect_from_our_own_pages_and_from_allowed_origins() {
+        let allowed = ["https://shop.example".to_owned()];
+        for (origin, trusted) in [
+            (None, true),
+            (Some("https://tickets.example"), true),
+            (Some("https://TICKETS.example:443"), true),
+            (Some("https://shop.example"), true),
+            (Some("https://tickets.example:8443"), false),
+            (Some("https://tickets.example.evil"), false),
+            (Some("https://evil.example"), false),
+            (Some("null"), false),
+            (Some("file://"), false),
+            (Some("tickets.example"), false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, HeaderValue::from_static("tickets.example"));
+            if let Some(origin) = origin {
+                headers.insert(header::ORIGIN, HeaderValue::from_static(origin));
+            }
+            assert_eq!(is_trusted(&headers, &allowed), trusted, "{origin:?}");
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! One socket, from the handshake to its end.
+
+use std::{
+    pin::pin,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use async_graphql::Response;
+use axum::extract::ws::{Message, WebSocket};
+use bytes::Bytes;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::{
+    super::{
+        document::Kind,
+        error::{self, Refusal},
+        graphql::panicked,
+        observe::Observation,
+        session,
+        transport::{Parameters, SharedTransport},
+    },
+    message::{Close, Incoming, Outgoing},
+    running::{Counted, Event, Operation, Running},
+};
+use crate::{
+    api::{Caller, RequestId},
+    kernel::{Actor, RequestCode},
+};
+
+/// How long the peer may take to answer a close frame. Without waiting, the frame may be lost with the connection.
+const FAREWELL: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Why a socket ends.
+enum End {
+    /// We close it.
+    Close(Close),
+    /// Nobody is there any more.
+    Gone,
+}
+
+/// What to send, if anything, or that it is over.
+type Step = Result<Option<Message>, End>;
+
+impl From<Close> for End {
+    fn from(close: Close) -> Self {
+        Self::Close(close)
+    }
+}
+
+/// A socket and what runs on it.
+pub(super) struct Socket {
+    transport: SharedTransport,
+    wire: WebSocket,
+    request_id: RequestId,
+    /// Set by `connection_init`.
+    caller: Option<Caller>,
+    running: Running,
+    /// `connection_init` has to have come by then.
+    init_until: Instant,
+    ping_at: Instant,
+    /// When the session ends, if it ends in a time that can be told.
+    session_until: Option<Instant>,
+    heard_at: Instant,
+    /// When the minute began in which messages are counted, and how many there were.
+    minute: (Instant, u32),
+    _counted: Counted,
+}
+
+impl Socket {
+    /// A socket on which nothing has been said yet.
+    pub(super) fn new(transport: SharedTransport, wire: WebSocket, request_id: RequestId) -> Self {
+        let now = Instant::now();
+        Self {
+            init_until: now + transport.limits.init,
+            ping_at: now + transport.limits.ping,
+            heard_at: now,
+            minute: (now, 0),
+            session_until: None,
+            caller: None,
+            running: Running::default(),
+            _counted: Counted::new(&transport.metrics.sockets),
+            transport,
+            wire,
+            request_id,
+        }
+    }
+
+    /// Talks until one side ends it.
+    pub(super) async fn run(mut self) {
+        let end = match self.wire.protocol() {
+            Some(_) => self.talk().await,
+            None => End::Close(Close::SubprotocolUnacceptable),
+        };
+        self.running = Running::default();
+        if let End::Close(close) = end {
+            tracing::debug!(request_id = &*self.request_id.0, ?close, "socket closed");
+            let farewell = async {
+                if self.wire.send(close.frame()).await.is_ok() {
+                    while let Some(Ok(_)) = self.wire.recv().await {}
+                }
+            };
+            // A peer that does not answer is left.
+            _ = timeout(FAREWELL, farewell).await;
+        }
+    }
+
+    async fn talk(&mut self) -> End {
+        let transport = SharedTransport::clone(&self.transport);
+        let mut stopping = pin!(transport.lifetime.stopping.cancelled());
+        let mut timer = pin!(sleep_until(self.wake_at()));
+        loop {
+            let step = tokio::select! {
+                biased;
+                () = &mut stopping => Err(Close::GoingAway.into()),
+                () = &mut timer => self.tick(),
+                message = self.wire.recv() => match message {
+                    Some(Ok(message)) => self.hear(message),
+                    Some(Err(_)) | None => Err(End::Gone),
+                },
+                (at, event) = self.running.event() => Ok(self.tell(at, event)),
+            };
+            // The one place where messages are sent: a second one would be a second buffer in the memory of every socket.
+            match step {
+                Err(end) => return end,
+                Ok(None) => {}
+                Ok(Some(message)) => {
+                    let sent = timeout(self.transport.limits.send, self.wire.send(message)).await;
+                    if !matches!(sent, Ok(Ok(()))) {
+                        // The peer does not read, or is away.
+                        return End::Gone;
+                    }
+                }
+            }
+            // What was heard moves deadlines to later, which is seen when the timer fires; a session moves them to earlier.
+            if timer.is_elapsed() || self.wake_at() < timer.deadline() {
+                timer.as_mut().reset(self.wake_at());
+            }
+        }
+    }
+
+    /// When something has to be done though nothing is heard.
+    fn wake_at(&self) -> Instant {
+        let silent_at = self.heard_at + self.transport.limits.silence;
+        let first = if self.caller.is_none() { self.init_until } else { self.ping_at };
+        first.min(silent_at).min(self.session_until.unwrap_or(silent_at))
+    }
+
+    fn tick(&mut self) -> Step {
+        let now = Instant::now();
+        if self.caller.is_none() && now >= self.init_until {
+            return Err(Close::InitTimeout.into());
+        }
+        if self.session_until.is_some_and(|until| now >= until) {
+            return Err(Close::SessionExpired.into());
+        }
+        if now >= self.heard_at + self.transport.limits.silence {
+            return Err(End::Gone);
+        }
+        if now >= self.ping_at {
+            self.ping_at = now + self.transport.limits.ping;
+            return Ok(Some(Message::Ping(Bytes::new())));
+        }
+        Ok(None)
+    }
+
+    fn hear(&mut self, message: Message) -> Step {
+        self.heard_at = Instant::now();
+        self.count_message()?;
+        match message {
+            Message::Text(text) => self.act(Incoming::parse(&text)?),
+            Message::Binary(_) => Err(Close::Malformed.into()),
+            // tungstenite answers them by itself, when it is asked for the next message.
+            Message::Ping(_) | Message::Pong(_) | Message::Close(_) => Ok(None),
+        }
+    }
+
+    fn count_message(&mut self) -> Result<(), End> {
+        let (began, count) = &mut self.minute;
+        if self.heard_at >= *began + MINUTE {
+            (*began, *count) = (self.heard_at, 0);
+        }
+        *count += 1;
+        if *count > self.transport.limits.messages_per_minute {
+            return Err(Close::TooManyMessages.into());
+        }
+        Ok(())
+    }
+
+    fn act(&mut self, message: Incoming) -> Step {
+        match (message, self.caller) {
+            (Incoming::Init(_), Some(_)) => Err(Close::TooManyInits.into()),
+            (Incoming::Init(credentials), None) => {
+                let credentials = credentials.as_deref().unwrap_or_default();
+                let caller = session::caller(&self.transport.sessions, credentials)
+                    .map_err(|_| Close::Forbidden)?;
+                self.session_until = caller.0.as_ref().and_then(end_of);
+                self.caller = Some(caller);
+                Ok(Some(Outgoing::<()>::new("connection_ack", None).frame()))
+            }
+            (Incoming::Ping(payload), _) => Ok(Some(Outgoing::new("pong", payload).frame())),
+            (Incoming::Pong, _) => Ok(None),
+            (Incoming::Subscribe(..), None) => Err(Close::Unauthorized.into()),
+            (Incoming::Subscribe(id, parameters), Some(caller)) => {
+                self.subscribe(id, parameters, caller)
+            }
+            (Incoming::Complete(id), _) => {
+                drop(self.running.remove(&id));
+                Ok(None)
+            }
+        }
+    }
+
+    fn subscribe(&mut self, id: Box<str>, parameters: Parameters, caller: Caller) -> Step {
+        if self.running.contains(&id) {
+            return Err(Close::DuplicateId.into());
+        }
+        let mut observation = Observation::start(&self.transport.metrics, &self.request_id);
+        observation.asked_by(caller);
+        let prepared = if self.running.len() >= self.transport.limits.subscriptions {
+            let text = "Too many subscriptions on one socket; complete one of them first.";
+            Err(Refusal::new(RequestCode::RateLimited, text))
+        } else {
+            self.prepare(parameters, caller, &mut observation)
+        };
+        match prepared {
+            Ok(request) => {
+                observation.answered(None);
+                let stream = self.transport.engine.stream(request);
+                let counted = Counted::new(&self.transport.metrics.subscriptions);
+                self.running.insert(id, stream, observation, counted);
+                Ok(None)
+            }
+            Err(refusal) => Ok(Some(self.errors(&id, refusal.into(), &mut observation))),
+        }
+    }
+
+    fn prepare(
+        &self,
+        parameters: Parameters,
+        caller: Caller,
+        observation: &mut Observation,
+    ) -> Result<async_graphql::Request, Refusal> {
+        let document = self.transport.documents.prepare(&parameters.query)?;
+        let operation = document.select(parameters.operation_name())?;
+        observation.runs(operation);
+        if operation.kind != Kind::Subscription {
+            let text = "Only subscriptions run over the WebSocket; use POST /graphql.";
+            return Err(Refusal::new(RequestCode::BadRequest, text));
+        }
+        let id = self.request_id.clone();
+        Ok(parameters.into_request(document.document.clone(), caller, id))
+    }
+
+    fn tell(&mut self, at: usize, event: Event) -> Option<Message> {
+        let operation = self.running.get_mut(at)?;
+        match event {
+            Event::Result(mut response) => {
+                let first = !std::mem::replace(&mut operation.answered, true);
+                let failed = response.data == async_graphql::Value::Null && response.is_err();
+                if first && failed {
+                    return self.fail(at, *response);
+                }
+                error::complete(&mut response, &self.request_id);
+                Some(Outgoing::of(&operation.id, "next", Some(response)).frame())
+            }
+            Event::Panic => self.fail(at, panicked(&self.request_id)),
+            Event::End => {
+                let operation = self.running.take(at)?;
+                Some(Outgoing::<()>::of(&operation.id, "complete", None).frame())
+            }
+        }
+    }
+
+    /// Ends a subscription with errors.
+    fn fail(&mut self, at: usize, response: Response) -> Option<Message> {
+        let Operation { id, mut observation, .. } = self.running.take(at)?;
+        Some(self.errors(&id, response, &mut observation))
+    }
+
+    fn errors(&self, id: &str, mut response: Response, observation: &mut Observation) -> Message {
+        let outcome = error::complete(&mut response, &self.request_id);
+        observation.answered(outcome.code);
+        Outgoing::of(id, "error", Some(response.errors)).frame()
+    }
+}
+
+/// When a session ends, on the clock that timers run by.
+fn end_of(actor: &Actor) -> Option<Instant> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+    let until = Duration::from_secs(u64::try_from(actor.expires_at.timestamp()).ok()?);
+    Instant::now().checked_add(until.saturating_sub(now))
+}
