@@ -13,6 +13,7 @@ pub mod telemetry;
 
 // Floor 2: siblings that do not know of each other.
 pub mod account;
+pub mod catalogue;
 
 // Floor 6: builds every service once; the only reader of the environment.
 pub mod app;
