@@ -3,6 +3,7 @@
 //! `frontrow migrate` runs what is missing. A file that has been released is never edited: a change is a new file.
 //! Nothing here imports the server's code, so that old migrations keep working when the code moves on.
 
+pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::{prelude::*, sea_orm::ConnectionTrait};
 
 /// Runs every migration of this crate in order.

@@ -4,6 +4,7 @@
 
 mod column;
 pub mod entity;
+pub mod migrations;
 
 use std::{future::Future, time::Duration};
 
@@ -118,6 +119,19 @@ impl Db {
     pub async fn close(self) {
         // A connection that fails to close is gone as well.
         drop(self.pool.close().await);
+    }
+}
+
+impl Tx {
+    /// Waits for its turn: until this transaction ends, no other process that asks for the lock of the same name gets
+    /// it. For rare work of operators only; requests rely on constraints.
+    ///
+    /// # Errors
+    /// A fault, also when the turn does not come within the time that any lock is waited for.
+    pub async fn lock(&self, name: &'static str) -> Result<(), Fault> {
+        let sql = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
+        self.run(sql, vec![name.into()]).await?;
+        Ok(())
     }
 }
 
