@@ -15,7 +15,7 @@ use sea_orm::{
     DbErr, FromQueryResult, RuntimeErr, Statement, TransactionTrait, Value,
 };
 
-use crate::kernel::{Fault, FaultKind};
+use crate::kernel::{Fault, FaultKind, Timestamp};
 
 /// How the pool behaves.
 #[derive(Debug, Clone)]
@@ -133,12 +133,25 @@ impl Tx {
         self.run(sql, vec![name.into()]).await?;
         Ok(())
     }
+
+    /// The database's clock, the one that all decisions go by.
+    ///
+    /// # Errors
+    /// A fault.
+    pub async fn now(&self) -> Result<Timestamp, Fault> {
+        #[derive(FromQueryResult)]
+        struct Row {
+            now: Timestamp,
+        }
+        let row: Option<Row> = self.row("SELECT clock_timestamp() AS now", vec![]).await?;
+        Ok(row.ok_or(Fault::internal("a SELECT without FROM returned no row"))?.now)
+    }
 }
 
 /// What runs statements: the pool or a transaction.
 pub trait Session: Sync {
     /// The sea-orm connection underneath.
-    fn connection(&self) -> &(impl ConnectionTrait + Sync);
+    fn connection(&self) -> &impl ConnectionTrait;
 
     /// Every row that a statement returns.
     ///
@@ -182,13 +195,13 @@ fn statement(sql: &'static str, values: Vec<Value>) -> Statement {
 }
 
 impl Session for Db {
-    fn connection(&self) -> &(impl ConnectionTrait + Sync) {
+    fn connection(&self) -> &impl ConnectionTrait {
         &self.pool
     }
 }
 
 impl Session for Tx {
-    fn connection(&self) -> &(impl ConnectionTrait + Sync) {
+    fn connection(&self) -> &impl ConnectionTrait {
         &self.0
     }
 }
