@@ -20,3 +20,6 @@ pub mod app;
 
 // Floor 7: what the world sees, and what runs by itself.
 pub mod api;
+
+// Floor 9: the program.
+pub mod cli;
