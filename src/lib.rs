@@ -13,8 +13,7 @@ pub mod telemetry;
 
 // Floor 2: siblings that do not know of each other.
 pub mod account;
-
-// Floor 2: siblings too.
+pub mod catalogue;
 pub mod wallet;
 
 // Floor 3: who may go in, and in which order.
@@ -32,6 +31,10 @@ pub mod app;
 
 // Floor 7: what the world sees, and what runs by itself.
 pub mod api;
+pub mod workers;
 
 // Floor 8: the edge.
 pub mod http;
+
+// Floor 9: the program.
+pub mod cli;

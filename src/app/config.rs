@@ -50,7 +50,7 @@ impl SecretArgs {
     }
 }
 
-fn secret(text: &str) -> Result<SecretString, String> {
+pub(crate) fn secret(text: &str) -> Result<SecretString, String> {
     let secret = SecretString::from(text);
     if secret.expose_secret().len() < SECRET_BYTES_MIN {
         return Err(format!(

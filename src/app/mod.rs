@@ -4,10 +4,12 @@ mod config;
 
 use std::sync::Arc;
 
+pub(crate) use config::secret;
 pub use config::{DatabaseArgs, SecretArgs, Settings, Switch};
 
 use crate::{
-    account::{Keyring, Sessions},
+    account::{Accounts, Keyring, Sessions},
+    catalogue::Catalogue,
     db::Db,
     kernel::Fault,
     kv::Kv,
@@ -27,6 +29,10 @@ pub struct App {
     pub metrics: Metrics,
     /// Signs and checks sessions.
     pub sessions: Sessions,
+    /// Signs people up and logs them in.
+    pub accounts: Accounts,
+    /// Concerts, schedules and what is left of them.
+    pub catalogue: Catalogue,
 }
 
 impl App {
@@ -43,6 +49,8 @@ impl App {
             settings.secrets.jwt_secret_previous.as_ref(),
         );
         let sessions = Sessions::new(keyring, settings.secrets.session_lifetime());
-        Ok(Self { settings: Arc::new(settings), db, kv, metrics, sessions })
+        let accounts = Accounts::new(db.clone(), sessions.clone());
+        let catalogue = Catalogue::new(db.clone());
+        Ok(Self { settings: Arc::new(settings), db, kv, metrics, sessions, accounts, catalogue })
     }
 }

@@ -5,6 +5,7 @@
 mod column;
 pub mod entity;
 mod fresh;
+pub mod migrations;
 
 use std::{future::Future, time::Duration};
 
@@ -16,7 +17,7 @@ use sea_orm::{
     DbErr, FromQueryResult, RuntimeErr, Statement, TransactionTrait, Value,
 };
 
-use crate::kernel::{Fault, FaultKind};
+use crate::kernel::{Fault, FaultKind, Timestamp};
 
 /// How the pool behaves.
 #[derive(Debug, Clone)]
@@ -123,10 +124,36 @@ impl Db {
     }
 }
 
+impl Tx {
+    /// Waits for its turn: until this transaction ends, no other process that asks for the lock of the same name gets
+    /// it. For rare work of operators only; requests rely on constraints.
+    ///
+    /// # Errors
+    /// A fault, also when the turn does not come within the time that any lock is waited for.
+    pub async fn lock(&self, name: &'static str) -> Result<(), Fault> {
+        let sql = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
+        self.run(sql, vec![name.into()]).await?;
+        Ok(())
+    }
+
+    /// The database's clock, the one that all decisions go by.
+    ///
+    /// # Errors
+    /// A fault.
+    pub async fn now(&self) -> Result<Timestamp, Fault> {
+        #[derive(FromQueryResult)]
+        struct Row {
+            now: Timestamp,
+        }
+        let row: Option<Row> = self.row("SELECT clock_timestamp() AS now", vec![]).await?;
+        Ok(row.ok_or(Fault::internal("a SELECT without FROM returned no row"))?.now)
+    }
+}
+
 /// What runs statements: the pool or a transaction.
 pub trait Session: Sync {
     /// The sea-orm connection underneath.
-    fn connection(&self) -> &(impl ConnectionTrait + Sync);
+    fn connection(&self) -> &impl ConnectionTrait;
 
     /// Every row that a statement returns.
     ///
@@ -170,13 +197,13 @@ fn statement(sql: &'static str, values: Vec<Value>) -> Statement {
 }
 
 impl Session for Db {
-    fn connection(&self) -> &(impl ConnectionTrait + Sync) {
+    fn connection(&self) -> &impl ConnectionTrait {
         &self.pool
     }
 }
 
 impl Session for Tx {
-    fn connection(&self) -> &(impl ConnectionTrait + Sync) {
+    fn connection(&self) -> &impl ConnectionTrait {
         &self.0
     }
 }

@@ -71,14 +71,19 @@ struct Report<'a>(&'a Fault);
 
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.context)?;
+        let mut story = self.0.context.to_owned();
         let mut source: Option<&(dyn Error + 'static)> =
             self.0.source.as_deref().map(|source| source as _);
         while let Some(error) = source {
-            write!(f, ": {error}")?;
+            // Many errors tell their source's text along with their own.
+            let text = error.to_string();
+            if !story.contains(&text) {
+                story.push_str(": ");
+                story.push_str(&text);
+            }
             source = error.source();
         }
-        Ok(())
+        f.write_str(&story)
     }
 }
 

@@ -1,0 +1,139 @@
+//! What an account has to look like. Pure.
+
+use super::AccountRefusal;
+
+/// The longest e-mail address that mail systems carry, in characters (RFC 5321, erratum 1690).
+const EMAIL_MAX: usize = 254;
+const NAME_MAX: usize = 100;
+/// The shortest password that is accepted, in characters.
+const PASSWORD_MIN: usize = 8;
+/// The longest, so that nobody makes us hash a book.
+const PASSWORD_MAX: usize = 128;
+
+/// An address as it is stored: trimmed, and otherwise as given. Whether it exists, only a mail can tell.
+pub(super) fn email(text: &str) -> Result<&str, AccountRefusal> {
+    let email = text.trim();
+    let unfit = |c: char| c.is_control() || c.is_whitespace();
+    let shaped = email.rsplit_once('@').is_some_and(|(local, domain)| {
+        !local.is_empty()
+            && !local.contains('@')
+            && !domain.is_empty()
+            && domain.split('.').all(|label| !label.is_empty())
+    });
+    if shaped && email.chars().count() <= EMAIL_MAX && !email.contains(unfit) {
+        Ok(email)
+    } else {
+        Err(AccountRefusal::EmailInvalid)
+    }
+}
+
+/// A name as it is stored: trimmed.
+pub(super) fn name(text: &str) -> Result<&str, AccountRefusal> {
+    let name = text.trim();
+    if !name.is_empty() && name.chars().count() <= NAME_MAX && !name.contains(char::is_control) {
+        Ok(name)
+    } else {
+        Err(AccountRefusal::NameInvalid)
+    }
+}
+
+/// Whether a password may protect the account of `email`. Length is what counts; beyond it only what anybody would
+/// try first is refused.
+pub(super) fn password(password: &str, email: &str) -> Result<(), AccountRefusal> {
+    let mut characters = password.chars();
+    let first = characters.next();
+    let monotonous = characters.all(|c| Some(c) == first);
+    let guessable = monotonous || password.trim().to_lowercase() == email.to_lowercase();
+    if (PASSWORD_MIN..=PASSWORD_MAX).contains(&password.chars().count()) && !guessable {
+        Ok(())
+    } else {
+        Err(AccountRefusal::PasswordWeak)
+    }
+}
+
+/// Whether anybody can have this password at all.
+pub(super) fn may_be_password(password: &str) -> bool {
+    password.chars().count() <= PASSWORD_MAX
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn an_email_is_trimmed_and_otherwise_kept_as_given() {
+        assert_eq!(email("  Mina.Park@Example.com "), Ok("Mina.Park@Example.com"));
+        assert_eq!(email("민아@예시.한국"), Ok("민아@예시.한국"));
+        assert_eq!(email("a@localhost"), Ok("a@localhost"));
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for text in [
+            "",
+            " ",
+            "mina",
+            "@",
+            "mina@",
+            "@example.com",
+            "a@b@c",
+            "a b@c.d",
+            "a@b..c",
+            "a@.b",
+            "a\0@b.c",
+        ] {
+            assert_eq!(email(text), Err(AccountRefusal::EmailInvalid), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_email_has_254_characters_at_most() {
+        let of_length = |length: usize| format!("{}@example.com", "a".repeat(length - 12));
+        assert!(email(&of_length(254)).is_ok());
+        assert_eq!(email(&of_length(255)), Err(AccountRefusal::EmailInvalid));
+    }
+
+    #[test]
+    fn a_name_has_1_to_100_characters_and_no_control_characters() {
+        assert_eq!(name(" 박민아 "), Ok("박민아"));
+        assert!(name(&"é".repeat(100)).is_ok());
+        for text in
+            [String::new(), "  ".to_owned(), "é".repeat(101), "a\nb".to_owned(), "a\0".to_owned()]
+        {
+            assert_eq!(name(&text), Err(AccountRefusal::NameInvalid), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_password_has_8_to_128_characters() {
+        assert!(password("pässwör7", "a@b.c").is_ok());
+        assert!(password(&"ab".repeat(64), "a@b.c").is_ok());
+        assert_eq!(password("seven77", "a@b.c"), Err(AccountRefusal::PasswordWeak));
+        assert_eq!(password(&"abc".repeat(43), "a@b.c"), Err(AccountRefusal::PasswordWeak));
+    }
+
+    #[test]
+    fn what_anybody_would_try_first_is_no_password() {
+        assert_eq!(password("aaaaaaaaaa", "a@b.c"), Err(AccountRefusal::PasswordWeak));
+        assert_eq!(
+            password("MINA@example.com", "mina@Example.com"),
+            Err(AccountRefusal::PasswordWeak)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_accepted_fits_the_table(text in ".{0,300}") {
+            if let Ok(email) = email(&text) {
+                prop_assert!((3..=254).contains(&email.chars().count()));
+                prop_assert!(!email.contains('\0'));
+            }
+            if let Ok(name) = name(&text) {
+                prop_assert!((1..=100).contains(&name.chars().count()));
+                prop_assert!(!name.contains('\0'));
+            }
+        }
+    }
+}

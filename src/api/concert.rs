@@ -1,0 +1,171 @@
+//! Concerts: `concerts` is `Catalogue::concerts`, `createConcert` is `Catalogue::create_concert`.
+
+use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
+
+use super::{
+    ApiError, ApiResult, context,
+    error::settle,
+    loaders, page,
+    scalars::DateTime,
+    schedule::{self, Schedule, ScheduleStatus},
+    user_error::{OrganizerError, OrganizerErrorCode, payload},
+};
+use crate::{
+    catalogue::{self, CatalogueRefusal, NewConcert, Search},
+    kernel::{ConcertId, RequestCode},
+};
+
+/// A concert as the API shows it.
+#[derive(Debug, Clone)]
+pub(super) struct Concert(pub(super) catalogue::Concert);
+
+/// A programme of an artist at a venue, performed once or several times.
+#[Object]
+impl Concert {
+    async fn id(&self) -> ID {
+        self.0.id.0.into()
+    }
+
+    async fn title(&self) -> &str {
+        &self.0.title
+    }
+
+    async fn artist(&self) -> &str {
+        &self.0.artist
+    }
+
+    async fn venue(&self) -> &str {
+        &self.0.venue
+    }
+
+    /// May have line breaks.
+    async fn description(&self) -> &str {
+        &self.0.description
+    }
+
+    /// IANA zone of the venue, e.g. Asia/Seoul, for showing local times.
+    async fn time_zone(&self) -> &str {
+        &self.0.time_zone
+    }
+
+    /// Performances, earliest first; 500 at most.
+    #[graphql(complexity = "page::list_cost(schedule::USUAL_SCHEDULES, child_complexity)")]
+    async fn schedules(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Those that start at this instant or later.")] from: Option<DateTime>,
+        #[graphql(desc = "Those that start before this instant.")] to: Option<DateTime>,
+        #[graphql(
+            desc = "Those of these states; null for all.",
+            default_with = "Some(vec![ScheduleStatus::OnSale])"
+        )]
+        status: Option<Vec<ScheduleStatus>>,
+    ) -> ApiResult<Vec<Schedule>> {
+        schedule::schedules_of(ctx, self.0.id, schedule::filter(ctx, from, to, status)).await
+    }
+}
+
+/// A concert to be made.
+#[derive(Debug, InputObject)]
+pub(super) struct CreateConcertInput {
+    /// 1 to 200 characters.
+    title: String,
+    /// 1 to 200 characters.
+    artist: String,
+    /// 1 to 200 characters.
+    venue: String,
+    /// At most 5000 characters; may have line breaks.
+    description: String,
+    /// IANA zone of the venue, e.g. Asia/Seoul.
+    time_zone: String,
+}
+
+/// The concert, or why it was not made.
+#[derive(Debug, SimpleObject)]
+pub(super) struct ConcertPayload {
+    concert: Option<Concert>,
+    user_errors: Vec<OrganizerError>,
+}
+
+impl From<CatalogueRefusal> for OrganizerError {
+    fn from(refusal: CatalogueRefusal) -> Self {
+        use OrganizerErrorCode as Code;
+        match refusal {
+            CatalogueRefusal::ConcertNotFound => {
+                Self::new(Code::NotFound, "You have no such concert.").at(&["input", "concertId"])
+            }
+            CatalogueRefusal::ScheduleNotFound => {
+                Self::new(Code::NotFound, "You have no such schedule.").at(&["scheduleId"])
+            }
+            CatalogueRefusal::ValueInvalid { path, message } => {
+                let steps: Vec<&str> =
+                    std::iter::once("input").chain(path.iter().map(String::as_str)).collect();
+                Self::new(Code::ValueInvalid, message).at(&steps)
+            }
+            CatalogueRefusal::WrongState(message) => {
+                Self::new(Code::WrongState, message).at(&["scheduleId"])
+            }
+        }
+    }
+}
+
+/// Finding concerts.
+#[derive(Debug, Default)]
+pub(super) struct ConcertQuery;
+
+#[Object]
+impl ConcertQuery {
+    /// Concerts, the latest added first.
+    #[graphql(complexity = "page::page_cost(first, child_complexity)")]
+    async fn concerts(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many; 0 to 100.", default_with = "Some(page::PAGE_DEFAULT)")]
+        first: Option<i32>,
+        #[graphql(desc = "The cursor of the last one already seen.")] after: Option<String>,
+        #[graphql(
+            desc = "Found in titles, artists and venues, whatever its case; at most 100 characters."
+        )]
+        search: Option<String>,
+    ) -> ApiResult<page::Connection<Concert>> {
+        let request = page::request(first, after.as_deref(), ConcertId::parse)?;
+        let malformed = ApiError::new(
+            RequestCode::BadRequest,
+            "`search` has to be at most 100 characters on one line.",
+        );
+        let search =
+            search.as_deref().map(|text| Search::new(text).ok_or(malformed)).transpose()?;
+        let found = context::app(ctx)?.catalogue.concerts(&request, search.as_ref()).await?;
+        let cursor = |concert: &catalogue::Concert| concert.id.to_string();
+        Ok(page::connection(found, after.is_some(), cursor, Concert))
+    }
+
+    /// One concert; null when there is none of this id.
+    async fn concert(&self, ctx: &Context<'_>, id: ID) -> ApiResult<Option<Concert>> {
+        match ConcertId::parse(&id) {
+            Some(id) => Ok(loaders::load(ctx, id).await?.map(Concert)),
+            None => Ok(None),
+        }
+    }
+}
+
+/// Making concerts.
+#[derive(Debug, Default)]
+pub(super) struct ConcertMutation;
+
+#[Object]
+impl ConcertMutation {
+    /// Makes a concert. For organizers.
+    async fn create_concert(
+        &self,
+        ctx: &Context<'_>,
+        input: CreateConcertInput,
+    ) -> ApiResult<ConcertPayload> {
+        let organizer = context::organizer(ctx)?.person_id;
+        let CreateConcertInput { title, artist, venue, description, time_zone } = input;
+        let new = NewConcert { title, artist, venue, description, time_zone };
+        let outcome = settle(context::app(ctx)?.catalogue.create_concert(organizer, new).await)?;
+        let (concert, user_errors) = payload(outcome.map(Concert).map_err(OrganizerError::from));
+        Ok(ConcertPayload { concert, user_errors })
+    }
+}

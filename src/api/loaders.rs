@@ -1,0 +1,123 @@
+//! Reads that many fields of one answer need: gathered and sent as one statement each.
+//!
+//! A noun that wants its reads gathered implements `Loader<Key>` for [`Reads`], here or in its own file. Nothing is kept
+//! between batches.
+
+use std::{collections::HashMap, hash::Hash, sync::Arc, time::Duration};
+
+use async_graphql::{
+    Context,
+    dataloader::{DataLoader, Loader},
+};
+
+use super::{ApiError, ApiResult};
+use crate::{
+    account::Person,
+    app::App,
+    catalogue::{Availability, Concert, Schedule, ScheduleFilter},
+    kernel::{ConcertId, PersonId, ScheduleId},
+};
+
+/// The reads that can be gathered, by type of key.
+pub(super) struct Reads {
+    pub(super) app: App,
+}
+
+/// Gathers reads; part of the schema's data.
+pub(super) type Loaders = DataLoader<Reads>;
+
+/// Loaders over the services.
+pub(super) fn loaders(app: App) -> Loaders {
+    // One batch is what one poll of an answer's fields asks for: the task runs after it, and no timer is needed.
+    DataLoader::new(Reads { app }, tokio::spawn).delay(Duration::ZERO)
+}
+
+/// Reads one thing along with others of its kind.
+pub(super) async fn load<K>(
+    ctx: &Context<'_>,
+    key: K,
+) -> ApiResult<Option<<Reads as Loader<K>>::Value>>
+where
+    K: Send + Sync + Hash + Eq + Clone + 'static,
+    Reads: Loader<K, Error = ApiError>,
+{
+    let loaders = ctx
+        .data_opt::<Loaders>()
+        .ok_or_else(|| ApiError::internal("the schema was built without its loaders"))?;
+    loaders.load_one(key).await
+}
+
+impl Loader<PersonId> for Reads {
+    type Value = Person;
+    type Error = ApiError;
+
+    async fn load(&self, keys: &[PersonId]) -> ApiResult<HashMap<PersonId, Person>> {
+        let people = self.app.accounts.people(keys).await?;
+        Ok(people.into_iter().map(|person| (person.id, person)).collect())
+    }
+}
+
+impl Loader<ConcertId> for Reads {
+    type Value = Concert;
+    type Error = ApiError;
+
+    async fn load(&self, keys: &[ConcertId]) -> ApiResult<HashMap<ConcertId, Concert>> {
+        let concerts = self.app.catalogue.concerts_by_id(keys).await?;
+        Ok(concerts.into_iter().map(|concert| (concert.id, concert)).collect())
+    }
+}
+
+impl Loader<ScheduleId> for Reads {
+    type Value = Schedule;
+    type Error = ApiError;
+
+    async fn load(&self, keys: &[ScheduleId]) -> ApiResult<HashMap<ScheduleId, Schedule>> {
+        let schedules = self.app.catalogue.schedules(keys).await?;
+        Ok(schedules.into_iter().map(|schedule| (schedule.id, schedule)).collect())
+    }
+}
+
+/// The schedules of a concert that pass a filter.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct SchedulesOf {
+    pub(super) concert_id: ConcertId,
+    pub(super) filter: Arc<ScheduleFilter>,
+}
+
+impl Loader<SchedulesOf> for Reads {
+    type Value = Vec<Schedule>;
+    type Error = ApiError;
+
+    async fn load(&self, keys: &[SchedulesOf]) -> ApiResult<HashMap<SchedulesOf, Vec<Schedule>>> {
+        let mut by_filter: HashMap<&Arc<ScheduleFilter>, Vec<ConcertId>> = HashMap::new();
+        for key in keys {
+            by_filter.entry(&key.filter).or_default().push(key.concert_id);
+        }
+        let mut found = HashMap::with_capacity(keys.len());
+        for (filter, concerts) in by_filter {
+            let schedules = self.app.catalogue.schedules_of(&concerts, filter).await?;
+            found.extend(schedules.into_iter().map(|(concert_id, schedules)| {
+                (SchedulesOf { concert_id, filter: Arc::clone(filter) }, schedules)
+            }));
+        }
+        Ok(found)
+    }
+}
+
+/// What is left of a schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct AvailabilityOf(pub(super) ScheduleId);
+
+impl Loader<AvailabilityOf> for Reads {
+    type Value = Arc<Availability>;
+    type Error = ApiError;
+
+    async fn load(
+        &self,
+        keys: &[AvailabilityOf],
+    ) -> ApiResult<HashMap<AvailabilityOf, Arc<Availability>>> {
+        let ids: Vec<ScheduleId> = keys.iter().map(|key| key.0).collect();
+        let counted = self.app.catalogue.availability(&ids).await?;
+        Ok(counted.into_iter().map(|(id, counts)| (AvailabilityOf(id), counts)).collect())
+    }
+}

@@ -1,0 +1,345 @@
+//! Schedules: one performance each, with seats by grade. Reads are `Catalogue::schedules_of` and
+//! `Catalogue::availability`; `createSchedule`, `openSale`, `closeSale` and `configureWaitingRoom` are verbs of
+//! `Catalogue` of the same names.
+
+use std::sync::Arc;
+
+use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, Object, SimpleObject};
+
+use super::{
+    ApiError, ApiResult,
+    concert::Concert,
+    context,
+    error::settle,
+    loaders::{self, AvailabilityOf, SchedulesOf},
+    page,
+    scalars::{DateTime, PointsScalar},
+    user_error::{OrganizerError, payload},
+};
+use crate::{
+    catalogue::{
+        self, Availability, CatalogueRefusal, NewSchedule, NewSection, ScheduleFilter,
+        WaitingRoomPatch,
+    },
+    kernel::{ConcertId, ScheduleId},
+};
+
+/// How many schedules a concert usually has, for what a list of them costs.
+pub(super) const USUAL_SCHEDULES: usize = 4;
+/// How many grades a schedule usually has.
+const USUAL_GRADES: usize = 3;
+
+/// How far the sale of a performance is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "catalogue::ScheduleStatus")]
+pub(super) enum ScheduleStatus {
+    /// In preparation; seen by its organizer only.
+    Draft,
+    /// Sold from salesOpenAt until salesCloseAt.
+    OnSale,
+    /// Not sold any more.
+    Closed,
+}
+
+/// One performance of a concert, with its own seats and its own waiting room.
+#[derive(Debug, Clone, SimpleObject)]
+#[graphql(complex)]
+pub(super) struct Schedule {
+    id: ID,
+    #[graphql(skip)]
+    pub(super) inner: catalogue::Schedule,
+    starts_at: DateTime,
+    /// CLOSED from salesCloseAt on.
+    status: ScheduleStatus,
+    sales_open_at: DateTime,
+    sales_close_at: DateTime,
+    seat_count: i32,
+    /// How many seats one person may hold and own at this performance.
+    max_seats_per_person: i32,
+}
+
+impl From<catalogue::Schedule> for Schedule {
+    fn from(inner: catalogue::Schedule) -> Self {
+        Self {
+            id: inner.id.0.into(),
+            starts_at: inner.starts_at.into(),
+            status: inner.status.into(),
+            sales_open_at: inner.sales_open_at.into(),
+            sales_close_at: inner.sales_close_at.into(),
+            seat_count: inner.seat_count,
+            max_seats_per_person: inner.max_seats_per_person,
+            inner,
+        }
+    }
+}
+
+#[ComplexObject]
+impl Schedule {
+    async fn concert(&self, ctx: &Context<'_>) -> ApiResult<Concert> {
+        let concert = loaders::load(ctx, self.inner.concert_id).await?;
+        concert.map(Concert).ok_or_else(|| ApiError::internal("a schedule without its concert"))
+    }
+
+    /// Seats that nobody holds or owns, at most one second old.
+    async fn remaining_seats(&self, ctx: &Context<'_>) -> ApiResult<i32> {
+        Ok(availability(ctx, self.inner.id).await?.remaining())
+    }
+
+    /// The same by grade, dearest first.
+    #[graphql(complexity = "page::list_cost(USUAL_GRADES, child_complexity)")]
+    async fn grades(&self, ctx: &Context<'_>) -> ApiResult<Vec<GradeAvailability>> {
+        let grades = &availability(ctx, self.inner.id).await?.grades;
+        Ok(grades.iter().map(GradeAvailability::from).collect())
+    }
+}
+
+async fn availability(ctx: &Context<'_>, id: ScheduleId) -> ApiResult<Arc<Availability>> {
+    Ok(loaders::load(ctx, AvailabilityOf(id)).await?.unwrap_or_default())
+}
+
+/// Seats of one grade (VIP, R, S, ...) at one performance.
+#[derive(Debug, Clone, SimpleObject)]
+pub(super) struct GradeAvailability {
+    grade: String,
+    price: PointsScalar,
+    total: i32,
+    remaining: i32,
+}
+
+impl From<&catalogue::Grade> for GradeAvailability {
+    fn from(grade: &catalogue::Grade) -> Self {
+        Self {
+            grade: grade.grade.clone(),
+            price: grade.price.into(),
+            total: grade.total,
+            remaining: grade.remaining,
+        }
+    }
+}
+
+/// Which schedules a client asks for; no `status` means all that it may see.
+pub(super) fn filter(
+    ctx: &Context<'_>,
+    from: Option<DateTime>,
+    to: Option<DateTime>,
+    status: Option<Vec<ScheduleStatus>>,
+) -> Arc<ScheduleFilter> {
+    let status = match status {
+        Some(status) => status.into_iter().map(Into::into).collect(),
+        None => catalogue::ScheduleStatus::ALL.to_vec(),
+    };
+    Arc::new(ScheduleFilter {
+        from: from.map(|from| from.0),
+        to: to.map(|to| to.0),
+        status,
+        viewer: context::caller(ctx).map(|actor| actor.person_id),
+    })
+}
+
+/// The schedules of a concert, read along with those of the other concerts in the answer.
+pub(super) async fn schedules_of(
+    ctx: &Context<'_>,
+    concert_id: ConcertId,
+    filter: Arc<ScheduleFilter>,
+) -> ApiResult<Vec<Schedule>> {
+    let found = loaders::load(ctx, SchedulesOf { concert_id, filter }).await?;
+    Ok(found.unwrap_or_default().into_iter().map(Schedule::from).collect())
+}
+
+/// A performance to be sold.
+#[derive(Debug, InputObject)]
+pub(super) struct CreateScheduleInput {
+    concert_id: ID,
+    /// Not before salesCloseAt.
+    starts_at: DateTime,
+    /// Before salesCloseAt. People may enter the waiting room earlier, as soon as openSale was called.
+    sales_open_at: DateTime,
+    sales_close_at: DateTime,
+    /// 1 to 20.
+    #[graphql(default = 1)]
+    max_seats_per_person: i32,
+    /// 1 to 50 sections, with 100000 seats in all at most. A grade has the same price in every section.
+    sections: Vec<SectionInput>,
+    /// By default 100 people ACTIVE at most, 50 admitted a round, a round every second.
+    waiting_room: Option<WaitingRoomInput>,
+}
+
+/// Rows are named A, B, ... Z, AA, ...; seats in a row are numbered from 1; front rows and the middle are the best
+/// seats.
+#[derive(Debug, InputObject)]
+pub(super) struct SectionInput {
+    /// 1 to 50 characters; unique within the schedule.
+    name: String,
+    /// 1 to 20 characters.
+    grade: String,
+    /// 0 to 10000000000.
+    price: PointsScalar,
+    /// 1 to 200.
+    rows: i32,
+    /// 1 to 500.
+    seats_per_row: i32,
+}
+
+/// How a waiting room is run. What is left out stays as it is.
+#[derive(Debug, InputObject)]
+pub(super) struct WaitingRoomInput {
+    /// How many people may be ACTIVE at once; 1 to 1000000.
+    max_active: Option<i32>,
+    /// How many people one round admits at most; 1 to 100000.
+    admit_per_round: Option<i32>,
+    /// How often a round runs; 0.1 to 600.
+    round_seconds: Option<f64>,
+    /// ACTIVE time without an action, 120 by default; 5 to 86400.
+    idle_seconds: Option<i32>,
+    /// ACTIVE time in all, 900 by default; 5 to 86400.
+    active_seconds: Option<i32>,
+    /// Nobody is admitted while it is paused.
+    paused: Option<bool>,
+}
+
+impl From<WaitingRoomInput> for WaitingRoomPatch {
+    fn from(input: WaitingRoomInput) -> Self {
+        Self {
+            max_active: input.max_active,
+            admit_per_round: input.admit_per_round,
+            round_seconds: input.round_seconds,
+            idle_seconds: input.idle_seconds,
+            active_seconds: input.active_seconds,
+            paused: input.paused,
+        }
+    }
+}
+
+impl From<SectionInput> for NewSection {
+    fn from(input: SectionInput) -> Self {
+        let SectionInput { name, grade, price, rows, seats_per_row } = input;
+        Self { name, grade, price: price.0, rows, seats_per_row }
+    }
+}
+
+impl CreateScheduleInput {
+    fn parse(self) -> Result<NewSchedule, CatalogueRefusal> {
+        Ok(NewSchedule {
+            concert_id: ConcertId::parse(&self.concert_id)
+                .ok_or(CatalogueRefusal::ConcertNotFound)?,
+            starts_at: self.starts_at.0,
+            sales_open_at: self.sales_open_at.0,
+            sales_close_at: self.sales_close_at.0,
+            max_seats_per_person: self.max_seats_per_person,
+            sections: self.sections.into_iter().map(NewSection::from).collect(),
+            waiting_room: self.waiting_room.map_or_else(WaitingRoomPatch::default, Into::into),
+        })
+    }
+}
+
+/// The schedule, or why nothing was changed.
+#[derive(Debug, SimpleObject)]
+pub(super) struct SchedulePayload {
+    schedule: Option<Schedule>,
+    user_errors: Vec<OrganizerError>,
+}
+
+impl From<Result<catalogue::Schedule, CatalogueRefusal>> for SchedulePayload {
+    fn from(outcome: Result<catalogue::Schedule, CatalogueRefusal>) -> Self {
+        let (schedule, user_errors) =
+            payload(outcome.map(Schedule::from).map_err(OrganizerError::from));
+        Self { schedule, user_errors }
+    }
+}
+
+/// Finding schedules.
+#[derive(Debug, Default)]
+pub(super) struct ScheduleQuery;
+
+#[Object]
+impl ScheduleQuery {
+    /// Performances of a concert for a calendar, earliest first; 500 at most.
+    #[graphql(complexity = "page::list_cost(USUAL_SCHEDULES, child_complexity)")]
+    async fn schedules(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The concert; a list without entries when there is none of this id.")]
+        concert_id: ID,
+        #[graphql(desc = "Those that start at this instant or later.")] from: Option<DateTime>,
+        #[graphql(desc = "Those that start before this instant.")] to: Option<DateTime>,
+        #[graphql(
+            desc = "Those of these states; null for all.",
+            default_with = "Some(vec![ScheduleStatus::OnSale])"
+        )]
+        status: Option<Vec<ScheduleStatus>>,
+    ) -> ApiResult<Vec<Schedule>> {
+        match ConcertId::parse(&concert_id) {
+            Some(id) => schedules_of(ctx, id, filter(ctx, from, to, status)).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// One performance; null when there is none of this id, or none that the caller may see.
+    async fn schedule(&self, ctx: &Context<'_>, id: ID) -> ApiResult<Option<Schedule>> {
+        let Some(id) = ScheduleId::parse(&id) else { return Ok(None) };
+        let viewer = context::caller(ctx).map(|actor| actor.person_id);
+        let found = loaders::load(ctx, id).await?;
+        Ok(found.filter(|schedule| schedule.visible_to(viewer)).map(Schedule::from))
+    }
+}
+
+/// Running schedules.
+#[derive(Debug, Default)]
+pub(super) struct ScheduleMutation;
+
+#[Object]
+impl ScheduleMutation {
+    /// Makes a performance with its seats, as a DRAFT. For organizers.
+    async fn create_schedule(
+        &self,
+        ctx: &Context<'_>,
+        input: CreateScheduleInput,
+    ) -> ApiResult<SchedulePayload> {
+        let organizer = context::organizer(ctx)?.person_id;
+        let outcome = match input.parse() {
+            Ok(new) => settle(context::app(ctx)?.catalogue.create_schedule(organizer, new).await)?,
+            Err(refusal) => Err(refusal),
+        };
+        Ok(outcome.into())
+    }
+
+    /// Turns a DRAFT ON_SALE: fans see it, and may enter its waiting room. Safe to repeat. For organizers.
+    async fn open_sale(&self, ctx: &Context<'_>, schedule_id: ID) -> ApiResult<SchedulePayload> {
+        let organizer = context::organizer(ctx)?.person_id;
+        let catalogue = &context::app(ctx)?.catalogue;
+        let outcome = match ScheduleId::parse(&schedule_id) {
+            Some(id) => settle(catalogue.open_sale(organizer, id).await)?,
+            None => Err(CatalogueRefusal::ScheduleNotFound),
+        };
+        Ok(outcome.into())
+    }
+
+    /// Closes the sale for good; what was sold stays sold. Safe to repeat. For organizers.
+    async fn close_sale(&self, ctx: &Context<'_>, schedule_id: ID) -> ApiResult<SchedulePayload> {
+        let organizer = context::organizer(ctx)?.person_id;
+        let catalogue = &context::app(ctx)?.catalogue;
+        let outcome = match ScheduleId::parse(&schedule_id) {
+            Some(id) => settle(catalogue.close_sale(organizer, id).await)?,
+            None => Err(CatalogueRefusal::ScheduleNotFound),
+        };
+        Ok(outcome.into())
+    }
+
+    /// Changes the waiting room while it runs; fields left out stay as they are. For organizers.
+    async fn configure_waiting_room(
+        &self,
+        ctx: &Context<'_>,
+        schedule_id: ID,
+        input: WaitingRoomInput,
+    ) -> ApiResult<SchedulePayload> {
+        let organizer = context::organizer(ctx)?.person_id;
+        let catalogue = &context::app(ctx)?.catalogue;
+        let outcome = match ScheduleId::parse(&schedule_id) {
+            Some(id) => {
+                settle(catalogue.configure_waiting_room(organizer, id, input.into()).await)?
+            }
+            None => Err(CatalogueRefusal::ScheduleNotFound),
+        };
+        Ok(outcome.into())
+    }
+}

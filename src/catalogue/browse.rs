@@ -1,0 +1,90 @@
+//! Finding concerts and schedules.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::{Catalogue, Concert, Schedule, ScheduleStatus, rules, store};
+use crate::kernel::{ConcertId, Fault, Page, PageRequest, PersonId, ScheduleId, Timestamp};
+
+/// A text to look for in titles, artists and venues.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Search(String);
+
+impl Search {
+    /// A search for a text of at most 100 characters; `None` for longer ones, and for control characters.
+    pub fn new(text: &str) -> Option<Self> {
+        rules::search_pattern(text).map(Self)
+    }
+
+    /// The pattern for LIKE.
+    pub(super) fn pattern(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Which schedules of a concert are asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ScheduleFilter {
+    /// Those that start at this instant or later.
+    pub from: Option<Timestamp>,
+    /// Those that start before this instant.
+    pub to: Option<Timestamp>,
+    /// Those of these states.
+    pub status: Vec<ScheduleStatus>,
+    /// Who asks; drafts are shown to their organizer only.
+    pub viewer: Option<PersonId>,
+}
+
+impl Catalogue {
+    /// A page of concerts, those made last first.
+    ///
+    /// # Errors
+    /// A fault.
+    pub async fn concerts(
+        &self,
+        page: &PageRequest<ConcertId>,
+        search: Option<&Search>,
+    ) -> Result<Page<Concert>, Fault> {
+        store::concerts_page(&self.db, page, search).await
+    }
+
+    /// The concerts of some ids, in no particular order; ids that name none are left out.
+    ///
+    /// # Errors
+    /// A fault.
+    pub async fn concerts_by_id(&self, ids: &[ConcertId]) -> Result<Vec<Concert>, Fault> {
+        store::concerts(&self.db, ids).await
+    }
+
+    /// The schedules of some concerts, earliest first, at most 500 of each.
+    ///
+    /// # Errors
+    /// A fault.
+    pub async fn schedules_of(
+        &self,
+        concerts: &[ConcertId],
+        filter: &Arc<ScheduleFilter>,
+    ) -> Result<HashMap<ConcertId, Vec<Schedule>>, Fault> {
+        let mut by_concert: HashMap<ConcertId, Vec<Schedule>> = HashMap::new();
+        for schedule in store::schedules_of(&self.db, concerts, filter).await? {
+            by_concert.entry(schedule.concert_id).or_default().push(schedule);
+        }
+        Ok(by_concert)
+    }
+
+    /// The schedules of some ids, drafts included (see [`Schedule::visible_to`]), in no particular order; ids that name
+    /// none are left out.
+    ///
+    /// # Errors
+    /// A fault.
+    pub async fn schedules(&self, ids: &[ScheduleId]) -> Result<Vec<Schedule>, Fault> {
+        store::schedules(&self.db, ids).await
+    }
+
+    /// The schedule of an id, if there is one; see [`Catalogue::schedules`].
+    ///
+    /// # Errors
+    /// A fault.
+    pub async fn schedule(&self, id: ScheduleId) -> Result<Option<Schedule>, Fault> {
+        Ok(self.schedules(&[id]).await?.pop())
+    }
+}

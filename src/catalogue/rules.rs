@@ -1,0 +1,261 @@
+//! What concerts, schedules and waiting rooms have to look like, and where the seats stand. Pure.
+
+use std::{
+    collections::{HashMap, HashSet},
+    ops::RangeInclusive,
+};
+
+use super::{
+    CatalogueRefusal, NewConcert, NewSchedule, NewSection, ScheduleStatus, WaitingRoomPatch,
+    WaitingRoomSettings,
+};
+use crate::kernel::Points;
+
+const TEXT_MAX: usize = 200;
+const DESCRIPTION_MAX: usize = 5_000;
+const TIME_ZONE_MAX: usize = 64;
+const SEARCH_MAX: usize = 100;
+const SECTION_NAME_MAX: usize = 50;
+const GRADE_MAX: usize = 20;
+const SECTIONS_MAX: usize = 50;
+const SEATS_MAX: i32 = 100_000;
+const PRICE_MAX: i64 = 10_000_000_000;
+const ROWS: RangeInclusive<i32> = 1..=200;
+const SEATS_PER_ROW: RangeInclusive<i32> = 1..=500;
+const SEATS_PER_PERSON: RangeInclusive<i32> = 1..=20;
+
+impl WaitingRoomSettings {
+    /// What a schedule gets when its organizer says nothing.
+    pub const DEFAULT: Self = Self {
+        max_active: 100,
+        admit_per_round: 50,
+        round_ms: 1_000,
+        idle_seconds: 120,
+        active_seconds: 900,
+        paused: false,
+    };
+}
+
+type Checked<T> = Result<T, CatalogueRefusal>;
+
+/// A concert as it is stored: texts trimmed.
+pub(super) fn concert(new: NewConcert) -> Checked<NewConcert> {
+    let description = new.description.trim();
+    let unfit = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+    if description.chars().count() > DESCRIPTION_MAX || description.contains(unfit) {
+        return Err(CatalogueRefusal::value("description", "At most 5000 characters of text."));
+    }
+    Ok(NewConcert {
+        title: line("title", &new.title, TEXT_MAX)?,
+        artist: line("artist", &new.artist, TEXT_MAX)?,
+        venue: line("venue", &new.venue, TEXT_MAX)?,
+        description: description.to_owned(),
+        time_zone: line("timeZone", &new.time_zone, TIME_ZONE_MAX)?,
+    })
+}
+
+/// A schedule as it is stored: names trimmed, and everything within its limits.
+pub(super) fn schedule(mut new: NewSchedule) -> Checked<NewSchedule> {
+    if new.sales_open_at >= new.sales_close_at {
+        return Err(CatalogueRefusal::value(
+            "salesCloseAt",
+            "Sales have to open before they close.",
+        ));
+    }
+    if new.sales_close_at > new.starts_at {
+        return Err(CatalogueRefusal::value(
+            "salesCloseAt",
+            "Sales have to close before the performance starts, or when it does.",
+        ));
+    }
+    within("maxSeatsPerPerson", new.max_seats_per_person, SEATS_PER_PERSON)?;
+    new.sections = sections(new.sections)?;
+    Ok(new)
+}
+
+fn sections(sections: Vec<NewSection>) -> Checked<Vec<NewSection>> {
+    if sections.is_empty() || sections.len() > SECTIONS_MAX {
+        return Err(CatalogueRefusal::value("sections", "1 to 50 sections."));
+    }
+    let mut names = HashSet::new();
+    let mut prices: HashMap<String, Points> = HashMap::new();
+    let mut checked = Vec::with_capacity(sections.len());
+    for (index, new) in sections.into_iter().enumerate() {
+        let at = |refusal: CatalogueRefusal| refusal.within(&["sections", &index.to_string()]);
+        let section = section(new).map_err(at)?;
+        if !names.insert(section.name.clone()) {
+            return Err(at(CatalogueRefusal::value("name", "Another section has this name.")));
+        }
+        if *prices.entry(section.grade.clone()).or_insert(section.price) != section.price {
+            return Err(at(CatalogueRefusal::value("price", "A grade has one price.")));
+        }
+        checked.push(section);
+    }
+    if seat_count(&checked) > SEATS_MAX {
+        return Err(CatalogueRefusal::value("sections", "At most 100000 seats in all."));
+    }
+    Ok(checked)
+}
+
+fn section(new: NewSection) -> Checked<NewSection> {
+    if new.price.get() > PRICE_MAX {
+        return Err(CatalogueRefusal::value("price", "0 to 10000000000 points."));
+    }
+    within("rows", new.rows, ROWS)?;
+    within("seatsPerRow", new.seats_per_row, SEATS_PER_ROW)?;
+    Ok(NewSection {
+        name: line("name", &new.name, SECTION_NAME_MAX)?,
+        grade: line("grade", &new.grade, GRADE_MAX)?,
+        ..new
+    })
+}
+
+/// Seats of all sections together.
+pub(super) fn seat_count(sections: &[NewSection]) -> i32 {
+    sections.iter().fold(0_i32, |sum, section| {
+        sum.saturating_add(section.rows.saturating_mul(section.seats_per_row))
+    })
+}
+
+/// The settings after a change.
+pub(super) fn waiting_room(
+    now: WaitingRoomSettings,
+    patch: &WaitingRoomPatch,
+) -> Checked<WaitingRoomSettings> {
+    let change = |field, to: Option<i32>, now, range| {
+        to.map_or(Ok(now), |value| within(field, value, range).map(|()| value))
+    };
+    Ok(WaitingRoomSettings {
+        max_active: change("maxActive", patch.max_active, now.max_active, 1..=1_000_000)?,
+        admit_per_round: change(
+            "admitPerRound",
+            patch.admit_per_round,
+            now.admit_per_round,
+            1..=100_000,
+        )?,
+        round_ms: patch.round_seconds.map_or(Ok(now.round_ms), round_ms)?,
+        idle_seconds: change("idleSeconds", patch.idle_seconds, now.idle_seconds, 5..=86_400)?,
+        active_seconds: change(
+            "activeSeconds",
+            patch.active_seconds,
+            now.active_seconds,
+            5..=86_400,
+        )?,
+        paused: patch.paused.unwrap_or(now.paused),
+    })
+}
+
+fn round_ms(seconds: f64) -> Checked<i32> {
+    if (0.1..=600.0).contains(&seconds) {
+        #[expect(clippy::cast_possible_truncation, reason = "100 to 600000, as was just checked")]
+        let milliseconds = (seconds * 1_000.0).round() as i32;
+        Ok(milliseconds)
+    } else {
+        Err(CatalogueRefusal::value("roundSeconds", "0.1 to 600 seconds."))
+    }
+}
+
+/// Whether a sale that stands at `now` may go to `to`. Going where it is already is no change, and fine.
+///
+/// `now` is as stored; `window_over` says that the time for selling has passed.
+pub(super) fn change_sale(
+    now: ScheduleStatus,
+    window_over: bool,
+    to: ScheduleStatus,
+) -> Checked<()> {
+    use ScheduleStatus::{Closed, Draft, OnSale};
+    let refused = |message| Err(CatalogueRefusal::WrongState(message));
+    match (now, to) {
+        (Closed, OnSale) => refused("The sale was closed, and does not open again."),
+        (Draft | OnSale, OnSale) if window_over => {
+            refused("The time for selling is over; sales do not open after salesCloseAt.")
+        }
+        (Draft, Closed) => refused("The sale was never opened."),
+        (_, Draft) => refused("A schedule does not become a draft again."),
+        (Draft | OnSale, OnSale) | (OnSale | Closed, Closed) => Ok(()),
+    }
+}
+
+/// The pattern for LIKE that finds a text as it is; empty text finds everything.
+pub(super) fn search_pattern(text: &str) -> Option<String> {
+    let text = text.trim();
+    if text.chars().count() > SEARCH_MAX || text.contains(char::is_control) {
+        return None;
+    }
+    let mut pattern = String::with_capacity(text.len() + 2);
+    pattern.push('%');
+    for c in text.chars() {
+        if matches!(c, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern.push('%');
+    Some(pattern)
+}
+
+/// Where one seat of a section stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct PlannedSeat {
+    /// From 1, at the stage.
+    pub(super) row_index: i32,
+    /// From 1, at the left.
+    pub(super) number: i32,
+    /// Lower is better; equal for two seats as far from the middle of the same row.
+    pub(super) preference: i32,
+}
+
+/// Every seat of a section, front row first.
+pub(super) fn seats(section: &NewSection) -> Vec<PlannedSeat> {
+    let width = section.seats_per_row;
+    let seat = |row_index, number| PlannedSeat {
+        row_index,
+        number,
+        preference: preference(row_index, number, width),
+    };
+    (1..=section.rows).flat_map(|row| (1..=width).map(move |number| seat(row, number))).collect()
+}
+
+/// How good a seat is; lower is better. Any seat of a row is better than all behind it, and within a row the middle is
+/// best.
+fn preference(row_index: i32, number: i32, width: i32) -> i32 {
+    /// More than the largest distance from the middle.
+    const ROW: i32 = 1_000;
+    let from_middle = (2 * number - (width + 1)).abs();
+    (row_index - 1) * ROW + from_middle
+}
+
+/// The name of a row: A, B, ... Z, AA, AB, ... (the digits have no zero).
+pub(super) fn row_label(index: i32) -> String {
+    let mut rest = u32::try_from(index).unwrap_or(0);
+    let mut label = Vec::new();
+    while rest > 0 {
+        rest -= 1;
+        label.push(char::from_u32(u32::from('A') + rest % 26).unwrap_or('?'));
+        rest /= 26;
+    }
+    label.iter().rev().collect()
+}
+
+/// A text of one line, trimmed.
+fn line(field: &str, text: &str, max: usize) -> Checked<String> {
+    let text = text.trim();
+    if !text.is_empty() && text.chars().count() <= max && !text.contains(char::is_control) {
+        Ok(text.to_owned())
+    } else {
+        Err(CatalogueRefusal::value(field, format!("One line of 1 to {max} characters.")))
+    }
+}
+
+fn within(field: &str, value: i32, range: RangeInclusive<i32>) -> Checked<()> {
+    if range.contains(&value) {
+        Ok(())
+    } else {
+        let message = format!("{} to {}.", range.start(), range.end());
+        Err(CatalogueRefusal::value(field, message))
+    }
+}
+
+#[cfg(test)]
+#[path = "rules_tests.rs"]
+mod tests;

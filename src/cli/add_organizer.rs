@@ -1,0 +1,57 @@
+//! `frontrow add-organizer`. The password comes by standard input, so that it stands in no process list and no shell
+//! history.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use secrecy::SecretString;
+
+use super::{Failed, database};
+use crate::{
+    account::{AccountRefusal, Accounts, NewPerson},
+    app::DatabaseArgs,
+    kernel::Failure,
+};
+
+#[derive(Debug, Args)]
+pub(super) struct AddOrganizerArgs {
+    #[command(flatten)]
+    database: DatabaseArgs,
+    /// Their e-mail address.
+    #[arg(long)]
+    email: String,
+    /// What to call them.
+    #[arg(long)]
+    name: String,
+}
+
+pub(super) async fn run(args: &AddOrganizerArgs) -> Result<ExitCode, Failed> {
+    let db = database::connect_migrated(&args.database).await?;
+    let accounts = Accounts::new(db, super::seed::own_sessions());
+    let new =
+        NewPerson { email: args.email.clone(), name: args.name.clone(), password: first_line()? };
+    match accounts.add_organizer(new).await {
+        Ok(person) => {
+            println!("{} is an organizer now: {}.", person.email, person.id);
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(Failure::Refused(refusal)) => Err(Failed::new(match refusal {
+            AccountRefusal::EmailInvalid => "--email is not an e-mail address.",
+            AccountRefusal::EmailTaken => "There is an account with this e-mail address already.",
+            AccountRefusal::NameInvalid => "--name has to be 1 to 100 characters on one line.",
+            AccountRefusal::PasswordWeak | AccountRefusal::WrongCredentials => {
+                "The password, the first line of standard input, has to be 8 to 128 characters, not all the same \
+                 and not the e-mail address."
+            }
+        })),
+        Err(Failure::Fault(fault)) => Err(fault.into()),
+    }
+}
+
+fn first_line() -> Result<SecretString, Failed> {
+    let mut line = String::new();
+    std::io::stdin()
+        .read_line(&mut line)
+        .map_err(|error| Failed::new(format!("Standard input cannot be read: {error}.")))?;
+    Ok(line.trim_end_matches(['\r', '\n']).into())
+}

@@ -1,0 +1,75 @@
+//! The commands of the `frontrow` program: one file each, and one clear sentence when something is wrong.
+
+#![expect(clippy::print_stdout, reason = "what a command prints is its answer")]
+
+mod add_organizer;
+mod database;
+mod demo;
+mod failed;
+mod migrate;
+mod seed;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use failed::Failed;
+
+use crate::{
+    api,
+    app::{DatabaseArgs, Settings},
+};
+
+/// The fair box office: a waiting room, seat holds and payments behind one GraphQL schema.
+#[derive(Debug, Parser)]
+#[command(name = "frontrow", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server.
+    Serve(Box<Settings>),
+    /// Bring the database's tables up to date; safe to repeat.
+    Migrate(DatabaseArgs),
+    /// Put demonstration data into the database; safe to repeat.
+    Seed(seed::SeedArgs),
+    /// Print the GraphQL schema.
+    Schema,
+    /// Check that seats, reservations and money agree; exit status 1 and the rows at fault when they do not.
+    Audit(DatabaseArgs),
+    /// Make an organizer's account; the password is the first line of standard input.
+    AddOrganizer(add_organizer::AddOrganizerArgs),
+}
+
+/// Runs the command that the program was started with.
+pub fn main() -> ExitCode {
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        Err(error) => return failed::explain::<Cli>(&error),
+    };
+    match run(command) {
+        Ok(code) => code,
+        Err(failed) => {
+            eprintln!("frontrow: {failed}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn run(command: Command) -> Result<ExitCode, Failed> {
+    match command {
+        // The seams for the server and the audit: each becomes a module with `run`.
+        Command::Serve(_) => Err(Failed::new("`serve` is not built in yet.")),
+        Command::Audit(_) => Err(Failed::new("`audit` is not built in yet.")),
+        Command::Migrate(args) => migrate::run(&args).await,
+        Command::Seed(args) => seed::run(&args).await,
+        Command::AddOrganizer(args) => add_organizer::run(&args).await,
+        Command::Schema => {
+            print!("{}", api::sdl());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
