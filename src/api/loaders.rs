@@ -15,7 +15,9 @@ use crate::{
     account::Person,
     app::App,
     catalogue::{Availability, Concert, Schedule, ScheduleFilter},
-    kernel::{ConcertId, PersonId, ScheduleId},
+    kernel::{ConcertId, PaymentId, PersonId, ReservationId, ScheduleId},
+    payment::Payment,
+    reservation::{Reservation, Seat},
 };
 
 /// The reads that can be gathered, by type of key.
@@ -119,5 +121,53 @@ impl Loader<AvailabilityOf> for Reads {
         let ids: Vec<ScheduleId> = keys.iter().map(|key| key.0).collect();
         let counted = self.app.catalogue.availability(&ids).await?;
         Ok(counted.into_iter().map(|(id, counts)| (AvailabilityOf(id), counts)).collect())
+    }
+}
+
+impl Loader<ReservationId> for Reads {
+    type Value = Reservation;
+    type Error = ApiError;
+
+    async fn load(&self, keys: &[ReservationId]) -> ApiResult<HashMap<ReservationId, Reservation>> {
+        Ok(self.app.reservations.by_ids(keys).await?)
+    }
+}
+
+/// The seats of a reservation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct SeatsOf(pub(super) ReservationId);
+
+impl Loader<SeatsOf> for Reads {
+    type Value = Vec<Seat>;
+    type Error = ApiError;
+
+    async fn load(&self, keys: &[SeatsOf]) -> ApiResult<HashMap<SeatsOf, Vec<Seat>>> {
+        let ids: Vec<ReservationId> = keys.iter().map(|key| key.0).collect();
+        let seats = self.app.reservations.seats_of(&ids).await?;
+        Ok(seats.into_iter().map(|(id, seats)| (SeatsOf(id), seats)).collect())
+    }
+}
+
+impl Loader<PaymentId> for Reads {
+    type Value = Payment;
+    type Error = ApiError;
+
+    async fn load(&self, keys: &[PaymentId]) -> ApiResult<HashMap<PaymentId, Payment>> {
+        Ok(self.app.payments.by_ids(keys).await?)
+    }
+}
+
+/// The latest payment of a reservation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct LatestPaymentOf(pub(super) ReservationId);
+
+impl Loader<LatestPaymentOf> for Reads {
+    type Value = Payment;
+    type Error = ApiError;
+
+    async fn load(&self, keys: &[LatestPaymentOf]) -> ApiResult<HashMap<LatestPaymentOf, Payment>> {
+        let ids: Vec<ReservationId> = keys.iter().map(|key| key.0).collect();
+        let payments = self.app.payments.latest_of(&ids).await?;
+        Ok(payments.into_iter().map(|(id, payment)| (LatestPaymentOf(id), payment)).collect())
     }
 }

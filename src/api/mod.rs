@@ -8,11 +8,16 @@ mod context;
 mod error;
 mod loaders;
 mod page;
+mod payment;
+mod reservation;
 mod scalars;
 mod schedule;
+mod seat;
 mod user_error;
+mod waiting_room;
+mod wallet;
 
-use async_graphql::{EmptySubscription, MergedObject, Schema, SchemaBuilder};
+use async_graphql::{MergedObject, MergedSubscription, Schema, SchemaBuilder};
 pub use context::{Caller, RequestId};
 pub(crate) use error::ApiError;
 use error::ApiResult;
@@ -25,15 +30,39 @@ const DEPTH_MAX: usize = 16;
 const COMPLEXITY_MAX: usize = 5_000;
 
 /// The schema with its services.
-pub type FrontrowSchema = Schema<Query, Mutation, EmptySubscription>;
+pub type FrontrowSchema = Schema<Query, Mutation, Subscription>;
 
 /// Reads.
 #[derive(MergedObject, Debug, Default)]
-pub struct Query(account::AccountQuery, concert::ConcertQuery, schedule::ScheduleQuery);
+pub struct Query(
+    concert::ConcertQuery,
+    schedule::ScheduleQuery,
+    seat::SeatQuery,
+    account::AccountQuery,
+    waiting_room::WaitingRoomQuery,
+    wallet::WalletQuery,
+    reservation::ReservationQuery,
+);
 
 /// Writes. Each has one payload: the object that was changed, or `userErrors` that say why nothing was.
 #[derive(MergedObject, Debug, Default)]
-pub struct Mutation(account::AccountMutation, concert::ConcertMutation, schedule::ScheduleMutation);
+pub struct Mutation(
+    account::AccountMutation,
+    waiting_room::WaitingRoomMutation,
+    reservation::ReservationMutation,
+    payment::PaymentMutation,
+    wallet::WalletMutation,
+    concert::ConcertMutation,
+    schedule::ScheduleMutation,
+);
+
+/// What changes, as it changes.
+#[derive(MergedSubscription, Debug, Default)]
+pub struct Subscription(
+    waiting_room::WaitingRoomSubscription,
+    seat::SeatSubscription,
+    reservation::ReservationSubscription,
+);
 
 /// Builds the schema around the services.
 pub fn schema(app: App) -> FrontrowSchema {
@@ -45,8 +74,8 @@ pub fn sdl() -> String {
     builder().finish().sdl()
 }
 
-fn builder() -> SchemaBuilder<Query, Mutation, EmptySubscription> {
-    Schema::build(Query::default(), Mutation::default(), EmptySubscription)
+fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
+    Schema::build(Query::default(), Mutation::default(), Subscription::default())
         .register_output_type::<user_error::UserError>()
         .register_output_type::<user_error::RequestErrorCode>()
         .disable_suggestions()

@@ -15,13 +15,15 @@ use super::{
     page,
     scalars::{DateTime, PointsScalar},
     user_error::{OrganizerError, payload},
+    waiting_room::WaitingRoom,
 };
 use crate::{
+    app::App,
     catalogue::{
         self, Availability, CatalogueRefusal, NewSchedule, NewSection, ScheduleFilter,
         WaitingRoomPatch,
     },
-    kernel::{ConcertId, ScheduleId},
+    kernel::{ConcertId, Failure, PersonId, ScheduleId},
 };
 
 /// How many schedules a concert usually has, for what a list of them costs.
@@ -83,6 +85,13 @@ impl Schedule {
     /// Seats that nobody holds or owns, at most one second old.
     async fn remaining_seats(&self, ctx: &Context<'_>) -> ApiResult<i32> {
         Ok(availability(ctx, self.inner.id).await?.remaining())
+    }
+
+    async fn waiting_room(&self, ctx: &Context<'_>) -> ApiResult<WaitingRoom> {
+        let summary = context::app(ctx)?.waiting_rooms.summary(self.inner.id).await?;
+        summary
+            .map(WaitingRoom::from)
+            .ok_or_else(|| ApiError::internal("a schedule without its waiting room"))
     }
 
     /// The same by grade, dearest first.
@@ -305,24 +314,18 @@ impl ScheduleMutation {
 
     /// Turns a DRAFT ON_SALE: fans see it, and may enter its waiting room. Safe to repeat. For organizers.
     async fn open_sale(&self, ctx: &Context<'_>, schedule_id: ID) -> ApiResult<SchedulePayload> {
-        let organizer = context::organizer(ctx)?.person_id;
-        let catalogue = &context::app(ctx)?.catalogue;
-        let outcome = match ScheduleId::parse(&schedule_id) {
-            Some(id) => settle(catalogue.open_sale(organizer, id).await)?,
-            None => Err(CatalogueRefusal::ScheduleNotFound),
-        };
-        Ok(outcome.into())
+        change(ctx, &schedule_id, async |app, organizer, id| {
+            app.catalogue.open_sale(organizer, id).await
+        })
+        .await
     }
 
     /// Closes the sale for good; what was sold stays sold. Safe to repeat. For organizers.
     async fn close_sale(&self, ctx: &Context<'_>, schedule_id: ID) -> ApiResult<SchedulePayload> {
-        let organizer = context::organizer(ctx)?.person_id;
-        let catalogue = &context::app(ctx)?.catalogue;
-        let outcome = match ScheduleId::parse(&schedule_id) {
-            Some(id) => settle(catalogue.close_sale(organizer, id).await)?,
-            None => Err(CatalogueRefusal::ScheduleNotFound),
-        };
-        Ok(outcome.into())
+        change(ctx, &schedule_id, async |app, organizer, id| {
+            app.catalogue.close_sale(organizer, id).await
+        })
+        .await
     }
 
     /// Changes the waiting room while it runs; fields left out stay as they are. For organizers.
@@ -332,14 +335,31 @@ impl ScheduleMutation {
         schedule_id: ID,
         input: WaitingRoomInput,
     ) -> ApiResult<SchedulePayload> {
-        let organizer = context::organizer(ctx)?.person_id;
-        let catalogue = &context::app(ctx)?.catalogue;
-        let outcome = match ScheduleId::parse(&schedule_id) {
-            Some(id) => {
-                settle(catalogue.configure_waiting_room(organizer, id, input.into()).await)?
-            }
-            None => Err(CatalogueRefusal::ScheduleNotFound),
-        };
-        Ok(outcome.into())
+        change(ctx, &schedule_id, async |app, organizer, id| {
+            app.catalogue.configure_waiting_room(organizer, id, input.into()).await
+        })
+        .await
     }
+}
+
+/// Changes a schedule of the caller, and has its waiting room take notice on every instance.
+async fn change(
+    ctx: &Context<'_>,
+    schedule_id: &ID,
+    work: impl AsyncFnOnce(
+        &App,
+        PersonId,
+        ScheduleId,
+    ) -> Result<catalogue::Schedule, Failure<CatalogueRefusal>>,
+) -> ApiResult<SchedulePayload> {
+    let organizer = context::organizer(ctx)?.person_id;
+    let app = context::app(ctx)?;
+    let outcome = match ScheduleId::parse(schedule_id) {
+        Some(id) => settle(work(app, organizer, id).await)?,
+        None => Err(CatalogueRefusal::ScheduleNotFound),
+    };
+    if let Ok(schedule) = &outcome {
+        app.waiting_rooms.announce_room(schedule.id).await;
+    }
+    Ok(outcome.into())
 }

@@ -4,6 +4,8 @@ mod config;
 
 use std::sync::Arc;
 
+use tokio::sync::mpsc;
+
 pub(crate) use config::secret;
 pub use config::{DatabaseArgs, SecretArgs, Settings, Switch};
 
@@ -11,9 +13,14 @@ use crate::{
     account::{Accounts, Keyring, Sessions},
     catalogue::Catalogue,
     db::Db,
-    kernel::Fault,
+    kernel::{Fault, ScheduleId},
     kv::Kv,
+    payment::Payments,
+    reservation::Reservations,
+    seat_map::SeatMaps,
     telemetry::Metrics,
+    waiting_room::WaitingRooms,
+    wallet::Wallets,
 };
 
 /// Every service, built and wired; cheap to clone.
@@ -33,14 +40,26 @@ pub struct App {
     pub accounts: Accounts,
     /// Concerts, schedules and what is left of them.
     pub catalogue: Catalogue,
+    /// Points.
+    pub wallets: Wallets,
+    /// Who may go in, and when.
+    pub waiting_rooms: WaitingRooms,
+    /// Seats held and owned.
+    pub reservations: Reservations,
+    /// Money against seats.
+    pub payments: Payments,
+    /// Halls in memory.
+    pub seat_maps: SeatMaps,
 }
 
 impl App {
     /// Connects and builds everything. Redis may be away; Postgres may not.
     ///
+    /// The receiver belongs to the workers: it tells which waiting rooms may have a free place.
+    ///
     /// # Errors
     /// When Postgres cannot be reached or a setting is malformed.
-    pub async fn start(settings: Settings) -> Result<Self, Fault> {
+    pub async fn start(settings: Settings) -> Result<(Self, mpsc::Receiver<ScheduleId>), Fault> {
         let metrics = Metrics::new();
         let db = Db::connect(&settings.database.settings()).await?;
         let kv = Kv::connect(&settings.kv(), &metrics)?;
@@ -48,9 +67,34 @@ impl App {
             &settings.secrets.jwt_secret,
             settings.secrets.jwt_secret_previous.as_ref(),
         );
-        let sessions = Sessions::new(keyring, settings.secrets.session_lifetime());
-        let accounts = Accounts::new(db.clone(), sessions.clone());
-        let catalogue = Catalogue::new(db.clone());
-        Ok(Self { settings: Arc::new(settings), db, kv, metrics, sessions, accounts, catalogue })
+        let sessions = Sessions::new(keyring.clone(), settings.secrets.session_lifetime());
+        let (waiting_rooms, kicked) = WaitingRooms::new(db.clone(), &kv, keyring, metrics.clone());
+        let reservations = Reservations::new(
+            db.clone(),
+            kv.clone(),
+            waiting_rooms.clone(),
+            metrics.clone(),
+            settings.hold_seconds,
+        );
+        let app = Self {
+            accounts: Accounts::new(db.clone(), sessions.clone()),
+            catalogue: Catalogue::new(db.clone()),
+            wallets: Wallets::new(db.clone()),
+            payments: Payments::new(
+                db.clone(),
+                reservations.clone(),
+                waiting_rooms.clone(),
+                metrics.clone(),
+            ),
+            seat_maps: SeatMaps::new(db.clone(), kv.clone()),
+            settings: Arc::new(settings),
+            db,
+            kv,
+            metrics,
+            sessions,
+            waiting_rooms,
+            reservations,
+        };
+        Ok((app, kicked))
     }
 }

@@ -8,6 +8,7 @@ mod demo;
 mod failed;
 mod migrate;
 mod seed;
+mod serve;
 
 use std::process::ExitCode;
 
@@ -61,8 +62,7 @@ pub fn main() -> ExitCode {
 #[tokio::main]
 async fn run(command: Command) -> Result<ExitCode, Failed> {
     match command {
-        // The seams for the server and the audit: each becomes a module with `run`.
-        Command::Serve(_) => Err(Failed::new("`serve` is not built in yet.")),
+        Command::Serve(settings) => serve::run(*settings).await,
         Command::Audit(_) => Err(Failed::new("`audit` is not built in yet.")),
         Command::Migrate(args) => migrate::run(&args).await,
         Command::Seed(args) => seed::run(&args).await,

@@ -10,6 +10,7 @@ mod expire;
 mod hold;
 mod rules;
 mod store;
+mod watch;
 
 pub use announce::{SeatChange, person_channel, seat_channel};
 pub use cancel::Cancelled;

@@ -1,0 +1,338 @@
+//! Reservations: `holdSeat` and `holdSeats` are `Reservations::hold`, `holdBestSeats` is `Reservations::hold_best`,
+//! `cancelReservation` is `Reservations::cancel`, and `reservationChanges` is `Reservations::changes`.
+
+use async_graphql::{
+    ComplexObject, Context, Enum, ID, InputObject, Object, SimpleObject, Subscription,
+};
+use futures_util::{Stream, StreamExt};
+
+use super::{
+    ApiError, ApiResult, context,
+    error::settle,
+    loaders::{self, LatestPaymentOf, SeatsOf},
+    page::{self, Connection},
+    payment::Payment,
+    scalars::{DateTime, PointsScalar},
+    schedule::Schedule,
+    seat::Seat,
+    user_error::{CancelError, CancelErrorCode, HoldError, HoldErrorCode, payload},
+};
+use crate::{
+    kernel::{RequestCode, ReservationId, ScheduleId, SeatId},
+    reservation::{self, CancelRefusal, HoldCode, HoldRefusal},
+};
+
+/// How many seats a reservation usually has.
+const USUAL_SEATS: usize = 2;
+
+/// Where a reservation stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "reservation::ReservationStatus")]
+pub(super) enum ReservationStatus {
+    /// The seats are kept until expiresAt.
+    Hold,
+    /// Paid.
+    Confirmed,
+    /// Given back, with a refund if it was paid.
+    Cancelled,
+    /// Not paid in time.
+    Expired,
+}
+
+/// Seats that one person holds or owns, or did.
+#[derive(Debug, Clone, SimpleObject)]
+#[graphql(complex)]
+pub(super) struct Reservation {
+    id: ID,
+    #[graphql(skip)]
+    inner: reservation::Reservation,
+    status: ReservationStatus,
+    total_price: PointsScalar,
+    held_at: DateTime,
+    /// When a HOLD lapses.
+    expires_at: DateTime,
+    /// Seconds left of a HOLD, rounded down; 0 otherwise.
+    remaining_seconds: i32,
+    confirmed_at: Option<DateTime>,
+    cancelled_at: Option<DateTime>,
+}
+
+impl From<reservation::Reservation> for Reservation {
+    fn from(inner: reservation::Reservation) -> Self {
+        Self {
+            id: inner.id.0.into(),
+            status: inner.status.into(),
+            total_price: inner.total_price.into(),
+            held_at: inner.held_at.into(),
+            expires_at: inner.expires_at.into(),
+            remaining_seconds: inner.remaining_seconds(),
+            confirmed_at: inner.confirmed_at.map(DateTime::from),
+            cancelled_at: inner.cancelled_at.map(DateTime::from),
+            inner,
+        }
+    }
+}
+
+#[ComplexObject]
+impl Reservation {
+    async fn schedule(&self, ctx: &Context<'_>) -> ApiResult<Schedule> {
+        let schedule = loaders::load(ctx, self.inner.schedule_id).await?;
+        schedule
+            .map(Schedule::from)
+            .ok_or_else(|| ApiError::internal("a reservation without its schedule"))
+    }
+
+    /// The seats, at the price that was agreed; their status is today's, whoever has them.
+    #[graphql(complexity = "page::list_cost(USUAL_SEATS, child_complexity)")]
+    async fn seats(&self, ctx: &Context<'_>) -> ApiResult<Vec<Seat>> {
+        let seats = loaders::load(ctx, SeatsOf(self.inner.id)).await?.unwrap_or_default();
+        Ok(seats.into_iter().map(Seat::from).collect())
+    }
+
+    /// The latest payment, if there was one.
+    async fn payment(&self, ctx: &Context<'_>) -> ApiResult<Option<Payment>> {
+        Ok(loaders::load(ctx, LatestPaymentOf(self.inner.id)).await?.map(Payment::from))
+    }
+}
+
+/// A seat to be held.
+#[derive(Debug, InputObject)]
+pub(super) struct HoldSeatInput {
+    schedule_id: ID,
+    seat_id: ID,
+    /// The `token` of the caller's ACTIVE queue token.
+    queue_token: String,
+}
+
+/// Seats to be held together.
+#[derive(Debug, InputObject)]
+pub(super) struct HoldSeatsInput {
+    schedule_id: ID,
+    /// 1 to 20.
+    seat_ids: Vec<ID>,
+    /// The `token` of the caller's ACTIVE queue token.
+    queue_token: String,
+}
+
+/// Seats to be picked and held.
+#[derive(Debug, InputObject)]
+pub(super) struct HoldBestSeatsInput {
+    schedule_id: ID,
+    grade: String,
+    /// 1 to 20.
+    count: i32,
+    /// The `token` of the caller's ACTIVE queue token.
+    queue_token: String,
+}
+
+/// The reservation, or why nothing is held.
+#[derive(Debug, SimpleObject)]
+pub(super) struct HoldPayload {
+    reservation: Option<Reservation>,
+    user_errors: Vec<HoldError>,
+}
+
+impl HoldPayload {
+    fn of(outcome: Result<reservation::Reservation, HoldRefusal>, path: &[&str]) -> Self {
+        let (reservation, user_errors) =
+            payload(outcome.map(Reservation::from).map_err(|refusal| hold_error(refusal, path)));
+        Self { reservation, user_errors }
+    }
+}
+
+/// `seats` names the input field that chooses seats, in this mutation.
+fn hold_error(refusal: HoldRefusal, seats: &[&str]) -> HoldError {
+    use HoldErrorCode as Code;
+    let (code, message, at_seats) = match refusal.code {
+        HoldCode::QueueTokenInvalid => (
+            Code::QueueTokenInvalid,
+            "This is not your queue token for this performance; enter its queue.",
+            false,
+        ),
+        HoldCode::QueueNotActive => {
+            (Code::QueueNotActive, "It is not your turn yet; watch `queueStatus`.", false)
+        }
+        HoldCode::QueueEnded => {
+            (Code::QueueEnded, "Your turn is over; enter the queue again.", false)
+        }
+        HoldCode::SeatNotFound => {
+            (Code::SeatNotFound, "There is no such seat at this performance.", true)
+        }
+        HoldCode::SeatHeld => {
+            (Code::SeatHeld, "Somebody else holds this seat; it may come back.", true)
+        }
+        HoldCode::SeatSold => (Code::SeatSold, "This seat is sold.", true),
+        HoldCode::NoAdjacentSeats => (
+            Code::NoAdjacentSeats,
+            "There are not so many free seats side by side; ask for fewer.",
+            true,
+        ),
+        HoldCode::SeatLimitReached => {
+            (Code::SeatLimitReached, "That is more than one person may hold and own here.", true)
+        }
+        HoldCode::SaleClosed => (Code::SaleClosed, "This performance is not on sale.", false),
+    };
+    let path = if at_seats { seats } else { &["input", "queueToken"] };
+    HoldError {
+        code,
+        message: message.to_owned(),
+        path: Some(path.iter().map(|&step| step.to_owned()).collect()),
+        seat_ids: refusal.seat_ids.into_iter().map(|id| id.0.into()).collect(),
+    }
+}
+
+/// The reservation as it is now, or why it was not cancelled.
+#[derive(Debug, SimpleObject)]
+pub(super) struct CancelPayload {
+    reservation: Option<Reservation>,
+    user_errors: Vec<CancelError>,
+}
+
+impl From<Result<reservation::Reservation, CancelRefusal>> for CancelPayload {
+    fn from(outcome: Result<reservation::Reservation, CancelRefusal>) -> Self {
+        let (reservation, user_errors) =
+            payload(outcome.map(Reservation::from).map_err(cancel_error));
+        Self { reservation, user_errors }
+    }
+}
+
+fn cancel_error(refusal: CancelRefusal) -> CancelError {
+    use CancelErrorCode as Code;
+    let (code, message) = match refusal {
+        CancelRefusal::NotFound => (Code::ReservationNotFound, "You have no such reservation."),
+        CancelRefusal::Expired => {
+            (Code::ReservationExpired, "The hold has lapsed; there is nothing to cancel.")
+        }
+        CancelRefusal::Closed => {
+            (Code::CancellationClosed, "The performance has begun; it is too late to cancel.")
+        }
+        CancelRefusal::PaymentInProgress => {
+            (Code::PaymentInProgress, "A payment is being decided; try again in a moment.")
+        }
+        CancelRefusal::GatewayUnavailable => {
+            (Code::GatewayUnavailable, "The card gateway cannot be reached; nothing was changed.")
+        }
+    };
+    CancelError::new(code, message).at(&["id"])
+}
+
+/// Ids that are none name no seat: they are kept as ones that do not exist, so that the answer tells so.
+fn seat_ids(ids: &[ID]) -> Vec<SeatId> {
+    ids.iter().map(|id| SeatId::parse(id).unwrap_or_else(SeatId::new)).collect()
+}
+
+/// Looking at one's reservations.
+#[derive(Debug, Default)]
+pub(super) struct ReservationQuery;
+
+#[Object]
+impl ReservationQuery {
+    /// One of the caller's reservations; null when it is not theirs.
+    async fn reservation(&self, ctx: &Context<'_>, id: ID) -> ApiResult<Option<Reservation>> {
+        let actor = context::actor(ctx)?;
+        let Some(id) = ReservationId::parse(&id) else { return Ok(None) };
+        Ok(context::app(ctx)?.reservations.find(actor, id).await?.map(Reservation::from))
+    }
+
+    /// The caller's reservations, newest first; of these states, or all.
+    #[graphql(complexity = "page::page_cost(first, child_complexity)")]
+    async fn reservations(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "0 to 100.", default = 20)] first: Option<i32>,
+        after: Option<String>,
+        status: Option<Vec<ReservationStatus>>,
+    ) -> ApiResult<Connection<Reservation>> {
+        let actor = context::actor(ctx)?;
+        let request = page::request(first, after.as_deref(), ReservationId::parse)?;
+        let status: Option<Vec<_>> =
+            status.map(|status| status.into_iter().map(Into::into).collect());
+        let page = context::app(ctx)?.reservations.list(actor, status.as_deref(), request).await?;
+        Ok(page::connection(page, after.is_some(), |item| item.id.to_string(), Reservation::from))
+    }
+}
+
+/// Holding and giving back.
+#[derive(Debug, Default)]
+pub(super) struct ReservationMutation;
+
+#[Object]
+impl ReservationMutation {
+    /// Holds one seat for the caller (5 minutes by default).
+    async fn hold_seat(&self, ctx: &Context<'_>, input: HoldSeatInput) -> ApiResult<HoldPayload> {
+        let seats = [input.seat_id];
+        hold(ctx, &input.schedule_id, &seats, &input.queue_token, &["input", "seatId"]).await
+    }
+
+    /// Holds several seats in one reservation: all of them or none.
+    async fn hold_seats(&self, ctx: &Context<'_>, input: HoldSeatsInput) -> ApiResult<HoldPayload> {
+        hold(ctx, &input.schedule_id, &input.seat_ids, &input.queue_token, &["input", "seatIds"])
+            .await
+    }
+
+    /// Picks and holds the best `count` adjacent free seats of a grade.
+    async fn hold_best_seats(
+        &self,
+        ctx: &Context<'_>,
+        input: HoldBestSeatsInput,
+    ) -> ApiResult<HoldPayload> {
+        let actor = context::actor(ctx)?;
+        let reservations = &context::app(ctx)?.reservations;
+        let count = usize::try_from(input.count).ok().filter(|count| (1..=20).contains(count));
+        let count =
+            count.ok_or(ApiError::new(RequestCode::BadRequest, "`count` has to be 1 to 20."))?;
+        let Some(id) = ScheduleId::parse(&input.schedule_id) else { return Ok(not_admitted()) };
+        let held = reservations.hold_best(actor, id, &input.grade, count, &input.queue_token).await;
+        Ok(HoldPayload::of(settle(held)?, &["input", "count"]))
+    }
+
+    /// Gives a HOLD back, or refunds a CONFIRMED reservation. Safe to repeat.
+    async fn cancel_reservation(&self, ctx: &Context<'_>, id: ID) -> ApiResult<CancelPayload> {
+        let actor = context::actor(ctx)?;
+        let outcome = match ReservationId::parse(&id) {
+            Some(id) => settle(context::app(ctx)?.reservations.cancel(actor, id).await)?,
+            None => Err(CancelRefusal::NotFound),
+        };
+        Ok(outcome.into())
+    }
+}
+
+async fn hold(
+    ctx: &Context<'_>,
+    schedule_id: &ID,
+    seats: &[ID],
+    queue_token: &str,
+    path: &[&str],
+) -> ApiResult<HoldPayload> {
+    let actor = context::actor(ctx)?;
+    let reservations = &context::app(ctx)?.reservations;
+    if !(1..=20).contains(&seats.len()) {
+        return Err(ApiError::new(RequestCode::BadRequest, "`seatIds` has to name 1 to 20 seats."));
+    }
+    let Some(id) = ScheduleId::parse(schedule_id) else { return Ok(not_admitted()) };
+    let held = reservations.hold(actor, id, &seat_ids(seats), queue_token).await;
+    Ok(HoldPayload::of(settle(held)?, path))
+}
+
+/// No token is one for a schedule that cannot exist.
+fn not_admitted() -> HoldPayload {
+    let refusal = HoldRefusal { code: HoldCode::QueueTokenInvalid, seat_ids: Vec::new() };
+    HoldPayload::of(Err(refusal), &[])
+}
+
+/// Watching one's reservations.
+#[derive(Debug, Default)]
+pub(super) struct ReservationSubscription;
+
+#[Subscription]
+impl ReservationSubscription {
+    /// The caller's reservations as they are held, confirmed, cancelled or expired.
+    async fn reservation_changes(
+        &self,
+        ctx: &Context<'_>,
+    ) -> Result<impl Stream<Item = Reservation> + use<>, ApiError> {
+        let actor = context::actor(ctx)?;
+        let changes = context::app(ctx)?.reservations.changes(actor).await;
+        Ok(changes.map(Reservation::from))
+    }
+}

@@ -1,0 +1,250 @@
+//! The waiting room: `enterQueue` is `WaitingRooms::enter`, `leaveQueue` is `WaitingRooms::leave`, the `queueStatus` query is
+//! `WaitingRooms::status` and the subscription of that name `WaitingRooms::watch`.
+
+use async_graphql::{Context, Enum, ID, Object, SimpleObject, Subscription};
+use futures_util::{Stream, StreamExt};
+
+use super::{
+    ApiError, ApiResult, context,
+    error::settle,
+    scalars::DateTime,
+    user_error::{QueueError, QueueErrorCode, payload},
+};
+use crate::{
+    kernel::{RequestCode, ScheduleId},
+    waiting_room::{self, PassRefusal, Place, QueueRefusal, Summary},
+};
+
+/// Where a person stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "waiting_room::QueueStatus")]
+pub(super) enum QueueStatus {
+    /// In line.
+    Waiting,
+    /// In: may look at seats, hold and pay.
+    Active,
+    /// Done: paid.
+    Used,
+    /// Over without a purchase: left, idle, away for too long, or the sale closed.
+    Expired,
+}
+
+/// What a waiting room does at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "waiting_room::RoomStatus")]
+pub(super) enum WaitingRoomStatus {
+    /// Not on sale, or not any more.
+    Closed,
+    /// People may enter; nobody is admitted before salesOpenAt.
+    Prequeue,
+    /// People are admitted.
+    Open,
+    /// The organizer stopped admission for now.
+    Paused,
+    /// Nothing left; nobody is admitted.
+    SoldOut,
+}
+
+/// One person's place for one schedule. At most one live (WAITING or ACTIVE) per person and schedule.
+#[derive(Debug, Clone)]
+pub(super) struct QueueToken(pub(super) Place);
+
+#[Object]
+impl QueueToken {
+    /// Opaque to clients: a signed token that names the person, the schedule and the place.
+    async fn token(&self, ctx: &Context<'_>) -> ApiResult<String> {
+        Ok(context::app(ctx)?.waiting_rooms.sign(&self.0.token)?)
+    }
+
+    async fn schedule_id(&self) -> ID {
+        self.0.token.schedule_id.0.into()
+    }
+
+    async fn status(&self) -> QueueStatus {
+        self.0.token.status.into()
+    }
+
+    /// 1 for the next in line; null unless WAITING, and null before the draw of a pre-queue.
+    async fn position(&self) -> Option<i32> {
+        self.0.position.map(|position| i32::try_from(position).unwrap_or(i32::MAX))
+    }
+
+    /// Everybody WAITING, the caller included.
+    async fn waiting_count(&self) -> i32 {
+        i32::try_from(self.0.waiting).unwrap_or(i32::MAX)
+    }
+
+    /// From the admission rate of late; null when unknown, and while the room is not OPEN.
+    async fn estimated_wait_seconds(&self) -> Option<i32> {
+        self.0.wait_seconds
+    }
+
+    async fn entered_at(&self) -> DateTime {
+        self.0.token.entered_at.into()
+    }
+
+    async fn activated_at(&self) -> Option<DateTime> {
+        self.0.token.activated_at.map(DateTime::from)
+    }
+
+    /// End of the ACTIVE time; it moves with each action and each hold, up to the room's limit.
+    async fn expires_at(&self) -> Option<DateTime> {
+        self.0.token.expires_at.map(DateTime::from)
+    }
+
+    /// The same as seconds from now; 0 unless ACTIVE.
+    async fn remaining_seconds(&self) -> i32 {
+        self.0.remaining_seconds()
+    }
+
+    /// For clients that poll: ask again no sooner.
+    async fn poll_after_seconds(&self) -> i32 {
+        self.0.poll_after_seconds()
+    }
+}
+
+/// The waiting room of one schedule, at most one second old.
+#[derive(Debug, Clone, SimpleObject)]
+pub(super) struct WaitingRoom {
+    status: WaitingRoomStatus,
+    waiting_count: i32,
+    active_count: i32,
+    /// How many people may be ACTIVE at once.
+    max_active: i32,
+    /// How many people are admitted within any `roundSeconds` at most.
+    admit_per_round: i32,
+    /// How long a round is.
+    round_seconds: f64,
+    /// What somebody who entered now would wait; null when unknown.
+    estimated_wait_seconds: Option<i32>,
+}
+
+impl From<Summary> for WaitingRoom {
+    fn from(summary: Summary) -> Self {
+        let count = |value: i64| i32::try_from(value).unwrap_or(i32::MAX);
+        Self {
+            status: summary.status.into(),
+            waiting_count: count(summary.waiting),
+            active_count: count(summary.active),
+            max_active: summary.max_active,
+            admit_per_round: summary.admit_per_round,
+            round_seconds: f64::from(summary.round_ms) / 1_000.0,
+            estimated_wait_seconds: summary.wait_seconds(summary.waiting.saturating_add(1)),
+        }
+    }
+}
+
+/// The place, or why there is none.
+#[derive(Debug, SimpleObject)]
+pub(super) struct QueuePayload {
+    queue_token: Option<QueueToken>,
+    user_errors: Vec<QueueError>,
+}
+
+impl From<Result<Place, QueueRefusal>> for QueuePayload {
+    fn from(outcome: Result<Place, QueueRefusal>) -> Self {
+        let (queue_token, user_errors) = payload(outcome.map(QueueToken).map_err(refusal));
+        Self { queue_token, user_errors }
+    }
+}
+
+fn refusal(refusal: QueueRefusal) -> QueueError {
+    use QueueErrorCode as Code;
+    let (code, message) = match refusal {
+        QueueRefusal::ScheduleNotFound => (Code::ScheduleNotFound, "There is no such performance."),
+        QueueRefusal::SaleNotOpen => (Code::SaleNotOpen, "The sale has not been opened yet."),
+        QueueRefusal::SaleClosed => (Code::SaleClosed, "The sale is over."),
+        QueueRefusal::SoldOut => (Code::SoldOut, "Every seat is sold."),
+        QueueRefusal::NotInQueue => (Code::NotInQueue, "You have no place in this line."),
+    };
+    QueueError::new(code, message).at(&["scheduleId"])
+}
+
+/// The error of a queue token that opens nothing, for reads and subscriptions.
+pub(super) const fn pass_error(refusal: PassRefusal) -> ApiError {
+    match refusal {
+        PassRefusal::Invalid => ApiError::new(
+            RequestCode::QueueTokenInvalid,
+            "This is not your queue token for this performance; enter its queue.",
+        ),
+        PassRefusal::NotActive => ApiError::new(
+            RequestCode::QueueNotActive,
+            "It is not your turn yet; watch `queueStatus`.",
+        ),
+        PassRefusal::Ended => {
+            ApiError::new(RequestCode::QueueEnded, "Your turn is over; enter the queue again.")
+        }
+    }
+}
+
+fn schedule_not_found() -> ApiError {
+    ApiError::new(
+        RequestCode::NotFound,
+        "You have no place for this performance; enter its queue first.",
+    )
+}
+
+/// Looking at one's place.
+#[derive(Debug, Default)]
+pub(super) struct WaitingRoomQuery;
+
+#[Object]
+impl WaitingRoomQuery {
+    /// The caller's queue token for a schedule: the live one, else the latest; null if there never was one.
+    async fn queue_status(
+        &self,
+        ctx: &Context<'_>,
+        schedule_id: ID,
+    ) -> ApiResult<Option<QueueToken>> {
+        let actor = context::actor(ctx)?;
+        let Some(id) = ScheduleId::parse(&schedule_id) else { return Ok(None) };
+        Ok(context::app(ctx)?.waiting_rooms.status(actor, id).await?.map(QueueToken))
+    }
+}
+
+/// Entering and leaving.
+#[derive(Debug, Default)]
+pub(super) struct WaitingRoomMutation;
+
+#[Object]
+impl WaitingRoomMutation {
+    /// Takes a place. Called again while the token lives, it returns the same one.
+    async fn enter_queue(&self, ctx: &Context<'_>, schedule_id: ID) -> ApiResult<QueuePayload> {
+        let actor = context::actor(ctx)?;
+        let outcome = match ScheduleId::parse(&schedule_id) {
+            Some(id) => settle(context::app(ctx)?.waiting_rooms.enter(actor, id).await)?,
+            None => Err(QueueRefusal::ScheduleNotFound),
+        };
+        Ok(outcome.into())
+    }
+
+    /// Gives the place up. Safe to repeat.
+    async fn leave_queue(&self, ctx: &Context<'_>, schedule_id: ID) -> ApiResult<QueuePayload> {
+        let actor = context::actor(ctx)?;
+        let outcome = match ScheduleId::parse(&schedule_id) {
+            Some(id) => settle(context::app(ctx)?.waiting_rooms.leave(actor, id).await)?,
+            None => Err(QueueRefusal::ScheduleNotFound),
+        };
+        Ok(outcome.into())
+    }
+}
+
+/// Watching one's place.
+#[derive(Debug, Default)]
+pub(super) struct WaitingRoomSubscription;
+
+#[Subscription]
+impl WaitingRoomSubscription {
+    /// The caller's queue token: at once on subscribing, then at every change worth showing; completes after USED or
+    /// EXPIRED.
+    async fn queue_status(
+        &self,
+        ctx: &Context<'_>,
+        schedule_id: ID,
+    ) -> Result<impl Stream<Item = QueueToken> + use<>, ApiError> {
+        let actor = context::actor(ctx)?;
+        let id = ScheduleId::parse(&schedule_id).ok_or_else(schedule_not_found)?;
+        let places = context::app(ctx)?.waiting_rooms.watch(actor, id).await?;
+        Ok(places.ok_or_else(schedule_not_found)?.map(QueueToken))
+    }
+}

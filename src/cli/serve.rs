@@ -1,0 +1,72 @@
+//! `frontrow serve`.
+
+use std::{process::ExitCode, time::Duration};
+
+use tokio::{net::TcpListener, signal};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{Failed, database};
+use crate::{
+    api,
+    app::{App, Settings},
+    http::{self, Lifetime},
+    telemetry, workers,
+};
+
+pub(super) async fn run(settings: Settings) -> Result<ExitCode, Failed> {
+    telemetry::init_log(&settings.log, settings.log_format);
+    // Said in a sentence here, rather than by the first request that fails.
+    database::connect_migrated(&settings.database).await?.close().await;
+    let listen = settings.listen;
+    let listener = TcpListener::bind(listen).await.map_err(|error| {
+        Failed::new(format!(
+            "{listen} cannot be listened on ({error}); set FRONTROW_LISTEN to a free address."
+        ))
+    })?;
+    let address = listener.local_addr().map_err(|error| Failed::new(error.to_string()))?;
+    let patience = Duration::from_secs(settings.shutdown_seconds);
+    let (app, kicked) = App::start(settings).await?;
+    if app.kv.ping().await.is_err() {
+        tracing::warn!("Redis is not reachable; going on without it until it is");
+    }
+
+    let stopping = CancellationToken::new();
+    let tracker = TaskTracker::new();
+    workers::start(&app, kicked, &stopping, &tracker);
+    tracker.close();
+    tokio::spawn(stop_on_signal(stopping.clone()));
+
+    let lifetime = Lifetime::new(stopping.clone());
+    let router = http::router(&app, api::schema(app.clone()), &lifetime);
+    tracing::info!(%address, "listening");
+    println!("Frontrow listens on http://{address}");
+    println!("  GraphiQL   http://{address}/graphiql");
+    println!("  GraphQL    http://{address}/graphql (POST, and WebSocket for subscriptions)");
+    println!("  Health     http://{address}/health/ready");
+    http::serve(listener, router, lifetime, patience)
+        .await
+        .map_err(|error| Failed::new(format!("the server stopped: {error}")))?;
+    stopping.cancel();
+    // A worker's statement ends by itself; nothing of it is lost when it is not waited for.
+    drop(tokio::time::timeout(Duration::from_secs(5), tracker.wait()).await);
+    app.db.close().await;
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Ends the server on Ctrl-C, and on the signal that process managers send.
+async fn stop_on_signal(stopping: CancellationToken) {
+    let mut terminate = match signal::unix::signal(signal::unix::SignalKind::terminate()) {
+        Ok(terminate) => terminate,
+        Err(error) => {
+            tracing::error!(%error, "SIGTERM cannot be listened for");
+            return;
+        }
+    };
+    tokio::select! {
+        _ = signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+    tracing::info!("stopping");
+    stopping.cancel();
+}
