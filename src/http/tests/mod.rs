@@ -202,6 +202,16 @@ async fn broken() -> &'static str {
     panic!("secret")
 }
 
+/// Waits for something that happens soon.
+async fn until(happened: impl Fn() -> bool + Send + Sync) {
+    let soon = async {
+        while !happened() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), soon).await.expect("it did not happen");
+}
+
 fn code(answer: &Value) -> &str {
     answer["errors"][0]["extensions"]["code"].as_str().unwrap_or("none")
 }
