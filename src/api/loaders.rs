@@ -1,16 +1,15 @@
-//! Reads that many fields of one answer need: gathered and sent as one statement each.
+//! Reads that many fields of one answer need, gathered by `gather`.
 //!
-//! A noun that wants its reads gathered implements `Loader<Key>` for [`Reads`], here or in its own file. Nothing is kept
-//! between batches.
+//! A noun that wants its reads gathered implements `Loader<Key>` for [`Reads`], here or in its own file.
 
-use std::{collections::HashMap, hash::Hash, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
-use async_graphql::{
-    Context,
-    dataloader::{DataLoader, Loader},
+use async_graphql::{Context, dataloader::Loader};
+
+use super::{
+    ApiError, ApiResult,
+    gather::{Gatherer, Key},
 };
-
-use super::{ApiError, ApiResult};
 use crate::{
     account::Person,
     app::App,
@@ -26,27 +25,20 @@ pub(super) struct Reads {
 }
 
 /// Gathers reads; part of the schema's data.
-pub(super) type Loaders = DataLoader<Reads>;
+pub(super) type Loaders = Gatherer<Reads>;
 
-/// Loaders over the services.
-pub(super) fn loaders(app: App) -> Loaders {
-    // One batch is what one poll of an answer's fields asks for: the task runs after it, and no timer is needed.
-    DataLoader::new(Reads { app }, tokio::spawn).delay(Duration::ZERO)
-}
-
-/// Reads one thing along with others of its kind.
-pub(super) async fn load<K>(
+/// Reads one thing along with others of its kind; `None` when there is none of this key.
+pub(super) async fn load<K: Key>(
     ctx: &Context<'_>,
     key: K,
 ) -> ApiResult<Option<<Reads as Loader<K>>::Value>>
 where
-    K: Send + Sync + Hash + Eq + Clone + 'static,
     Reads: Loader<K, Error = ApiError>,
 {
     let loaders = ctx
         .data_opt::<Loaders>()
         .ok_or_else(|| ApiError::internal("the schema was built without its loaders"))?;
-    loaders.load_one(key).await
+    loaders.load(key).await
 }
 
 impl Loader<PersonId> for Reads {

@@ -6,6 +6,7 @@ mod account;
 mod concert;
 mod context;
 mod error;
+mod gather;
 mod loaders;
 mod page;
 mod payment;
@@ -66,7 +67,7 @@ pub struct Subscription(
 
 /// Builds the schema around the services.
 pub fn schema(app: App) -> FrontrowSchema {
-    builder().data(loaders::loaders(app.clone())).data(app).finish()
+    builder().data(loaders::Loaders::new(loaders::Reads { app: app.clone() })).data(app).finish()
 }
 
 /// The schema in GraphQL's schema definition language, as `frontrow schema` prints it.

@@ -14,24 +14,34 @@ use crate::{
 /// A concert to be made; the limits of its texts stand at [`Concert`].
 #[derive(Debug, Clone)]
 pub struct NewConcert {
+    /// Trimmed before it is stored, as all texts are.
     pub title: String,
+    /// Who performs.
     pub artist: String,
+    /// Where.
     pub venue: String,
+    /// What a fan should know; may have line breaks.
     pub description: String,
+    /// The venue's IANA zone; one that Postgres knows.
     pub time_zone: String,
 }
 
 /// A schedule to be made.
 #[derive(Debug, Clone)]
 pub struct NewSchedule {
+    /// What is performed; a concert of the organizer.
     pub concert_id: ConcertId,
+    /// Not before `sales_close_at`.
     pub starts_at: Timestamp,
+    /// Before `sales_close_at`.
     pub sales_open_at: Timestamp,
+    /// From then on the sale is closed.
     pub sales_close_at: Timestamp,
     /// 1 to 20.
     pub max_seats_per_person: i32,
     /// 1 to 50, with 100,000 seats in all at most.
     pub sections: Vec<NewSection>,
+    /// What differs from [`WaitingRoomSettings::DEFAULT`].
     pub waiting_room: WaitingRoomPatch,
 }
 
@@ -53,11 +63,17 @@ pub struct NewSection {
 /// Changes to a waiting room; what is `None` stays as it is.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct WaitingRoomPatch {
+    /// People ACTIVE at once; 1 to 1,000,000.
     pub max_active: Option<i32>,
+    /// People admitted by one round; 1 to 100,000.
     pub admit_per_round: Option<i32>,
+    /// Seconds from round to round; 0.1 to 600.
     pub round_seconds: Option<f64>,
+    /// Seconds of ACTIVE time without an action; 5 to 86,400.
     pub idle_seconds: Option<i32>,
+    /// Seconds of ACTIVE time in all; 5 to 86,400.
     pub active_seconds: Option<i32>,
+    /// Whether nobody is admitted.
     pub paused: Option<bool>,
 }
 

@@ -2,9 +2,7 @@
 
 use std::collections::HashMap;
 
-use sea_orm::{
-    ColumnTrait, EntityTrait, FromQueryResult, QueryFilter, Value, sea_query::ArrayType,
-};
+use sea_orm::{FromQueryResult, Value, sea_query::ArrayType};
 
 use super::{
     Availability, Concert, Grade, NewConcert, NewSchedule, NewSection, Schedule, ScheduleFilter,
@@ -124,11 +122,11 @@ pub(super) async fn concerts_page(
 }
 
 pub(super) async fn concerts(db: &impl Session, ids: &[ConcertId]) -> Result<Vec<Concert>, Fault> {
-    let found = entity::concert::Entity::find()
-        .filter(entity::concert::Column::Id.is_in(ids.iter().copied()))
-        .all(db.connection())
-        .await?;
-    Ok(found.into_iter().map(Concert::from).collect())
+    let sql = "SELECT id, organizer_id, title, artist, venue, description, time_zone, created_at FROM concert
+               WHERE id = ANY($1)";
+    let rows: Vec<entity::concert::Model> =
+        db.rows(sql, vec![uuids(ids.iter().map(|id| id.0))]).await?;
+    Ok(rows.into_iter().map(Concert::from).collect())
 }
 
 pub(super) async fn schedules(
