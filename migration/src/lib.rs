@@ -3,6 +3,8 @@
 //! `frontrow migrate` runs what is missing. A file that has been released is never edited: a change is a new file.
 //! Nothing here imports the server's code, so that old migrations keep working when the code moves on.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::{prelude::*, sea_orm::ConnectionTrait};
 
@@ -24,6 +26,15 @@ const SCRIPTS: &[Script] = &[
     Script { name: "0004_reservation", sql: include_str!("sql/0004_reservation.sql") },
     Script { name: "0005_money", sql: include_str!("sql/0005_money.sql") },
 ];
+
+/// Tells one state of the migrations from another, for caches of migrated databases.
+pub fn fingerprint() -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for script in SCRIPTS {
+        script.sql.hash(&mut hasher);
+    }
+    hasher.finish()
+}
 
 #[derive(Clone, Copy)]
 struct Script {

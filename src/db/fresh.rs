@@ -26,7 +26,7 @@ struct Slot<V> {
     cell: Arc<OnceCell<V>>,
 }
 
-impl<K: Hash + Eq, V: Clone> Fresh<K, V> {
+impl<K: Hash + Eq + Send, V: Clone + Send + Sync> Fresh<K, V> {
     /// An empty cache.
     pub fn new(max_age: Duration) -> Self {
         Self { max_age, slots: Mutex::default() }
@@ -36,9 +36,9 @@ impl<K: Hash + Eq, V: Clone> Fresh<K, V> {
     ///
     /// # Errors
     /// The load's fault; the next caller tries again.
-    pub async fn get<F>(&self, key: K, load: impl FnOnce() -> F) -> Result<V, Fault>
+    pub async fn get<F>(&self, key: K, load: impl FnOnce() -> F + Send) -> Result<V, Fault>
     where
-        F: Future<Output = Result<V, Fault>>,
+        F: Future<Output = Result<V, Fault>> + Send,
     {
         let cell = self.cell(key);
         cell.get_or_try_init(load).await.cloned()

@@ -31,6 +31,11 @@ pub async fn missing(db: &Db) -> Result<Vec<String>, Fault> {
     Ok(names_of_missing(db).await?)
 }
 
+/// Tells one state of the migrations from another.
+pub fn fingerprint() -> u64 {
+    migration::fingerprint()
+}
+
 async fn names_of_missing(db: &impl Session) -> Result<Vec<String>, DbErr> {
     let pending = Migrator::get_pending_migrations_read_only(db.connection()).await?;
     Ok(pending.iter().map(|migration| migration.name().to_owned()).collect())

@@ -156,6 +156,6 @@ impl WaitingRooms {
     /// Says that a place may have become free; the next round comes at once.
     pub fn kick(&self, schedule_id: ScheduleId) {
         // A full queue of kicks is no loss: the regular rounds look at every room.
-        drop(self.kicks.try_send(schedule_id));
+        _ = self.kicks.try_send(schedule_id);
     }
 }

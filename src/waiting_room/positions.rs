@@ -143,8 +143,7 @@ mod tests {
         #[test]
         fn positions_agree_with_counting_the_line(steps in prop::collection::vec(step(), 1..120)) {
             let mut model = Model { line: BTreeSet::new(), last_number: 0, history: vec![BTreeSet::new()] };
-            let mut positions = Positions::default();
-            positions.applied = Some(0);
+            let mut positions = Positions { applied: Some(0), ..Positions::default() };
             let mut watched = BTreeSet::new();
             for step in steps {
                 let seq = u64::try_from(model.history.len() - 1).unwrap();

@@ -33,85 +33,7 @@ pub(in crate::reservation) async fn cancel(
     person_id: PersonId,
     id: ReservationId,
 ) -> Result<Option<Cancelled>, Fault> {
-    const SQL: &str = "
-        WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
-        token AS MATERIALIZED (
-            SELECT t.id FROM queue_token t
-            JOIN reservation r ON r.queue_token_id = t.id
-            WHERE r.id = $1 AND r.person_id = $2
-            FOR NO KEY UPDATE OF t
-        ),
-        current AS MATERIALIZED (
-            SELECT r.id, r.status
-            FROM token, clock, reservation r
-            JOIN schedule s ON s.id = r.schedule_id
-            WHERE r.id = $1
-              AND ((r.status = 'HOLD' AND r.expires_at > clock_timestamp())
-                   OR (r.status = 'CONFIRMED' AND s.starts_at > clock.now))
-              AND NOT EXISTS (SELECT 1 FROM payment p WHERE p.reservation_id = r.id AND p.status = 'PENDING')
-              AND NOT EXISTS (SELECT 1 FROM payment p
-                              WHERE p.reservation_id = r.id AND p.status = 'APPROVED' AND p.method = 'CARD')
-            FOR NO KEY UPDATE OF r
-        ),
-        place AS MATERIALIZED (
-            SELECT seat.id FROM current
-            JOIN reservation_seat l ON l.reservation_id = current.id
-            JOIN seat ON seat.id = l.seat_id
-            WHERE seat.reservation_id = current.id
-            ORDER BY seat.id
-            FOR NO KEY UPDATE OF seat
-        ),
-        freed AS (
-            UPDATE seat
-            SET status = 'AVAILABLE', reservation_id = NULL, hold_expires_at = NULL, version = seat.version + 1
-            FROM place
-            WHERE seat.id = place.id
-            RETURNING seat.id, seat.version
-        ),
-        cancelled AS (
-            UPDATE reservation r SET status = 'CANCELLED', cancelled_at = clock.now
-            FROM current, clock
-            WHERE r.id = current.id
-            RETURNING r.id, r.person_id, r.schedule_id, r.queue_token_id, r.status, r.seat_count, r.total_price,
-                      r.held_at, r.expires_at, r.confirmed_at, r.cancelled_at
-        ),
-        refunded AS (
-            UPDATE payment p SET status = 'REFUNDED', refunded_at = clock.now
-            FROM current, clock
-            WHERE p.reservation_id = current.id AND p.status = 'APPROVED' AND p.method = 'POINT'
-            RETURNING p.id, p.amount
-        ),
-        funded AS (
-            UPDATE wallet w SET balance = w.balance + refunded.amount
-            FROM refunded
-            WHERE w.person_id = $2
-            RETURNING w.balance
-        ),
-        entry AS (
-            INSERT INTO wallet_entry
-                (id, person_id, kind, delta, balance_after, purpose, key, payment_id, created_at)
-            SELECT $3, $2, 'ROLLBACK', refunded.amount, funded.balance, 'REFUND', refunded.id::text, refunded.id,
-                   clock.now
-            FROM refunded, funded, clock
-        ),
-        touched AS (
-            UPDATE queue_token t
-            SET version = t.version + 1, last_action_at = clock.now,
-                expires_at = greatest(
-                    least(clock.now + make_interval(secs => w.idle_seconds),
-                          t.activated_at + make_interval(secs => w.active_seconds)),
-                    (SELECT max(other.expires_at) FROM reservation other
-                     WHERE other.queue_token_id = t.id AND other.schedule_id = t.schedule_id
-                       AND other.person_id = $2 AND other.id <> $1
-                       AND other.status = 'HOLD' AND other.expires_at > clock.now))
-            FROM token, current, waiting_room w, clock
-            WHERE t.id = token.id AND w.schedule_id = t.schedule_id AND t.status = 'ACTIVE'
-            RETURNING t.number, t.version, t.activated_at, t.expires_at
-        )
-        SELECT freed.id AS seat_id, freed.version AS seat_version,
-               touched.number, touched.version AS token_version, touched.activated_at,
-               touched.expires_at AS token_expires_at, cancelled.*, clock.now
-        FROM cancelled CROSS JOIN clock LEFT JOIN freed ON true LEFT JOIN touched ON true";
+    const SQL: &str = include_str!("cancel.sql");
     let values = vec![id.into(), person_id.into(), WalletEntryId::new().into()];
     let rows: Vec<CancelledRow> = db.rows(SQL, values).await?;
     let Some(first) = rows.first() else { return Ok(None) };
@@ -192,38 +114,7 @@ struct LapsedRow {
 ///
 /// A hold with a payment that is being decided is left to that payment.
 pub(in crate::reservation) async fn expire(db: &Db) -> Result<Vec<Lapsed>, Fault> {
-    const SQL: &str = "
-        WITH lapsed AS MATERIALIZED (
-            SELECT r.id, r.schedule_id, r.person_id FROM reservation r
-            WHERE r.status = 'HOLD' AND r.expires_at <= clock_timestamp()
-              AND NOT EXISTS (SELECT 1 FROM payment p WHERE p.reservation_id = r.id AND p.status = 'PENDING')
-            ORDER BY r.expires_at LIMIT $1
-            FOR NO KEY UPDATE OF r SKIP LOCKED
-        ),
-        place AS MATERIALIZED (
-            SELECT seat.id, lapsed.id AS reservation_id FROM lapsed
-            JOIN reservation_seat l ON l.reservation_id = lapsed.id
-            JOIN seat ON seat.id = l.seat_id
-            WHERE seat.reservation_id = lapsed.id AND seat.status = 'HOLD'
-            ORDER BY seat.id
-            FOR NO KEY UPDATE OF seat
-        ),
-        freed AS (
-            UPDATE seat
-            SET status = 'AVAILABLE', reservation_id = NULL, hold_expires_at = NULL, version = seat.version + 1
-            FROM place
-            WHERE seat.id = place.id
-            RETURNING seat.id, seat.version, place.reservation_id
-        ),
-        expired AS (
-            UPDATE reservation r SET status = 'EXPIRED' FROM lapsed WHERE r.id = lapsed.id
-            RETURNING r.id
-        )
-        SELECT lapsed.id AS reservation_id, lapsed.schedule_id, lapsed.person_id,
-               freed.id AS seat_id, freed.version AS seat_version
-        FROM lapsed
-        JOIN expired ON expired.id = lapsed.id
-        LEFT JOIN freed ON freed.reservation_id = lapsed.id";
+    const SQL: &str = include_str!("expire.sql");
     let limit = i64::try_from(EXPIRE_BATCH).unwrap_or(i64::MAX);
     let rows: Vec<LapsedRow> = db.rows(SQL, vec![limit.into()]).await?;
     let lapsed = |row: LapsedRow| Lapsed {

@@ -18,36 +18,7 @@ pub(in crate::waiting_room) async fn enter(
     schedule_id: ScheduleId,
     people: &[PersonId],
 ) -> Result<Vec<QueueToken>, Fault> {
-    const SQL: &str = "
-        WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
-        sale AS MATERIALIZED (
-            SELECT s.id FROM schedule s, clock
-            WHERE s.id = $1 AND s.status = 'ON_SALE' AND clock.now < s.sales_close_at
-              AND EXISTS (SELECT 1 FROM seat WHERE seat.schedule_id = s.id AND seat.status <> 'SOLD_OUT')
-        ),
-        newcomer AS MATERIALIZED (
-            SELECT p.person_id, p.token_id, row_number() OVER (ORDER BY p.place) AS place
-            FROM sale, unnest($2::uuid[], $3::uuid[]) WITH ORDINALITY AS p (person_id, token_id, place)
-            WHERE NOT EXISTS (
-                SELECT 1 FROM queue_token t
-                WHERE t.schedule_id = $1 AND t.person_id = p.person_id AND t.status IN ('WAITING', 'ACTIVE'))
-        ),
-        counter AS MATERIALIZED (
-            SELECT c.last_number FROM queue_counter c
-            WHERE c.schedule_id = $1 AND EXISTS (SELECT 1 FROM newcomer)
-            FOR NO KEY UPDATE
-        ),
-        counted AS (
-            UPDATE queue_counter c SET last_number = counter.last_number + (SELECT count(*) FROM newcomer)
-            FROM counter WHERE c.schedule_id = $1
-        )
-        INSERT INTO queue_token (id, schedule_id, person_id, number, entered_at)
-        SELECT n.token_id, $1, n.person_id, counter.last_number + n.place, clock_timestamp()
-        FROM newcomer n, counter
-        ORDER BY n.place
-        ON CONFLICT (schedule_id, person_id) WHERE status IN ('WAITING', 'ACTIVE') DO NOTHING
-        RETURNING id, schedule_id, person_id, number, status, version, entered_at, passed_over_at, activated_at, expires_at,
-                  clock_timestamp() AS now";
+    const SQL: &str = include_str!("enter.sql");
     let values: Vec<Value> = vec![
         schedule_id.into(),
         uuids(people.iter().map(|person| person.0)),

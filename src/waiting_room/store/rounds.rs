@@ -135,72 +135,7 @@ pub(in crate::waiting_room) async fn admit(
     schedule_id: ScheduleId,
     away: &[PersonId],
 ) -> Result<Vec<Change>, Fault> {
-    const SQL: &str = "
-        WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
-        seen AS MATERIALIZED (SELECT version FROM admission WHERE schedule_id = $1),
-        held AS MATERIALIZED (
-            SELECT version FROM admission WHERE schedule_id = $1 FOR NO KEY UPDATE SKIP LOCKED
-        ),
-        turn AS MATERIALIZED (SELECT held.version FROM held JOIN seen ON seen.version = held.version),
-        ended AS (
-            UPDATE queue_token t SET status = 'EXPIRED', ended_at = clock.now
-            FROM turn, clock
-            WHERE t.schedule_id = $1 AND (
-                (t.status = 'ACTIVE' AND t.expires_at <= clock.now)
-                OR (t.status = 'WAITING' AND t.passed_over_at <= clock.now - make_interval(secs => $3)))
-            RETURNING t.number, t.person_id, t.status, t.version, t.activated_at, t.expires_at
-        ),
-        passed AS (
-            UPDATE queue_token t SET passed_over_at = clock.now
-            FROM turn, clock
-            WHERE t.schedule_id = $1 AND t.status = 'WAITING' AND t.passed_over_at IS NULL AND t.person_id = ANY($2)
-        ),
-        room AS MATERIALIZED (
-            SELECT w.max_active, w.admit_per_round, w.round_ms, w.idle_seconds, w.active_seconds
-            FROM turn, clock, schedule s
-            JOIN waiting_room w ON w.schedule_id = s.id
-            WHERE s.id = $1 AND s.status = 'ON_SALE' AND NOT w.paused
-              AND clock.now >= s.sales_open_at AND clock.now < s.sales_close_at
-              AND EXISTS (SELECT 1 FROM seat
-                          WHERE seat.schedule_id = s.id
-                            AND (seat.status = 'AVAILABLE'
-                                 OR (seat.status = 'HOLD' AND seat.hold_expires_at <= clock.now)))
-        ),
-        free AS MATERIALIZED (
-            SELECT greatest(0, least(
-                room.max_active
-                    - (SELECT count(*) FROM queue_token t WHERE t.schedule_id = $1 AND t.status = 'ACTIVE')
-                    + (SELECT count(*) FROM ended WHERE activated_at IS NOT NULL),
-                room.admit_per_round - (
-                    SELECT count(*) FROM queue_token t
-                    WHERE t.schedule_id = $1
-                      AND t.activated_at > clock.now - make_interval(secs => room.round_ms / 1000.0)))) AS places
-            FROM room, clock
-        ),
-        line AS MATERIALIZED (
-            SELECT t.id FROM queue_token t
-            WHERE t.schedule_id = $1 AND t.status = 'WAITING' AND t.passed_over_at IS NULL
-              AND NOT (t.person_id = ANY($2))
-            ORDER BY t.number
-            LIMIT coalesce((SELECT places FROM free), 0)
-            FOR NO KEY UPDATE
-        ),
-        admitted AS (
-            UPDATE queue_token t
-            SET status = 'ACTIVE', activated_at = clock.now, last_action_at = clock.now, passed_over_at = NULL,
-                expires_at = clock.now + make_interval(secs => least(room.idle_seconds, room.active_seconds))
-            FROM line, room, clock
-            WHERE t.id = line.id
-            RETURNING t.number, t.person_id, t.status, t.version, t.activated_at, t.expires_at
-        ),
-        bumped AS (
-            UPDATE admission SET version = version + 1
-            WHERE schedule_id = $1 AND EXISTS (SELECT 1 FROM admitted)
-        )
-        SELECT number, person_id, status, version, activated_at, expires_at FROM admitted
-        UNION ALL
-        SELECT number, person_id, status, version, activated_at, expires_at FROM ended
-        ORDER BY number";
+    const SQL: &str = include_str!("admit.sql");
     let values =
         vec![schedule_id.into(), uuids(away.iter().map(|person| person.0)), away_seconds().into()];
     let rows: Vec<ChangeRow> = db.rows(SQL, values).await?;

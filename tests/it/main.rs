@@ -1,0 +1,15 @@
+//! Everything that needs Postgres, Redis or a socket, in one binary: a file per noun.
+//!
+//! `./dev test` sets DATABASE_URL and REDIS_URL. Each test has a database and a key prefix of its own, so they run side by
+//! side; databases of tests that fail are kept until the next run.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "a test that cannot go on fails"
+)]
+
+mod support;
+
+mod smoke;

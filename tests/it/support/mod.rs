@@ -1,0 +1,22 @@
+//! What the tests stand on: a world of its own for each test, instances of the server in it, and clients.
+
+pub(crate) mod client;
+pub(crate) mod database;
+pub(crate) mod process;
+pub(crate) mod shop;
+pub(crate) mod socket;
+pub(crate) mod world;
+
+use std::time::{Duration, Instant};
+
+/// Waits until something holds, at most ten seconds; returns what it yields.
+pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(start.elapsed() < Duration::from_secs(10), "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -1,0 +1,68 @@
+//! Instances in processes of their own, for tests that kill them.
+
+use std::{
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use tokio::net::TcpListener;
+
+use super::{client::Client, world::World};
+
+/// A server in a process of its own; killed with the test.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) address: SocketAddr,
+    child: Child,
+}
+
+impl Process {
+    /// Starts an instance and waits until it is ready. `flags` are those of `frontrow serve`.
+    pub(crate) async fn start(world: &World, flags: &[&str]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        drop(listener);
+        Self::start_at(world, address, flags).await
+    }
+
+    /// Starts an instance at a given address, as a restart would.
+    pub(crate) async fn start_at(world: &World, address: SocketAddr, flags: &[&str]) -> Self {
+        let child = Command::new(env!("CARGO_BIN_EXE_frontrow"))
+            .arg("serve")
+            .args(flags)
+            .envs(world.environment())
+            .env("FRONTROW_LISTEN", address.to_string())
+            .env("FRONTROW_LOG", "warn")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the server starts");
+        let process = Self { address, child };
+        let ready = format!("http://{address}/health/ready");
+        for _ in 0..500 {
+            if reqwest::get(&ready).await.is_ok_and(|answer| answer.status().is_success()) {
+                return process;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("the instance at {address} is not ready");
+    }
+
+    /// A client without a session.
+    pub(crate) fn client(&self) -> Client {
+        Client::new(self.address)
+    }
+
+    /// Kills the process at once, as a power cut would.
+    pub(crate) fn kill(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
