@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt, stream};
 use tokio::{
     sync::broadcast::{self, error::RecvError},
     time::{MissedTickBehavior, interval},
@@ -17,6 +17,8 @@ use crate::{
 
 /// Without Redis a board is loaded again when it is this old.
 const MAX_AGE_UNTOLD: Duration = Duration::from_secs(1);
+/// Seats in one batch at most: a message has to fit what a socket may buffer.
+const BATCH: usize = 500;
 const LOOK_AROUND: Duration = Duration::from_secs(1);
 
 impl SeatMaps {
@@ -30,7 +32,11 @@ impl SeatMaps {
     ) -> Result<impl Stream<Item = Arc<[SeatView]>> + Send + use<>, Fault> {
         let board = self.board(schedule_id).await?;
         let receiver = board.subscribe();
-        Ok(stream::unfold((board, receiver), next_batch))
+        let batches = stream::unfold((board, receiver), next_batch);
+        Ok(batches.flat_map(|batch| {
+            let chunks: Vec<Arc<[SeatView]>> = batch.chunks(BATCH).map(Arc::from).collect();
+            stream::iter(chunks)
+        }))
     }
 
     /// A board that may be shown.

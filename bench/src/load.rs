@@ -1,0 +1,141 @@
+//! Load over loopback: a few keep-alive connections, each sending its prepared requests one after the other.
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::{Result, cpu::Processes};
+
+/// Where the load goes: a list of requests per connection.
+#[derive(Debug)]
+pub(crate) struct Target {
+    address: SocketAddr,
+    requests: Arc<Vec<Vec<Vec<u8>>>>,
+    repeat: bool,
+}
+
+/// What was measured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Measured {
+    pub(crate) connections: usize,
+    pub(crate) per_second: f64,
+    pub(crate) p50_ms: f64,
+    pub(crate) p99_ms: f64,
+    /// CPU of the server per operation, in microseconds.
+    pub(crate) server_us: f64,
+    /// CPU of Postgres per operation, in microseconds.
+    pub(crate) postgres_us: f64,
+}
+
+impl Target {
+    /// Each request is sent once at most.
+    pub(crate) fn new(address: SocketAddr, requests: Vec<Vec<Vec<u8>>>) -> Self {
+        Self { address, requests: Arc::new(requests), repeat: false }
+    }
+
+    /// The requests are sent again and again.
+    pub(crate) fn repeating(address: SocketAddr, requests: Vec<Vec<Vec<u8>>>) -> Self {
+        Self { repeat: true, ..Self::new(address, requests) }
+    }
+}
+
+/// Runs the load for a time. An answer with an error or a refusal ends the benchmark.
+pub(crate) async fn run(
+    target: &Target,
+    time: Duration,
+    processes: &Processes,
+) -> Result<Measured> {
+    let before = processes.used();
+    let start = Instant::now();
+    let connections = target.requests.len();
+    let tasks: Vec<_> = (0..connections)
+        .map(|connection| {
+            let requests = target.requests.clone();
+            tokio::spawn(drive(target.address, requests, connection, target.repeat, start + time))
+        })
+        .collect();
+    let mut latencies = Vec::new();
+    for task in tasks {
+        latencies.extend(task.await??);
+    }
+    let (elapsed, after) = (start.elapsed(), processes.used());
+    latencies.sort_unstable();
+    let count = f64::from(u32::try_from(latencies.len())?);
+    let at =
+        |share: usize| latencies.get(latencies.len() * share / 100).map_or(0.0, |time| ms(*time));
+    Ok(Measured {
+        connections,
+        per_second: count / elapsed.as_secs_f64(),
+        p50_ms: at(50),
+        p99_ms: at(99),
+        server_us: (after.server - before.server) * 1e6 / count,
+        postgres_us: (after.postgres - before.postgres) * 1e6 / count,
+    })
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+async fn drive(
+    address: SocketAddr,
+    requests: Arc<Vec<Vec<Vec<u8>>>>,
+    connection: usize,
+    repeat: bool,
+    until: Instant,
+) -> Result<Vec<Duration>> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let mut latencies = Vec::new();
+    let mut answer = Vec::with_capacity(16 * 1024);
+    loop {
+        for request in &requests[connection] {
+            let begun = Instant::now();
+            if begun >= until {
+                return Ok(latencies);
+            }
+            stream.write_all(request).await?;
+            read_answer(&mut stream, &mut answer).await?;
+            latencies.push(begun.elapsed());
+            check(&answer)?;
+        }
+        if !repeat {
+            return Err("the prepared requests ran out; measure for a shorter time".into());
+        }
+    }
+}
+
+/// Reads one answer with a content length.
+async fn read_answer(stream: &mut TcpStream, answer: &mut Vec<u8>) -> Result<()> {
+    answer.clear();
+    loop {
+        if stream.read_buf(answer).await? == 0 {
+            return Err("the server closed the connection".into());
+        }
+        let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
+        let head = std::str::from_utf8(&answer[..end])?.to_ascii_lowercase();
+        let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
+        let length: usize = length.ok_or("an answer without a length")?.trim().parse()?;
+        while answer.len() < end + 4 + length {
+            if stream.read_buf(answer).await? == 0 {
+                return Err("the server closed the connection".into());
+            }
+        }
+        return Ok(());
+    }
+}
+
+fn check(answer: &[u8]) -> Result<()> {
+    let refused = |needle: &[u8]| answer.windows(needle.len()).any(|window| window == needle);
+    if refused(b"\"errors\":") || refused(b"\"code\":") {
+        return Err(format!("refused: {}", String::from_utf8_lossy(answer)).into());
+    }
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! Measures frontrow against its floors, both in the same run on the same machine.
+//!
+//! `cargo build --release --workspace && eval "$(./dev services)" && target/release/bench`
+//!
+//! The server runs in a process of its own, its load comes over loopback, and the floor for each operation is the same SQL
+//! run by pgbench or the same data served by plain axum. What is printed is a Markdown table; no figure is asserted.
+
+#![expect(clippy::print_stdout, reason = "the figures are the answer")]
+
+mod cpu;
+mod floor;
+mod load;
+mod scenery;
+mod server;
+
+use std::{error::Error, time::Duration};
+
+use clap::{Parser, Subcommand};
+use cpu::Processes;
+use load::{Measured, Target};
+use scenery::Scenery;
+
+/// The result of everything here: a benchmark that cannot go on says why and ends.
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+/// What is measured, and for how long.
+#[derive(Debug, Parser)]
+struct Options {
+    #[command(subcommand)]
+    part: Option<Part>,
+    /// A database server on which a database of its own may be made.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, default_value = "")]
+    database_url: String,
+    #[arg(long, env = "REDIS_URL", hide_env_values = true, default_value = "")]
+    redis_url: String,
+    /// How long each measurement runs, in seconds.
+    #[arg(long, default_value_t = 8)]
+    seconds: u64,
+    /// Connections of the load, and clients of pgbench.
+    #[arg(long, default_value_t = 32)]
+    connections: usize,
+    /// Only operations whose name contains this.
+    #[arg(long, default_value = "")]
+    only: String,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+enum Part {
+    /// The floor of `seats`: plain axum serving fifty seats. Started by the benchmark itself.
+    FloorSeats,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let options = Options::parse();
+    if let Some(Part::FloorSeats) = options.part {
+        return floor::serve_seats().await;
+    }
+    let scenery = Scenery::prepare(&options.database_url).await?;
+    let outcome = measure_all(&options, &scenery).await;
+    scenery.clear().await;
+    outcome
+}
+
+async fn measure_all(options: &Options, scenery: &Scenery) -> Result<()> {
+    let server = server::start(&scenery.url, &options.redis_url).await?;
+    let time = Duration::from_secs(options.seconds);
+    println!(
+        "| operation | connections | per second | p50 ms | p99 ms | server CPU us | Postgres CPU us | of the floor |"
+    );
+    println!("|---|---|---|---|---|---|---|---|");
+    let wanted = |name: &str| name.contains(&options.only);
+    let tellers = Processes { server: server.id(), postgres: scenery.postmaster().await? };
+
+    for name in ["holdSeat", "pay"] {
+        if wanted(name) {
+            let ours = scenery.set(options.connections, name == "pay").await?;
+            let requests = if name == "pay" { ours.pays(&server)? } else { ours.holds(&server)? };
+            let api = load::run(&Target::new(server.address, requests), time, &tellers).await?;
+            let theirs = scenery.set(options.connections, name == "pay").await?;
+            let script = if name == "pay" { floor::pay(&theirs) } else { floor::hold(&theirs) };
+            let pgbench =
+                floor::pgbench(&scenery.url, &script, options.connections, time, &tellers).await?;
+            report(name, options.connections, &api, &pgbench);
+        }
+    }
+    if wanted("enterQueue") {
+        let crowd = options.connections * 4;
+        let requests = scenery.newcomers(crowd).await?.enters(&server)?;
+        let api = load::run(&Target::new(server.address, requests), time, &tellers).await?;
+        let clients = options.connections * 2;
+        let pgbench =
+            floor::pgbench(&scenery.url, &scenery.single_inserts().await?, clients, time, &tellers)
+                .await?;
+        report("enterQueue", crowd, &api, &pgbench);
+    }
+    if wanted("seats") {
+        let request = scenery.hall(&server).await?;
+        let requests = vec![vec![request]; options.connections];
+        let api = load::run(&Target::repeating(server.address, requests), time, &tellers).await?;
+        let axum = floor::start_seats().await?;
+        let floor_tellers = Processes { server: axum.id(), ..tellers };
+        let requests = vec![vec![floor::seats_request()]; options.connections];
+        let plain =
+            load::run(&Target::repeating(axum.address, requests), time, &floor_tellers).await?;
+        report("seats (50)", options.connections, &api, &plain);
+    }
+    Ok(())
+}
+
+fn report(name: &str, connections: usize, api: &Measured, floor: &Measured) {
+    let line = |name: String, connections: usize, m: &Measured, ratio: String| {
+        println!(
+            "| {name} | {connections} | {:.0} | {:.2} | {:.2} | {:.0} | {:.0} | {ratio} |",
+            m.per_second, m.p50_ms, m.p99_ms, m.server_us, m.postgres_us
+        );
+    };
+    line(name.to_owned(), connections, api, format!("{:.2}", api.per_second / floor.per_second));
+    line(format!("{name}, floor"), floor.connections, floor, "1".to_owned());
+}

@@ -1,0 +1,240 @@
+//! What the operations need: people, tokens, seats and holds, by the ten thousand, written straight into Postgres.
+//!
+//! Ids are made of a set's number and a running number, so that pgbench can count them out.
+
+use clap::Parser;
+use frontrow::{
+    app::{App, Settings},
+    db::{Db, DbSettings, migrations},
+    kernel::{PersonId, QueueTokenId, Role, ScheduleId, Timestamp},
+    waiting_room::{QueueStatus, QueueToken},
+};
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::{
+    Result,
+    server::{SECRET, Server},
+};
+
+/// Operations prepared for each connection.
+const PER_CONNECTION: usize = 3_000;
+/// People who may enter, over all connections.
+const NEWCOMERS: usize = 400_000;
+
+/// A database for one run.
+#[derive(Debug)]
+pub(crate) struct Scenery {
+    pub(crate) url: String,
+    name: String,
+    server: DatabaseConnection,
+    db: Db,
+    app: App,
+    sets: std::sync::atomic::AtomicU32,
+}
+
+/// A performance with as many seats, people and ACTIVE tokens as operations are prepared.
+#[derive(Debug)]
+pub(crate) struct Set<'a> {
+    app: &'a App,
+    pub(crate) number: u32,
+    connections: usize,
+    pub(crate) per_connection: usize,
+}
+
+#[derive(Debug, Parser)]
+struct Line {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// The id of the n-th thing of a kind in a set, as its SQL in `sql/set.sql`.
+pub(crate) fn id(set: u32, kind: u32, n: usize) -> Uuid {
+    Uuid::from_u128(
+        (u128::from(set) << 96)
+            | (u128::from(kind) << 80)
+            | (0x7000 << 64)
+            | (0x8000 << 48)
+            | n as u128,
+    )
+}
+
+pub(crate) const PERSON: u32 = 1;
+pub(crate) const TOKEN: u32 = 2;
+pub(crate) const SEAT: u32 = 3;
+pub(crate) const RESERVATION: u32 = 4;
+pub(crate) const SCHEDULE: u32 = 9;
+
+impl Scenery {
+    pub(crate) async fn prepare(server_url: &str) -> Result<Self> {
+        let server = Database::connect(server_url).await?;
+        let name = format!("frontrow_bench_{}", std::process::id());
+        server.execute_unprepared(&format!("CREATE DATABASE {name}")).await?;
+        let (base, _) = server_url.split_once('?').unwrap_or((server_url, ""));
+        let url =
+            format!("{}/{name}", base.rsplit_once('/').ok_or("DATABASE_URL names no database")?.0);
+        let db = Db::connect(&DbSettings { url: url.clone(), pool_size: 4 })
+            .await
+            .map_err(|f| f.report().to_string())?;
+        migrations::migrate(&db).await.map_err(|fault| fault.report().to_string())?;
+        db.pool().execute_unprepared(include_str!("sql/once.sql")).await?;
+        // Only signs here; the server under measurement is another process.
+        let line = [
+            "bench",
+            "--database-url",
+            &url,
+            "--redis-url",
+            "redis://127.0.0.1:1",
+            "--jwt-secret",
+            SECRET,
+        ];
+        let (app, _) = App::start(Line::parse_from(line).settings)
+            .await
+            .map_err(|f| f.report().to_string())?;
+        Ok(Self { url, name, server, db, app, sets: std::sync::atomic::AtomicU32::new(0) })
+    }
+
+    pub(crate) async fn clear(self) {
+        drop(
+            self.server
+                .execute_unprepared(&format!("DROP DATABASE {} WITH (FORCE)", self.name))
+                .await,
+        );
+    }
+
+    /// Postgres's first process.
+    pub(crate) async fn postmaster(&self) -> Result<u32> {
+        let sql = Statement::from_string(DbBackend::Postgres, "SELECT pg_backend_pid()");
+        let row = self.server.query_one_raw(sql).await?.ok_or("no answer")?;
+        let backend: i32 = row.try_get_by_index(0)?;
+        let stat = std::fs::read_to_string(format!("/proc/{backend}/stat")).unwrap_or_default();
+        let parent = stat
+            .rsplit_once(')')
+            .and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse().ok());
+        Ok(parent.unwrap_or(0))
+    }
+
+    /// A performance in which everybody is ACTIVE; with `held`, everybody holds a seat and has the points to pay for it.
+    pub(crate) async fn set(&self, connections: usize, held: bool) -> Result<Set<'_>> {
+        let number = self.sets.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+        let count = connections * PER_CONNECTION;
+        let sql = format!("SELECT bench_set({number}, {count}, {held})");
+        self.db.pool().execute_unprepared(&sql).await?;
+        self.db.pool().execute_unprepared("VACUUM ANALYZE").await?;
+        self.db.pool().execute_unprepared("CHECKPOINT").await.ok();
+        Ok(Set { app: &self.app, number, connections, per_connection: PER_CONNECTION })
+    }
+
+    /// People who have not entered yet.
+    pub(crate) async fn newcomers(&self, connections: usize) -> Result<Set<'_>> {
+        let number = self.sets.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+        let sql = format!("SELECT bench_newcomers({number}, {NEWCOMERS})");
+        self.db.pool().execute_unprepared(&sql).await?;
+        self.db.pool().execute_unprepared("VACUUM ANALYZE").await?;
+        Ok(Set { app: &self.app, number, connections, per_connection: NEWCOMERS / connections })
+    }
+
+    /// The floor of entering: one row of the journal per transaction, with all its indexes.
+    pub(crate) async fn single_inserts(&self) -> Result<String> {
+        self.db
+            .pool()
+            .execute_unprepared("CREATE TABLE bench_journal (LIKE queue_token INCLUDING ALL)")
+            .await?;
+        self.db.pool().execute_unprepared("CREATE SEQUENCE bench_number").await?;
+        Ok(include_str!("sql/single_insert.sql").to_owned())
+    }
+
+    /// A request for a hall of fifty seats.
+    pub(crate) async fn hall(&self, server: &Server) -> Result<Vec<u8>> {
+        let number = self.sets.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+        self.db
+            .pool()
+            .execute_unprepared(&format!("SELECT bench_set({number}, 50, false)"))
+            .await?;
+        let set = Set { app: &self.app, number, connections: 1, per_connection: 50 };
+        let query = "query Seats($schedule: ID!, $token: String!) {
+            seats(scheduleId: $schedule, queueToken: $token) { id section row number grade price status version } }";
+        set.request(server, 0, query, json!({ "schedule": set.schedule(), "token": set.token(0)? }))
+    }
+}
+
+impl Set<'_> {
+    fn schedule(&self) -> Uuid {
+        id(self.number, SCHEDULE, 0)
+    }
+
+    fn token(&self, n: usize) -> Result<String> {
+        let token = QueueToken {
+            id: QueueTokenId(id(self.number, TOKEN, n)),
+            schedule_id: ScheduleId(self.schedule()),
+            person_id: PersonId(id(self.number, PERSON, n)),
+            number: i64::try_from(n)? + 1,
+            status: QueueStatus::Active,
+            version: 0,
+            entered_at: Timestamp::UNIX_EPOCH,
+            passed_over_at: None,
+            activated_at: None,
+            expires_at: None,
+            now: Timestamp::UNIX_EPOCH,
+        };
+        self.app.waiting_rooms.sign(&token).map_err(|fault| fault.report().to_string().into())
+    }
+
+    fn request(
+        &self,
+        server: &Server,
+        n: usize,
+        query: &str,
+        variables: serde_json::Value,
+    ) -> Result<Vec<u8>> {
+        let now = std::time::SystemTime::now().into();
+        let session = self
+            .app
+            .sessions
+            .open(PersonId(id(self.number, PERSON, n)), Role::Fan, now)
+            .map_err(|fault| fault.report().to_string())?;
+        let body = json!({ "query": query, "variables": variables }).to_string();
+        Ok(format!(
+            "POST /graphql HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\nauthorization: Bearer {}\r\n\
+             content-length: {}\r\n\r\n{body}",
+            server.address,
+            session.access_token,
+            body.len()
+        )
+        .into_bytes())
+    }
+
+    fn each(&self, make: impl Fn(usize) -> Result<Vec<u8>>) -> Result<Vec<Vec<Vec<u8>>>> {
+        let connection = |c: usize| {
+            (c * self.per_connection..(c + 1) * self.per_connection).map(&make).collect()
+        };
+        (0..self.connections).map(connection).collect()
+    }
+
+    pub(crate) fn holds(&self, server: &Server) -> Result<Vec<Vec<Vec<u8>>>> {
+        let query = "mutation Hold($input: HoldSeatInput!) { holdSeat(input: $input) {
+            reservation { id status totalPrice expiresAt remainingSeconds } userErrors { message } } }";
+        self.each(|n| {
+            let input = json!({ "scheduleId": self.schedule(), "seatId": id(self.number, SEAT, n),
+                                "queueToken": self.token(n)? });
+            self.request(server, n, query, json!({ "input": input }))
+        })
+    }
+
+    pub(crate) fn pays(&self, server: &Server) -> Result<Vec<Vec<Vec<u8>>>> {
+        let query = "mutation Pay($input: PayInput!) { pay(input: $input) {
+            payment { id status amount approvedAt } userErrors { message } } }";
+        self.each(|n| {
+            let input = json!({ "reservationId": id(self.number, RESERVATION, n), "method": "POINT",
+                                "amount": 1000, "idempotencyKey": format!("bench-{n}") });
+            self.request(server, n, query, json!({ "input": input }))
+        })
+    }
+
+    pub(crate) fn enters(&self, server: &Server) -> Result<Vec<Vec<Vec<u8>>>> {
+        let query = "mutation Enter($id: ID!) { enterQueue(scheduleId: $id) {
+            queueToken { token status position waitingCount } userErrors { message } } }";
+        self.each(|n| self.request(server, n, query, json!({ "id": self.schedule() })))
+    }
+}

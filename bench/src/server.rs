@@ -1,0 +1,65 @@
+//! The server under measurement, in a process of its own.
+
+use std::{
+    net::SocketAddr,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    process::{Child, Command},
+};
+
+use crate::Result;
+
+/// Signs the sessions of the benchmark.
+pub(crate) const SECRET: &str = "a-secret-for-benchmarks-on-loopback-only";
+
+/// A process that serves HTTP; killed with the benchmark.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    child: Child,
+}
+
+impl Server {
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().unwrap_or(0)
+    }
+}
+
+/// Starts `frontrow serve`, which stands beside this program.
+pub(crate) async fn start(database_url: &str, redis_url: &str) -> Result<Server> {
+    let mut command = Command::new(std::env::current_exe()?.with_file_name("frontrow"));
+    command
+        .arg("serve")
+        .env("DATABASE_URL", database_url)
+        .env("REDIS_URL", redis_url)
+        .env("FRONTROW_JWT_SECRET", SECRET)
+        .env("FRONTROW_REDIS_PREFIX", format!("bench-{}", std::process::id()))
+        .env("FRONTROW_RATE_LIMITS", "off")
+        .env("FRONTROW_HOLD_SECONDS", "3600")
+        .env("FRONTROW_LOG", "warn");
+    spawn(command, "FRONTROW_LISTEN").await
+}
+
+/// Starts a program on a free port of its own, and waits until it accepts connections.
+pub(crate) async fn spawn(mut command: Command, variable: &str) -> Result<Server> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    drop(listener);
+    let child = command
+        .env(variable, address.to_string())
+        .stdout(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()?;
+    let start = Instant::now();
+    while TcpStream::connect(address).await.is_err() {
+        if start.elapsed() > Duration::from_secs(20) {
+            return Err("the server did not start".into());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(Server { address, child })
+}
