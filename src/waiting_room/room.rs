@@ -6,12 +6,12 @@ use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Instant,
 };
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, OnceCell, watch};
 
 use super::{
     Change, Event, QueueStatus, QueueToken, Summary,
@@ -66,7 +66,8 @@ pub(super) struct Room {
     pub(super) schedule_id: ScheduleId,
     /// Subscriptions, and those about to be; the room is given up when there are none.
     guests: AtomicUsize,
-    followed: AtomicBool,
+    /// Set once somebody follows the room's events.
+    pub(super) followed: OnceCell<()>,
     /// Rung when the room's summary has to be read again.
     pub(super) bell: Notify,
     state: Mutex<State>,
@@ -77,7 +78,7 @@ impl Room {
         Self {
             schedule_id,
             guests: AtomicUsize::new(0),
-            followed: AtomicBool::new(false),
+            followed: OnceCell::new(),
             bell: Notify::new(),
             state: Mutex::new(State {
                 synced: true,
@@ -94,11 +95,6 @@ impl Room {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// `true` for the one caller who has to start following the room's events.
-    pub(super) fn claim_following(&self) -> bool {
-        !self.followed.swap(true, Ordering::AcqRel)
     }
 
     /// Lets a person watch. `ranks` says where they stand; without it (no Redis) `position` is from the journal.

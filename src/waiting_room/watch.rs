@@ -86,13 +86,17 @@ impl WaitingRooms {
     /// Enters a room as a watcher, and starts following it if nobody does yet. When this returns, no event is missed.
     pub(super) async fn follow(&self, schedule_id: ScheduleId) -> Result<Guest, Fault> {
         let guest = self.rooms.enter(schedule_id);
-        if guest.room.claim_following() {
+        let room = &guest.room;
+        // Whoever comes second waits for the first; if the first gives up, the second tries.
+        let start = async || {
             let topic = self.index.listen(schedule_id).await;
             if let Some(summary) = self.summary(schedule_id).await? {
-                guest.room.set_summary(summary);
+                room.set_summary(summary);
             }
-            tokio::spawn(self.clone().follow_room(guest.room.clone(), topic));
-        }
+            tokio::spawn(self.clone().follow_room(room.clone(), topic));
+            Ok::<(), Fault>(())
+        };
+        room.followed.get_or_try_init(start).await?;
         Ok(guest)
     }
 
