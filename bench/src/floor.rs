@@ -36,7 +36,7 @@ fn id(set: &Set<'_>, kind: u32) -> String {
 
 /// The server's hold statement.
 pub(crate) fn hold(set: &Set<'_>) -> String {
-    let schedule = format!("bench_id({}, {SCHEDULE}, 0)", set.number);
+    let schedule = format!("bench_id({}, {SCHEDULE}, :n / 1000)", set.number);
     let seats = format!("ARRAY[{}]", id(set, SEAT));
     let parameters = [
         id(set, TOKEN),

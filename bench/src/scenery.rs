@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Operations prepared for each connection.
-const PER_CONNECTION: usize = 3_000;
+const PER_CONNECTION: usize = 1_000;
 /// People who may enter, over all connections.
 const NEWCOMERS: usize = 400_000;
 
@@ -29,7 +29,8 @@ pub(crate) struct Scenery {
     pub(crate) url: String,
     name: String,
     server: DatabaseConnection,
-    db: Db,
+    /// Without the time-outs of the server's own connections.
+    database: DatabaseConnection,
     app: App,
     sets: std::sync::atomic::AtomicU32,
 }
@@ -78,7 +79,8 @@ impl Scenery {
             .await
             .map_err(|f| f.report().to_string())?;
         migrations::migrate(&db).await.map_err(|fault| fault.report().to_string())?;
-        db.pool().execute_unprepared(include_str!("sql/once.sql")).await?;
+        let database = Database::connect(&url).await?;
+        database.execute_unprepared(include_str!("sql/once.sql")).await?;
         // Only signs here; the server under measurement is another process.
         let line = [
             "bench",
@@ -92,7 +94,7 @@ impl Scenery {
         let (app, _) = App::start(Line::parse_from(line).settings)
             .await
             .map_err(|f| f.report().to_string())?;
-        Ok(Self { url, name, server, db, app, sets: std::sync::atomic::AtomicU32::new(0) })
+        Ok(Self { url, name, server, database, app, sets: std::sync::atomic::AtomicU32::new(0) })
     }
 
     pub(crate) async fn clear(self) {
@@ -120,9 +122,9 @@ impl Scenery {
         let number = self.sets.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
         let count = connections * PER_CONNECTION;
         let sql = format!("SELECT bench_set({number}, {count}, {held})");
-        self.db.pool().execute_unprepared(&sql).await?;
-        self.db.pool().execute_unprepared("VACUUM ANALYZE").await?;
-        self.db.pool().execute_unprepared("CHECKPOINT").await.ok();
+        self.database.execute_unprepared(&sql).await?;
+        self.database.execute_unprepared("VACUUM ANALYZE").await?;
+        self.database.execute_unprepared("CHECKPOINT").await.ok();
         Ok(Set { app: &self.app, number, connections, per_connection: PER_CONNECTION })
     }
 
@@ -130,44 +132,45 @@ impl Scenery {
     pub(crate) async fn newcomers(&self, connections: usize) -> Result<Set<'_>> {
         let number = self.sets.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
         let sql = format!("SELECT bench_newcomers({number}, {NEWCOMERS})");
-        self.db.pool().execute_unprepared(&sql).await?;
-        self.db.pool().execute_unprepared("VACUUM ANALYZE").await?;
+        self.database.execute_unprepared(&sql).await?;
+        self.database.execute_unprepared("VACUUM ANALYZE").await?;
         Ok(Set { app: &self.app, number, connections, per_connection: NEWCOMERS / connections })
     }
 
     /// The floor of entering: one row of the journal per transaction, with all its indexes.
     pub(crate) async fn single_inserts(&self) -> Result<String> {
-        self.db
-            .pool()
+        self.database
             .execute_unprepared("CREATE TABLE bench_journal (LIKE queue_token INCLUDING ALL)")
             .await?;
-        self.db.pool().execute_unprepared("CREATE SEQUENCE bench_number").await?;
+        self.database.execute_unprepared("CREATE SEQUENCE bench_number").await?;
         Ok(include_str!("sql/single_insert.sql").to_owned())
     }
 
     /// A request for a hall of fifty seats.
     pub(crate) async fn hall(&self, server: &Server) -> Result<Vec<u8>> {
         let number = self.sets.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
-        self.db
-            .pool()
-            .execute_unprepared(&format!("SELECT bench_set({number}, 50, false)"))
-            .await?;
+        self.database.execute_unprepared(&format!("SELECT bench_set({number}, 50, false)")).await?;
         let set = Set { app: &self.app, number, connections: 1, per_connection: 50 };
         let query = "query Seats($schedule: ID!, $token: String!) {
             seats(scheduleId: $schedule, queueToken: $token) { id section row number grade price status version } }";
-        set.request(server, 0, query, json!({ "schedule": set.schedule(), "token": set.token(0)? }))
+        set.request(
+            server,
+            0,
+            query,
+            json!({ "schedule": set.schedule(0), "token": set.token(0)? }),
+        )
     }
 }
 
 impl Set<'_> {
-    fn schedule(&self) -> Uuid {
-        id(self.number, SCHEDULE, 0)
+    fn schedule(&self, n: usize) -> Uuid {
+        id(self.number, SCHEDULE, n / 1_000)
     }
 
     fn token(&self, n: usize) -> Result<String> {
         let token = QueueToken {
             id: QueueTokenId(id(self.number, TOKEN, n)),
-            schedule_id: ScheduleId(self.schedule()),
+            schedule_id: ScheduleId(self.schedule(n)),
             person_id: PersonId(id(self.number, PERSON, n)),
             number: i64::try_from(n)? + 1,
             status: QueueStatus::Active,
@@ -216,7 +219,7 @@ impl Set<'_> {
         let query = "mutation Hold($input: HoldSeatInput!) { holdSeat(input: $input) {
             reservation { id status totalPrice expiresAt remainingSeconds } userErrors { message } } }";
         self.each(|n| {
-            let input = json!({ "scheduleId": self.schedule(), "seatId": id(self.number, SEAT, n),
+            let input = json!({ "scheduleId": self.schedule(n), "seatId": id(self.number, SEAT, n),
                                 "queueToken": self.token(n)? });
             self.request(server, n, query, json!({ "input": input }))
         })
@@ -235,6 +238,6 @@ impl Set<'_> {
     pub(crate) fn enters(&self, server: &Server) -> Result<Vec<Vec<Vec<u8>>>> {
         let query = "mutation Enter($id: ID!) { enterQueue(scheduleId: $id) {
             queueToken { token status position waitingCount } userErrors { message } } }";
-        self.each(|n| self.request(server, n, query, json!({ "id": self.schedule() })))
+        self.each(|n| self.request(server, n, query, json!({ "id": self.schedule(0) })))
     }
 }

@@ -103,7 +103,7 @@ impl Payments {
     }
 
     async fn announce(&self, actor: Actor, order: &PayOrder, paid: &store::Paid) {
-        let event = Event { changes: paid.token.clone().into_iter().collect(), ..Event::default() };
+        let event = Event { changes: vec![paid.token.clone()], ..Event::default() };
         tokio::join!(
             self.reservations.announce(
                 paid.schedule_id,

@@ -14,7 +14,7 @@ pub struct Cancelled {
     /// Its seats, AVAILABLE.
     pub seats: Vec<SeatChange>,
     /// The person's ACTIVE time, which the hold may have prolonged.
-    pub token: Option<Change>,
+    pub token: Change,
 }
 
 /// A statement that found nothing in its way and yet changed nothing met a change just made; it is run again.
@@ -35,7 +35,7 @@ impl Reservations {
             if let Some(cancelled) = store::cancel(&self.db, actor.person_id, id).await? {
                 let schedule_id = cancelled.reservation.schedule_id;
                 let event = Event {
-                    changes: cancelled.token.into_iter().collect(),
+                    changes: vec![cancelled.token],
                     room_changed: true,
                     ..Event::default()
                 };

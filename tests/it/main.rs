@@ -12,4 +12,5 @@
 
 mod support;
 
+mod refund_race;
 mod smoke;

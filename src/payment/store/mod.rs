@@ -52,8 +52,7 @@ pub(super) struct Paid {
     pub payment: Payment,
     pub schedule_id: ScheduleId,
     pub seats: Vec<SeatChange>,
-    /// The person's token, if it was ACTIVE.
-    pub token: Option<Change>,
+    pub token: Change,
 }
 
 #[derive(Debug, FromQueryResult)]
@@ -61,9 +60,9 @@ struct PaidRow {
     seat_id: SeatId,
     seat_version: i32,
     schedule_id: ScheduleId,
-    number: Option<i64>,
-    token_status: Option<QueueStatus>,
-    token_version: Option<i64>,
+    number: i64,
+    token_status: QueueStatus,
+    token_version: i64,
     activated_at: Option<Timestamp>,
     token_expires_at: Option<Timestamp>,
     #[sea_orm(nested)]
@@ -95,16 +94,14 @@ pub(super) async fn pay_with_points(
     ];
     let rows: Vec<PaidRow> = db.rows(SQL, values).await?;
     let Some(first) = rows.first() else { return Ok(None) };
-    let token = first.number.zip(first.token_status).zip(first.token_version).map(
-        |((number, status), version)| Change {
-            number,
-            person_id,
-            status,
-            version,
-            activated_at: first.activated_at,
-            expires_at: first.token_expires_at,
-        },
-    );
+    let token = Change {
+        number: first.number,
+        person_id,
+        status: first.token_status,
+        version: first.token_version,
+        activated_at: first.activated_at,
+        expires_at: first.token_expires_at,
+    };
     let sold = |row: &PaidRow| SeatChange {
         seat_id: row.seat_id,
         status: SeatStatus::SoldOut,

@@ -17,8 +17,9 @@ pub(in crate::reservation) const EXPIRE_BATCH: usize = 500;
 struct CancelledRow {
     seat_id: Option<SeatId>,
     seat_version: Option<i32>,
-    number: Option<i64>,
-    token_version: Option<i64>,
+    number: i64,
+    token_status: QueueStatus,
+    token_version: i64,
     activated_at: Option<Timestamp>,
     token_expires_at: Option<Timestamp>,
     #[sea_orm(nested)]
@@ -27,7 +28,9 @@ struct CancelledRow {
 
 /// The whole cancellation in one statement: seats, payment, wallet and ledger. `None` when something stood in its way.
 ///
-/// Locks in the order token, reservation, seats, wallet. A payment that is being decided is not overtaken.
+/// Locks in the order token, reservation, seats, wallet. A payment that is being decided is not overtaken. The token's
+/// version must be that of the statement's snapshot: else a payment was committed while this waited for the lock, and its
+/// row, which is to be refunded, cannot be seen.
 pub(in crate::reservation) async fn cancel(
     db: &Db,
     person_id: PersonId,
@@ -37,14 +40,14 @@ pub(in crate::reservation) async fn cancel(
     let values = vec![id.into(), person_id.into(), WalletEntryId::new().into()];
     let rows: Vec<CancelledRow> = db.rows(SQL, values).await?;
     let Some(first) = rows.first() else { return Ok(None) };
-    let token = first.number.zip(first.token_version).map(|(number, version)| Change {
-        number,
+    let token = Change {
+        number: first.number,
         person_id,
-        status: QueueStatus::Active,
-        version,
+        status: first.token_status,
+        version: first.token_version,
         activated_at: first.activated_at,
         expires_at: first.token_expires_at,
-    });
+    };
     let seats = rows.iter().filter_map(|row| freed(row.seat_id, row.seat_version)).collect();
     Ok(Some(Cancelled { reservation: first.reservation.clone().into(), seats, token }))
 }

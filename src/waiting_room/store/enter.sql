@@ -8,9 +8,10 @@ sale AS MATERIALIZED (
 newcomer AS MATERIALIZED (
     SELECT p.person_id, p.token_id, row_number() OVER (ORDER BY p.place) AS place
     FROM sale, unnest($2::uuid[], $3::uuid[]) WITH ORDINALITY AS p (person_id, token_id, place)
-    WHERE NOT EXISTS (
-        SELECT 1 FROM queue_token t
-        WHERE t.schedule_id = $1 AND t.person_id = p.person_id AND t.status IN ('WAITING', 'ACTIVE'))
+    -- A scalar subquery, so that it is always looked up in the index and never planned as a join with the whole journal.
+    WHERE (SELECT t.number FROM queue_token t
+           WHERE t.schedule_id = $1 AND t.person_id = p.person_id AND t.status IN ('WAITING', 'ACTIVE')
+           LIMIT 1) IS NULL
 ),
 counter AS MATERIALIZED (
     SELECT c.last_number FROM queue_counter c
