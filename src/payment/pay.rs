@@ -113,6 +113,7 @@ impl Payments {
             ),
             self.waiting_rooms.announce(paid.schedule_id, event),
         );
+        self.waiting_rooms.sold(paid.schedule_id);
         // A used token is a free place.
         self.waiting_rooms.kick(paid.schedule_id);
     }

@@ -1,6 +1,10 @@
 //! How a room stands as a whole, at most a second old: what everybody who looks at it shares.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use super::{Line, RoomStatus, WaitingRooms, rules, store};
 use crate::{
@@ -11,6 +15,8 @@ use crate::{
 const MAX_AGE: Duration = Duration::from_millis(900);
 /// Without Redis, positions come from a list of numbers that is at most this old.
 const SNAPSHOT_MAX_AGE: Duration = Duration::from_secs(2);
+/// Sales within this time are followed by one look whether that was the last seat.
+const SALES_PER_LOOK: Duration = Duration::from_millis(300);
 /// People in a snapshot at most.
 const SNAPSHOT_LIMIT: i64 = 2_000_000;
 
@@ -46,15 +52,25 @@ impl Summary {
 pub(super) struct Summaries {
     rooms: Fresh<ScheduleId, Option<Summary>>,
     snapshots: Fresh<ScheduleId, Arc<[i64]>>,
+    /// Rooms that are about to be asked whether they are sold out.
+    asked: Mutex<HashSet<ScheduleId>>,
 }
 
 impl Default for Summaries {
     fn default() -> Self {
-        Self { rooms: Fresh::new(MAX_AGE), snapshots: Fresh::new(SNAPSHOT_MAX_AGE) }
+        Self {
+            rooms: Fresh::new(MAX_AGE),
+            snapshots: Fresh::new(SNAPSHOT_MAX_AGE),
+            asked: Mutex::default(),
+        }
     }
 }
 
 impl Summaries {
+    fn asked(&self) -> MutexGuard<'_, HashSet<ScheduleId>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn forget(&self, schedule_id: ScheduleId) {
         self.rooms.forget(&schedule_id);
     }
@@ -85,6 +101,28 @@ impl WaitingRooms {
             round_ms: row.round_ms,
             line: row.line(),
         }))
+    }
+
+    /// Has everybody told, if a performance is sold out now. Called after a sale; many sales share one look.
+    pub fn sold(&self, schedule_id: ScheduleId) {
+        if !self.summaries.asked().insert(schedule_id) {
+            return;
+        }
+        let rooms = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(SALES_PER_LOOK).await;
+            rooms.summaries.asked().remove(&schedule_id);
+            rooms.summaries.forget(schedule_id);
+            match rooms.summary(schedule_id).await {
+                Ok(Some(summary)) if summary.status == RoomStatus::SoldOut => {
+                    rooms.announce_room(schedule_id).await;
+                }
+                Ok(_) => {}
+                Err(fault) => {
+                    tracing::warn!(fault = %fault.report(), "sold out or not could not be told")
+                }
+            }
+        });
     }
 
     /// The numbers of everybody WAITING in order, at most two seconds old: what positions come from without Redis.
