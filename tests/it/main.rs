@@ -12,4 +12,6 @@
 
 mod support;
 
+mod crash;
 mod smoke;
+mod waiting_room;
