@@ -6,7 +6,6 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use serde_json::json;
 
 use super::*;
 use crate::support::redis::{PrivateRedis, forget_room, indexed};
