@@ -11,7 +11,8 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    Place, QueueRefusal, QueueStatus, QueueToken, RoomStatus, Summary, WaitingRooms, rules, store,
+    Event, Place, QueueRefusal, QueueStatus, QueueToken, RoomStatus, Summary, WaitingRooms, rules,
+    store,
 };
 use crate::kernel::{Failure, Fault, PersonId, ScheduleId};
 
@@ -19,6 +20,8 @@ use crate::kernel::{Failure, Fault, PersonId, ScheduleId};
 const BATCH: usize = 500;
 /// People of one room who may wait for a commit on this instance; more are told to come back.
 const BACKLOG: usize = 20_000;
+/// So many times people are written who had a place when the statement began and have lost it since.
+const ATTEMPTS: usize = 5;
 
 type Reply = oneshot::Sender<Result<Place, Failure<QueueRefusal>>>;
 
@@ -114,38 +117,61 @@ impl WaitingRooms {
         }
     }
 
-    /// Everybody's live token after the commit, and how many are new.
+    /// Everybody's live token after the commit, and how many are new. Who is not among them was refused.
     async fn write(
         &self,
         schedule_id: ScheduleId,
         people: &[PersonId],
     ) -> Result<(HashMap<PersonId, QueueToken>, usize), Fault> {
-        let entered = store::journal::enter(&self.db, schedule_id, people).await?;
-        let mut count = entered.len();
-        let mut tokens: HashMap<_, _> =
-            entered.into_iter().map(|token| (token.person_id, token)).collect();
-        let missing = |tokens: &HashMap<PersonId, QueueToken>| -> Vec<PersonId> {
-            people.iter().copied().filter(|person| !tokens.contains_key(person)).collect()
-        };
-        let others = missing(&tokens);
-        if others.is_empty() {
-            return Ok((tokens, count));
-        }
-        let live = store::journal::live(&self.db, schedule_id, &others).await?;
-        let lapsed = live.iter().any(|token| token.status == QueueStatus::Expired);
-        tokens.extend(
-            live.into_iter()
-                .filter(|token| !token.status.ended())
-                .map(|token| (token.person_id, token)),
-        );
-        if lapsed {
-            // Their ACTIVE time is over and nobody has tidied yet: end it, and they enter anew.
-            self.run_round(schedule_id).await?;
-            let again = store::journal::enter(&self.db, schedule_id, &missing(&tokens)).await?;
-            count += again.len();
-            tokens.extend(again.into_iter().map(|token| (token.person_id, token)));
+        let mut tokens = HashMap::new();
+        let mut count = 0;
+        for _ in 0..ATTEMPTS {
+            let entered =
+                store::journal::enter(&self.db, schedule_id, &missing(people, &tokens)).await?;
+            count += entered.len();
+            tokens.extend(entered.into_iter().map(|token| (token.person_id, token)));
+            let others = missing(people, &tokens);
+            if others.is_empty() {
+                break;
+            }
+            let live = store::journal::live(&self.db, schedule_id, &others).await?;
+            let (lapsed, live): (Vec<_>, Vec<_>) =
+                live.into_iter().partition(|token| token.status.ended());
+            tokens.extend(live.into_iter().map(|token| (token.person_id, token)));
+            // Their ACTIVE time is over and nobody has tidied yet. Not left to a round, which may be at work elsewhere.
+            let lapsed: Vec<_> = lapsed.into_iter().map(|token| token.person_id).collect();
+            if !lapsed.is_empty() {
+                self.end_lapsed(schedule_id, &lapsed).await?;
+            } else if missing(people, &tokens).is_empty() || !self.takes_people(schedule_id).await?
+            {
+                break;
+            }
+            // The others had a place when the statement began and none when it was over: they have just left it.
         }
         Ok((tokens, count))
+    }
+
+    async fn end_lapsed(&self, schedule_id: ScheduleId, people: &[PersonId]) -> Result<(), Fault> {
+        let changes = store::journal::end_lapsed(&self.db, schedule_id, people).await?;
+        if !changes.is_empty() {
+            for change in &changes {
+                self.count_ended(change.status);
+            }
+            let rooms = self.clone();
+            tokio::spawn(async move {
+                rooms.announce(schedule_id, Event { changes, ..Event::default() }).await;
+                rooms.kick(schedule_id);
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether a newcomer would get a place right now.
+    async fn takes_people(&self, schedule_id: ScheduleId) -> Result<bool, Fault> {
+        // Somebody may be refused, and the reason should be today's.
+        self.summaries.forget(schedule_id);
+        let summary = self.summary(schedule_id).await?;
+        Ok(summary.is_some_and(|summary| why_refused(Some(&summary)).is_none()))
     }
 
     async fn answer(
@@ -157,10 +183,6 @@ impl WaitingRooms {
         let waiting: Vec<&QueueToken> =
             tokens.values().filter(|token| token.status == QueueStatus::Waiting).collect();
         let positions = self.index_newcomers(schedule_id, &waiting).await;
-        if tokens.len() < batch.len() {
-            // Somebody may be refused, and the reason should be today's.
-            self.summaries.forget(schedule_id);
-        }
         let summary = self.summary(schedule_id).await.ok().flatten();
         for entry in batch {
             let reply = match tokens.get(&entry.person_id) {
@@ -168,7 +190,10 @@ impl WaitingRooms {
                     Ok(position) => Ok(Place::of(token.clone(), position, summary.as_ref())),
                     Err(fault) => Err(fault.into()),
                 },
-                None => Err(Failure::Refused(why_refused(summary.as_ref()))),
+                None => Err(why_refused(summary.as_ref()).map_or_else(
+                    || Fault::unavailable("entering and leaving at the same time").into(),
+                    Failure::Refused,
+                )),
             };
             _ = entry.reply.send(reply);
         }
@@ -220,12 +245,19 @@ impl WaitingRooms {
     }
 }
 
-/// Why the journal took nobody. The statement decides; this only finds the words.
-const fn why_refused(summary: Option<&Summary>) -> QueueRefusal {
+fn missing(people: &[PersonId], tokens: &HashMap<PersonId, QueueToken>) -> Vec<PersonId> {
+    people.iter().copied().filter(|person| !tokens.contains_key(person)).collect()
+}
+
+/// Why the journal took nobody; `None` for a room that does take people. The statement decides; this only finds the words.
+const fn why_refused(summary: Option<&Summary>) -> Option<QueueRefusal> {
     match summary {
-        None => QueueRefusal::ScheduleNotFound,
-        Some(summary) if summary.draft => QueueRefusal::SaleNotOpen,
-        Some(Summary { status: RoomStatus::SoldOut, .. }) => QueueRefusal::SoldOut,
-        Some(_) => QueueRefusal::SaleClosed,
+        None => Some(QueueRefusal::ScheduleNotFound),
+        Some(summary) if summary.draft => Some(QueueRefusal::SaleNotOpen),
+        Some(summary) => match summary.status {
+            RoomStatus::SoldOut => Some(QueueRefusal::SoldOut),
+            RoomStatus::Closed => Some(QueueRefusal::SaleClosed),
+            RoomStatus::Prequeue | RoomStatus::Open | RoomStatus::Paused => None,
+        },
     }
 }

@@ -13,4 +13,6 @@
 mod support;
 
 mod refund_race;
+mod crash;
 mod smoke;
+mod waiting_room;

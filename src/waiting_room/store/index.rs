@@ -62,6 +62,8 @@ struct Keys {
     waiting: String,
     seen: String,
     seq: String,
+    /// Numbers that left a moment ago, so that nobody puts them back.
+    left: String,
 }
 
 impl Index {
@@ -76,6 +78,7 @@ impl Index {
             waiting: name("waiting"),
             seen: name("seen"),
             seq: name("seq"),
+            left: name("left"),
         }
     }
 
@@ -93,11 +96,8 @@ impl Index {
     ) -> Result<Option<Ranks>, Fault> {
         let keys = self.keys(schedule_id);
         let mut call = ENTER.prepare_invoke();
-        call.key(keys.generation)
-            .key(keys.waiting)
-            .key(keys.seen)
-            .key(keys.seq)
-            .arg(millis(presence));
+        call.key(keys.generation).key(keys.waiting).key(keys.seen).key(keys.seq).key(keys.left);
+        call.arg(self.kv.name(&channel(schedule_id))).arg(millis(presence));
         for (person, number) in people {
             call.arg(person.0.as_bytes()).arg(number);
         }
@@ -135,7 +135,7 @@ impl Index {
         let json = serde_json::to_string(event)
             .map_err(|error| Fault::new(FaultKind::Internal, "writing a room event", error))?;
         let mut call = PUBLISH.prepare_invoke();
-        call.key(keys.generation).key(keys.waiting).key(keys.seen).key(keys.seq);
+        call.key(keys.generation).key(keys.waiting).key(keys.seen).key(keys.seq).key(keys.left);
         call.arg(self.kv.name(&channel(schedule_id))).arg(json);
         for change in event.changes.iter().filter(|change| change.status != QueueStatus::Waiting) {
             call.arg(change.person_id.0.as_bytes()).arg(change.number);

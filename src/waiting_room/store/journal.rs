@@ -59,6 +59,21 @@ pub(in crate::waiting_room) async fn leave(
     Ok(row.map(QueueToken::from))
 }
 
+/// Ends the tokens of these people whose ACTIVE time has lapsed.
+pub(in crate::waiting_room) async fn end_lapsed(
+    db: &Db,
+    schedule_id: ScheduleId,
+    people: &[PersonId],
+) -> Result<Vec<Change>, Fault> {
+    const SQL: &str = "
+        UPDATE queue_token SET status = 'EXPIRED', ended_at = clock_timestamp()
+        WHERE schedule_id = $1 AND person_id = ANY($2) AND status = 'ACTIVE' AND expires_at <= clock_timestamp()
+        RETURNING number, person_id, status, version, activated_at, expires_at";
+    let rows: Vec<ChangeRow> =
+        db.rows(SQL, vec![schedule_id.into(), uuids(people.iter().map(|person| person.0))]).await?;
+    Ok(rows.into_iter().map(Change::from).collect())
+}
+
 #[derive(Debug, FromQueryResult)]
 pub(super) struct ChangeRow {
     pub number: i64,

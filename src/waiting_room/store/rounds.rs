@@ -144,7 +144,8 @@ pub(in crate::waiting_room) async fn admit(
 
 /// Sends everybody home whose sale is over: up to 5,000 people of one room, and the room's id.
 ///
-/// ACTIVE people with a live hold stay until it ends.
+/// ACTIVE people with a live hold stay until it ends; rooms where somebody still waits come first. A newcomer whose
+/// statement began before the close can land in the journal after it, so an empty room is looked at for a minute more.
 pub(in crate::waiting_room) async fn drain(db: &Db) -> Result<Vec<(ScheduleId, Change)>, Fault> {
     const SQL: &str = "
         WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
@@ -152,9 +153,13 @@ pub(in crate::waiting_room) async fn drain(db: &Db) -> Result<Vec<(ScheduleId, C
             SELECT w.schedule_id FROM waiting_room w
             JOIN schedule s ON s.id = w.schedule_id
             CROSS JOIN clock
-            WHERE w.drained_at IS NULL AND s.status <> 'DRAFT'
-              AND (s.status = 'CLOSED' OR s.sales_close_at <= clock.now)
-            ORDER BY random() LIMIT 1
+            CROSS JOIN LATERAL (
+                SELECT EXISTS (SELECT 1 FROM queue_token t
+                               WHERE t.schedule_id = w.schedule_id AND t.status = 'WAITING') AS waiting
+            ) line
+            WHERE (w.drained_at IS NULL OR (w.drained_at > clock.now - interval '1 minute' AND line.waiting))
+              AND s.status <> 'DRAFT' AND (s.status = 'CLOSED' OR s.sales_close_at <= clock.now)
+            ORDER BY line.waiting DESC, random() LIMIT 1
             FOR NO KEY UPDATE OF w SKIP LOCKED
         ),
         leaving AS MATERIALIZED (

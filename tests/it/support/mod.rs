@@ -3,6 +3,7 @@
 pub(crate) mod client;
 pub(crate) mod database;
 pub(crate) mod process;
+pub(crate) mod redis;
 pub(crate) mod shop;
 pub(crate) mod socket;
 pub(crate) mod world;

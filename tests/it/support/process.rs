@@ -59,6 +59,19 @@ impl Process {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+
+    /// Asks the process to stop, as a process manager would.
+    pub(crate) fn terminate(&self) {
+        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        assert!(sent.expect("kill runs").success());
+    }
+
+    /// The exit code, once the process has ended by itself.
+    pub(crate) async fn ended(&mut self) -> Option<i32> {
+        super::eventually("the process to end", async || self.child.try_wait().expect("a child"))
+            .await
+            .code()
+    }
 }
 
 impl Drop for Process {

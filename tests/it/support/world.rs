@@ -108,14 +108,26 @@ impl World {
         let (app, kicked) = App::start(self.settings(flags)).await.expect("the instance starts");
         let stopping = CancellationToken::new();
         workers::start(&app, kicked, &stopping, &TaskTracker::new());
-        let lifetime = Lifetime::new(stopping.clone());
-        let router = http::router(&app, api::schema(app.clone()), &lifetime);
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("an address");
-        tokio::spawn(http::serve(listener, router, lifetime, std::time::Duration::from_secs(5)));
-        Instance { address, app, stopping }
+        serve(app, stopping).await
     }
 
+    /// Starts an instance on which nothing runs by itself: no rounds, no sweeps.
+    pub(crate) async fn quiet_instance(&self, flags: &[&str]) -> Instance {
+        let (app, _) = App::start(self.settings(flags)).await.expect("the instance starts");
+        serve(app, CancellationToken::new()).await
+    }
+}
+
+async fn serve(app: App, stopping: CancellationToken) -> Instance {
+    let lifetime = Lifetime::new(stopping.clone());
+    let router = http::router(&app, api::schema(app.clone()), &lifetime);
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(http::serve(listener, router, lifetime, std::time::Duration::from_secs(5)));
+    Instance { address, app, stopping }
+}
+
+impl World {
     /// Runs statements that no client could: moving clocks, planting faults.
     pub(crate) async fn sql(&self, sql: &str) {
         use sea_orm::ConnectionTrait;

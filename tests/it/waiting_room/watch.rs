@@ -1,0 +1,233 @@
+//! Watching live: positions, changes of status, and the end.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt, future::join_all};
+use serde_json::json;
+use tokio::sync::watch;
+
+use super::*;
+use crate::support::{
+    client::refusal,
+    socket::{Pushed, Subscription},
+};
+
+/// Reads a subscription in the background; the newest push is in the receiver, which closes at the end.
+fn newest(mut subscription: Subscription) -> watch::Receiver<Value> {
+    let (sender, receiver) = watch::channel(Value::Null);
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                () = sender.closed() => return,
+                pushed = subscription.next() => match pushed {
+                    Pushed::Next(mut data) => _ = sender.send(data["queueStatus"].take()),
+                    _ => return,
+                },
+            }
+        }
+    });
+    receiver
+}
+
+/// Waits, at most for two seconds, until the newest push is as it should be.
+async fn shows(mut views: watch::Receiver<Value>, what: &str, holds: impl FnMut(&Value) -> bool) {
+    let shown = tokio::time::timeout(Duration::from_secs(2), views.wait_for(holds)).await;
+    let shown = shown.is_ok_and(|shown| shown.is_ok());
+    assert!(shown, "{what} was not pushed, but last {}", *views.borrow());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_in_line_is_at_position_one_and_is_pushed_active_when_a_place_gets_free() {
+    let world = World::new().await;
+    let (a, b) = (world.instance().await, world.instance().await);
+    let show = shop::show(&world, &a, setup(1, 1, 0.1)).await;
+    let first = shop::fan(&world, &a).await;
+    first.admitted(&show.id).await;
+    let next = shop::fan(&world, &b).await;
+    entered(&next, &show.id).await;
+    let mut watch = next.watch_queue(&show.id).await;
+    let waiting = watch.field().await;
+    assert_eq!((&waiting["status"], &waiting["position"]), (&json!("WAITING"), &json!(1)));
+    assert_eq!((&waiting["waitingCount"], &waiting["remainingSeconds"]), (&json!(1), &json!(0)));
+    assert_eq!(refusal(&first.leave(&show.id).await), None);
+    let left = std::time::Instant::now();
+    let active = watch.until("ACTIVE", |token| token["status"] == "ACTIVE").await;
+    assert!(left.elapsed() < Duration::from_secs(1), "{:?}", left.elapsed());
+    assert_eq!(active["token"], waiting["token"]);
+    assert_eq!(active["position"], json!(null));
+    assert!(active["remainingSeconds"].as_i64().is_some_and(|s| (118..=120).contains(&s)));
+    assert!(active["activatedAt"].is_string() && active["expiresAt"].is_string());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn positions_fall_live_on_both_instances_when_people_ahead_leave() {
+    let world = World::new().await;
+    let (a, b) = (world.instance().await, world.instance().await);
+    let show = shop::show(&world, &a, setup(1, 1, 0.1)).await;
+    shop::fan(&world, &a).await.admitted(&show.id).await;
+    let fans = line(&world, &a, &show, 6).await;
+    let on_a = newest(fans[5].at(a.address).watch_queue(&show.id).await);
+    let on_b = newest(fans[5].at(b.address).watch_queue(&show.id).await);
+    let behind = newest(fans[0].at(b.address).watch_queue(&show.id).await);
+    for views in [&on_a, &on_b] {
+        shows(views.clone(), "position 6", |view| view["position"] == 6).await;
+    }
+    for (i, position) in [(1, 5), (4, 4), (2, 3)] {
+        assert_eq!(refusal(&fans[i].leave(&show.id).await), None);
+        for views in [&on_a, &on_b] {
+            shows(views.clone(), &format!("position {position}"), |view| {
+                view["position"] == position && view["waitingCount"] == position
+            })
+            .await;
+        }
+    }
+    shows(behind, "position 1", |view| view["position"] == 1).await;
+    assert_eq!(fans[5].queue_status(&show.id).await["position"], 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_pushed_position_is_the_true_one_when_a_third_leaves_while_rounds_run() {
+    let world = World::new().await;
+    let (a, b) = (world.instance().await, world.instance().await);
+    let show = shop::show(&world, &a, setup(10_000, 2, 0.2)).await;
+    configure(&show, json!({ "paused": true })).await;
+    let fans = line(&world, &a, &show, 100).await;
+    let views: Vec<_> = join_all(fans.iter().enumerate().map(async |(i, fan)| {
+        let fan = fan.at(if i % 2 == 0 { a.address } else { b.address });
+        newest(fan.watch_queue(&show.id).await)
+    }))
+    .await;
+    configure(&show, json!({ "paused": false })).await;
+    // A third leaves, in an order that 37, coprime to 100, makes look shuffled.
+    let leaving = (0..33).map(|i| i * 37 % 100);
+    let leaving = leaving.map(async |i| {
+        let fan = &fans[i];
+        tokio::time::sleep(Duration::from_millis(u64::try_from(i).unwrap() * 15)).await;
+        fan.at(if i % 3 == 0 { a.address } else { b.address }).leave(&show.id).await
+    });
+    for left in join_all(leaving).await {
+        assert_eq!(refusal(&left), None);
+    }
+    configure(&show, json!({ "paused": true })).await;
+    eventually("the rounds to rest", async || {
+        (room(&b.client(), &show.id).await["status"] == "PAUSED").then_some(())
+    })
+    .await;
+    let sql = format!(
+        "SELECT t.person_id::text FROM queue_token t
+         WHERE t.schedule_id = '{}' AND t.status = 'WAITING' ORDER BY t.number",
+        show.id
+    );
+    let line = world.texts(&sql).await;
+    assert!(line.len() > 20 && line.len() < 67, "rounds ran, and are over: {}", line.len());
+    for (fan, views) in fans.iter().zip(views) {
+        let Some(place) = line.iter().position(|person| person == id_of(fan)) else { continue };
+        let what = format!("position {}", place + 1);
+        shows(views, &what, |view| view["position"] == place + 1).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_completes_after_used_and_after_expired() {
+    let world = World::new().await;
+    let (a, b) = (world.instance().await, world.instance().await);
+    let show = shop::show(&world, &a, Setup::default()).await;
+    let (buyer, leaver) = (shop::fan(&world, &a).await, shop::fan(&world, &a).await);
+    leaver.admitted(&show.id).await;
+    let mut left = leaver.at(b.address).watch_queue(&show.id).await;
+    assert_eq!(left.field().await["status"], "ACTIVE");
+    assert_eq!(refusal(&leaver.leave(&show.id).await), None);
+    left.until("EXPIRED", |token| token["status"] == "EXPIRED").await;
+    assert_eq!(left.next().await, Pushed::Complete);
+    buyer.admitted(&show.id).await;
+    let mut used = buyer.at(b.address).watch_queue(&show.id).await;
+    enter::buy(&buyer, &show, 0).await;
+    used.until("USED", |token| token["status"] == "USED").await;
+    assert_eq!(used.next().await, Pushed::Complete);
+    // Who subscribes afterwards is told so, and that is all.
+    for (fan, status) in [(buyer, "USED"), (leaver, "EXPIRED")] {
+        let mut late = fan.watch_queue(&show.id).await;
+        assert_eq!(late.field().await["status"], status);
+        assert_eq!(late.next().await, Pushed::Complete);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watching_without_a_place_is_not_found() {
+    let world = World::new().await;
+    let a = world.instance().await;
+    let show = shop::show(&world, &a, Setup::default()).await;
+    let fan = shop::fan(&world, &a).await;
+    for id in [show.id.as_str(), "nonsense", &uuid::Uuid::now_v7().to_string()] {
+        match fan.watch_queue(id).await.next().await {
+            Pushed::Error(errors) => {
+                assert_eq!(errors[0]["extensions"]["code"], "NOT_FOUND", "{errors}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_subscription_of_the_same_person_works_and_closing_one_does_not_hurt_the_other() {
+    let world = World::new().await;
+    let a = world.instance().await;
+    let show = shop::show(&world, &a, setup(1, 1, 0.1)).await;
+    let first = shop::fan(&world, &a).await;
+    first.admitted(&show.id).await;
+    let fans = line(&world, &a, &show, 3).await;
+    let mut one = fans[2].watch_queue(&show.id).await;
+    assert_eq!(one.field().await["position"], 3);
+    let mut two = fans[2].watch_queue(&show.id).await;
+    assert_eq!(two.field().await["position"], 3);
+    assert_eq!(refusal(&fans[0].leave(&show.id).await), None);
+    for watch in [&mut one, &mut two] {
+        watch.until("position 2", |token| token["position"] == 2).await;
+    }
+    drop(one);
+    assert_eq!(refusal(&fans[1].leave(&show.id).await), None);
+    two.until("position 1", |token| token["position"] == 1).await;
+    assert_eq!(refusal(&first.leave(&show.id).await), None);
+    two.until("ACTIVE", |token| token["status"] == "ACTIVE").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_left_and_entered_anew_watches_the_new_place() {
+    let world = World::new().await;
+    let a = world.instance().await;
+    let show = shop::show(&world, &a, setup(1, 1, 0.1)).await;
+    shop::fan(&world, &a).await.admitted(&show.id).await;
+    let fans = line(&world, &a, &show, 2).await;
+    let mut old = fans[0].watch_queue(&show.id).await;
+    assert_eq!(old.field().await["position"], 1);
+    assert_eq!(refusal(&fans[0].leave(&show.id).await), None);
+    old.until("EXPIRED", |token| token["status"] == "EXPIRED").await;
+    assert_eq!(old.next().await, Pushed::Complete);
+    entered(&fans[0], &show.id).await;
+    let mut new = fans[0].watch_queue(&show.id).await;
+    assert_eq!(new.field().await["position"], 2);
+    assert_eq!(refusal(&fans[1].leave(&show.id).await), None);
+    new.until("position 1", |token| token["position"] == 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watcher_who_goes_away_while_subscribing_leaves_the_room_followed() {
+    let world = World::new().await;
+    let a = world.instance().await;
+    let show = shop::show(&world, &a, setup(1, 1, 0.1)).await;
+    let first = shop::fan(&world, &a).await;
+    first.admitted(&show.id).await;
+    let fan = line(&world, &a, &show, 1).await.remove(0);
+    // Polled once and dropped: the socket was closed while the room's channel was being subscribed.
+    let rooms = &a.app.waiting_rooms;
+    let hasty = rooms.watch(actor(&fan), schedule(&show));
+    assert!(tokio::time::timeout(Duration::ZERO, hasty).await.is_err(), "it takes a while");
+    let places = rooms.watch(actor(&fan), schedule(&show)).await;
+    let Ok(Some(places)) = places else { panic!("a stream") };
+    let mut places = std::pin::pin!(places);
+    assert_eq!(places.next().await.map(|place| place.position), Some(Some(1)));
+    assert_eq!(refusal(&first.leave(&show.id).await), None);
+    let pushed = tokio::time::timeout(Duration::from_secs(5), places.next()).await;
+    let status = pushed.expect("something is pushed").expect("a place").token.status;
+    assert_eq!(status, frontrow::waiting_room::QueueStatus::Active);
+}
