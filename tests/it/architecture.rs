@@ -364,3 +364,27 @@ fn migrations_do_not_know_the_server() {
     let source = fs::read_to_string(root.join("src/lib.rs")).unwrap();
     assert!(!tokens::tokens(&source).iter().any(|token| token.is("frontrow")));
 }
+
+#[test]
+fn every_dependency_says_why_it_is_here() {
+    let root = FilePath::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
+    let (server, migration) = (read("Cargo.toml"), read("migration/Cargo.toml"));
+    let named = |manifest: &str, section: &str| -> BTreeSet<String> {
+        let after = manifest.split_once(&format!("\n[{section}]\n")).unwrap().1;
+        let lines = after.lines().take_while(|line| !line.starts_with('['));
+        lines.filter_map(|line| line.split_once(" = ")).map(|(name, _)| name.to_owned()).collect()
+    };
+    let text = read("docs/dependencies.md");
+    let told = |heading: &str| -> BTreeSet<String> {
+        let after = text.split_once(&format!("\n## {heading}\n")).unwrap().1;
+        let lines = after.lines().take_while(|line| !line.starts_with("## "));
+        lines
+            .filter_map(|line| line.strip_prefix("- **")?.split_once("**: "))
+            .map(|(name, _)| name.to_owned())
+            .collect()
+    };
+    assert_eq!(named(&server, "dependencies"), told("Of the server"));
+    assert_eq!(named(&migration, "dependencies"), told("Of the migrations"));
+    assert_eq!(named(&server, "dev-dependencies"), told("Of the tests"));
+}
