@@ -13,5 +13,6 @@
 mod support;
 
 mod architecture;
+mod authorization;
 mod schema;
 mod smoke;
