@@ -6,11 +6,11 @@
 use std::{
     any::{Any, TypeId},
     collections::{HashMap, HashSet},
+    future::Future,
     hash::Hash,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use async_graphql::dataloader::Loader;
 use futures_util::{
     FutureExt,
     future::{BoxFuture, Shared},
@@ -23,6 +23,15 @@ use super::{ApiError, ApiResult};
 pub(super) trait Key: Send + Sync + Hash + Eq + Clone + 'static {}
 
 impl<K: Send + Sync + Hash + Eq + Clone + 'static> Key for K {}
+
+/// Reads things by their keys.
+pub(super) trait Loader<K: Key>: Send + Sync + 'static {
+    /// What is read.
+    type Value: Send + Sync + Clone + 'static;
+
+    /// The things of these keys, in one statement where that can be; keys of nothing are left out.
+    fn load(&self, keys: &[K]) -> impl Future<Output = ApiResult<HashMap<K, Self::Value>>> + Send;
+}
 
 /// A statement's answer, shared by everybody who waits for it.
 type Batch<K, V> = Shared<BoxFuture<'static, ApiResult<Arc<HashMap<K, V>>>>>;
@@ -52,7 +61,7 @@ impl<R: Send + Sync + 'static> Gatherer<R> {
     /// Reads one thing along with others of its kind; `None` when there is none of this key.
     pub(super) async fn load<K: Key>(&self, key: K) -> ApiResult<Option<R::Value>>
     where
-        R: Loader<K, Error = ApiError>,
+        R: Loader<K>,
     {
         let gathering = self.gathering::<K>()?;
         let batch = {
@@ -71,7 +80,7 @@ impl<R: Send + Sync + 'static> Gatherer<R> {
     /// Whoever waits drives it, so that it goes on when one of them hangs up, and ends with the last.
     fn batch<K: Key>(&self, gathering: &Meeting<K, R::Value>) -> Batch<K, R::Value>
     where
-        R: Loader<K, Error = ApiError>,
+        R: Loader<K>,
     {
         let (reads, gathering) = (Arc::clone(&self.reads), Arc::clone(gathering));
         let ask = async move {
@@ -87,7 +96,7 @@ impl<R: Send + Sync + 'static> Gatherer<R> {
 
     fn gathering<K: Key>(&self) -> ApiResult<Meeting<K, R::Value>>
     where
-        R: Loader<K, Error = ApiError>,
+        R: Loader<K>,
     {
         let empty = || Gathering::<K, R::Value> { keys: HashSet::new(), batch: None };
         let mut gatherings = lock(&self.gatherings);
@@ -119,8 +128,6 @@ mod tests {
 
     impl Loader<u32> for Squares {
         type Value = u32;
-        type Error = ApiError;
-
         async fn load(&self, keys: &[u32]) -> ApiResult<HashMap<u32, u32>> {
             let mut sorted = keys.to_vec();
             sorted.sort_unstable();

@@ -4,11 +4,11 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use async_graphql::{Context, dataloader::Loader};
+use async_graphql::Context;
 
 use super::{
     ApiError, ApiResult,
-    gather::{Gatherer, Key},
+    gather::{Gatherer, Key, Loader},
 };
 use crate::{
     account::Person,
@@ -33,7 +33,7 @@ pub(super) async fn load<K: Key>(
     key: K,
 ) -> ApiResult<Option<<Reads as Loader<K>>::Value>>
 where
-    Reads: Loader<K, Error = ApiError>,
+    Reads: Loader<K>,
 {
     let loaders = ctx
         .data_opt::<Loaders>()
@@ -43,7 +43,6 @@ where
 
 impl Loader<PersonId> for Reads {
     type Value = Person;
-    type Error = ApiError;
 
     async fn load(&self, keys: &[PersonId]) -> ApiResult<HashMap<PersonId, Person>> {
         let people = self.app.accounts.people(keys).await?;
@@ -53,7 +52,6 @@ impl Loader<PersonId> for Reads {
 
 impl Loader<ConcertId> for Reads {
     type Value = Concert;
-    type Error = ApiError;
 
     async fn load(&self, keys: &[ConcertId]) -> ApiResult<HashMap<ConcertId, Concert>> {
         let concerts = self.app.catalogue.concerts_by_id(keys).await?;
@@ -63,7 +61,6 @@ impl Loader<ConcertId> for Reads {
 
 impl Loader<ScheduleId> for Reads {
     type Value = Schedule;
-    type Error = ApiError;
 
     async fn load(&self, keys: &[ScheduleId]) -> ApiResult<HashMap<ScheduleId, Schedule>> {
         let schedules = self.app.catalogue.schedules(keys).await?;
@@ -80,7 +77,6 @@ pub(super) struct SchedulesOf {
 
 impl Loader<SchedulesOf> for Reads {
     type Value = Vec<Schedule>;
-    type Error = ApiError;
 
     async fn load(&self, keys: &[SchedulesOf]) -> ApiResult<HashMap<SchedulesOf, Vec<Schedule>>> {
         let mut by_filter: HashMap<&Arc<ScheduleFilter>, Vec<ConcertId>> = HashMap::new();
@@ -104,7 +100,6 @@ pub(super) struct AvailabilityOf(pub(super) ScheduleId);
 
 impl Loader<AvailabilityOf> for Reads {
     type Value = Arc<Availability>;
-    type Error = ApiError;
 
     async fn load(
         &self,
@@ -118,7 +113,6 @@ impl Loader<AvailabilityOf> for Reads {
 
 impl Loader<ReservationId> for Reads {
     type Value = Reservation;
-    type Error = ApiError;
 
     async fn load(&self, keys: &[ReservationId]) -> ApiResult<HashMap<ReservationId, Reservation>> {
         Ok(self.app.reservations.by_ids(keys).await?)
@@ -131,7 +125,6 @@ pub(super) struct SeatsOf(pub(super) ReservationId);
 
 impl Loader<SeatsOf> for Reads {
     type Value = Vec<Seat>;
-    type Error = ApiError;
 
     async fn load(&self, keys: &[SeatsOf]) -> ApiResult<HashMap<SeatsOf, Vec<Seat>>> {
         let ids: Vec<ReservationId> = keys.iter().map(|key| key.0).collect();
@@ -142,7 +135,6 @@ impl Loader<SeatsOf> for Reads {
 
 impl Loader<PaymentId> for Reads {
     type Value = Payment;
-    type Error = ApiError;
 
     async fn load(&self, keys: &[PaymentId]) -> ApiResult<HashMap<PaymentId, Payment>> {
         Ok(self.app.payments.by_ids(keys).await?)
@@ -155,7 +147,6 @@ pub(super) struct LatestPaymentOf(pub(super) ReservationId);
 
 impl Loader<LatestPaymentOf> for Reads {
     type Value = Payment;
-    type Error = ApiError;
 
     async fn load(&self, keys: &[LatestPaymentOf]) -> ApiResult<HashMap<LatestPaymentOf, Payment>> {
         let ids: Vec<ReservationId> = keys.iter().map(|key| key.0).collect();

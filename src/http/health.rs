@@ -13,10 +13,14 @@ use axum::{
     response::Response,
     routing::get,
 };
-use migration::{Migrator, MigratorTrait};
 
 use super::lifetime::Lifetime;
-use crate::{app::App, db::Db, kv::Kv};
+use crate::{
+    app::App,
+    db::{Db, migrations},
+    kernel::FaultKind,
+    kv::Kv,
+};
 
 struct Health {
     db: Db,
@@ -55,12 +59,15 @@ impl Health {
             return Err(unreachable);
         }
         if !self.migrated.load(Ordering::Relaxed) {
-            match Migrator::get_pending_migrations_read_only(self.db.pool()).await {
-                Ok(pending) if pending.is_empty() => self.migrated.store(true, Ordering::Relaxed),
+            match migrations::missing(&self.db).await {
+                Ok(missing) if missing.is_empty() => self.migrated.store(true, Ordering::Relaxed),
                 Ok(_) => return Err("migrations are missing; run `frontrow migrate`"),
-                Err(error) => {
-                    tracing::warn!(%error, "migrations cannot be read");
-                    return Err(unreachable);
+                Err(fault) => {
+                    tracing::warn!(fault = %fault.report(), "migrations cannot be read");
+                    return Err(match fault.kind() {
+                        FaultKind::Unavailable => unreachable,
+                        FaultKind::Internal => "the migrations are not those of this program",
+                    });
                 }
             }
         }

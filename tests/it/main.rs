@@ -12,7 +12,10 @@
 
 mod support;
 
-mod refund_race;
+mod architecture;
+mod authorization;
 mod crash;
+mod refund_race;
+mod schema;
 mod smoke;
 mod waiting_room;

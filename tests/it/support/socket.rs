@@ -48,12 +48,17 @@ async fn open(
 }
 
 impl Client {
+    /// Opens a socket; what the server answers to `connection_init`: an acknowledgement, or the code it closes with.
+    pub(crate) async fn connect(&self) -> Result<Subscription, u16> {
+        let mut opened = Subscription { stream: open(self.address, self.token.as_deref()).await };
+        let ack = opened.message().await?;
+        assert_eq!(ack["type"], "connection_ack");
+        Ok(opened)
+    }
+
     /// Opens a socket and subscribes.
     pub(crate) async fn subscribe(&self, query: &str, variables: Value) -> Subscription {
-        let stream = open(self.address, self.token.as_deref()).await;
-        let mut subscription = Subscription { stream };
-        let ack = subscription.message().await;
-        assert_eq!(ack.map(|message| message["type"].clone()), Ok(json!("connection_ack")));
+        let mut subscription = self.connect().await.expect("the session is good");
         let payload = json!({ "query": query, "variables": variables });
         let subscribe = json!({ "id": "1", "type": "subscribe", "payload": payload });
         subscription.stream.send(Message::text(subscribe.to_string())).await.expect("sent");
@@ -111,6 +116,11 @@ impl Subscription {
             },
             Err(code) => Pushed::Closed(code),
         }
+    }
+
+    /// What comes within a moment, if anything does.
+    pub(crate) async fn soon(&mut self) -> Option<Pushed> {
+        tokio::time::timeout(Duration::from_millis(300), self.next()).await.ok()
     }
 
     /// The subscription's field in the next push, which has to be data.

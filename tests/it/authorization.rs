@@ -1,0 +1,324 @@
+//! Who may do what: every root field has a row here, and every row is tried.
+
+mod tokens;
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::{
+    schema::promises,
+    support::{
+        client::Client,
+        shop::{self, Setup, Show},
+        socket::Pushed,
+        world::World,
+    },
+};
+
+/// Who may call a root field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Who {
+    /// Nobody needs to know who.
+    Anyone,
+    /// Everybody with a session, for what is their own.
+    SignedIn,
+    /// Organizers, for what is their own.
+    Organizer,
+}
+
+use Who::{Anyone, Organizer, SignedIn};
+
+/// Root, field, who, and an operation with the least that the field takes. `$schedule`, `$concert` and `$seat` stand for ids
+/// of things that exist, `$mail` for an address that is new each time.
+const TABLE: &[(&str, &str, Who, &str)] = &[
+    ("Query", "concerts", Anyone, "{ concerts { nodes { id } } }"),
+    ("Query", "concert", Anyone, "{ concert(id: \"$concert\") { id } }"),
+    // Drafts are their organizer's.
+    ("Query", "schedules", Anyone, "{ schedules(concertId: \"$concert\") { id } }"),
+    ("Query", "schedule", Anyone, "{ schedule(id: \"$schedule\") { id } }"),
+    // With the caller's own ACTIVE queue token.
+    ("Query", "seats", SignedIn, "{ seats(scheduleId: \"$schedule\", queueToken: \"x\") { id } }"),
+    ("Query", "me", SignedIn, "{ me { id } }"),
+    ("Query", "queueStatus", SignedIn, "{ queueStatus(scheduleId: \"$schedule\") { status } }"),
+    ("Query", "balance", SignedIn, "{ balance }"),
+    ("Query", "walletEntries", SignedIn, "{ walletEntries { nodes { id } } }"),
+    ("Query", "reservation", SignedIn, "{ reservation(id: \"$schedule\") { id } }"),
+    ("Query", "reservations", SignedIn, "{ reservations { nodes { id } } }"),
+    (
+        "Mutation",
+        "signUp",
+        Anyone,
+        "mutation { signUp(input: { email: \"$mail\", password: \"x\", name: \"A\" }) { userErrors { code } } }",
+    ),
+    (
+        "Mutation",
+        "logIn",
+        Anyone,
+        "mutation { logIn(input: { email: \"$mail\", password: \"wrong-password\" }) { userErrors { code } } }",
+    ),
+    ("Mutation", "enterQueue", SignedIn, "mutation { enterQueue(scheduleId: \"$schedule\") { userErrors { code } } }"),
+    ("Mutation", "leaveQueue", SignedIn, "mutation { leaveQueue(scheduleId: \"$schedule\") { userErrors { code } } }"),
+    // The holds need the caller's own ACTIVE queue token.
+    (
+        "Mutation",
+        "holdSeat",
+        SignedIn,
+        "mutation { holdSeat(input: { scheduleId: \"$schedule\", seatId: \"$seat\", queueToken: \"x\" })
+                    { userErrors { code } } }",
+    ),
+    (
+        "Mutation",
+        "holdSeats",
+        SignedIn,
+        "mutation { holdSeats(input: { scheduleId: \"$schedule\", seatIds: [\"$seat\"], queueToken: \"x\" })
+                    { userErrors { code } } }",
+    ),
+    (
+        "Mutation",
+        "holdBestSeats",
+        SignedIn,
+        "mutation { holdBestSeats(input: { scheduleId: \"$schedule\", grade: \"R\", count: 1, queueToken: \"x\" })
+                    { userErrors { code } } }",
+    ),
+    ("Mutation", "cancelReservation", SignedIn, "mutation { cancelReservation(id: \"$schedule\") { userErrors { code } } }"),
+    (
+        "Mutation",
+        "pay",
+        SignedIn,
+        "mutation { pay(input: { reservationId: \"$schedule\", method: POINT, amount: 1, idempotencyKey: \"k\" })
+                    { userErrors { code } } }",
+    ),
+    (
+        "Mutation",
+        "charge",
+        SignedIn,
+        "mutation { charge(input: { amount: 1, idempotencyKey: \"k\" }) { userErrors { code } } }",
+    ),
+    (
+        "Mutation",
+        "createConcert",
+        Organizer,
+        "mutation { createConcert(input: { title: \"T\", artist: \"A\", venue: \"V\", description: \"\",
+                                           timeZone: \"Asia/Seoul\" }) { userErrors { code } } }",
+    ),
+    (
+        "Mutation",
+        "createSchedule",
+        Organizer,
+        "mutation { createSchedule(input: { concertId: \"$concert\", startsAt: \"2030-01-03T00:00:00Z\",
+                      salesOpenAt: \"2030-01-01T00:00:00Z\", salesCloseAt: \"2030-01-02T00:00:00Z\",
+                      sections: [{ name: \"A\", grade: \"R\", price: 1, rows: 1, seatsPerRow: 1 }] })
+                    { userErrors { code } } }",
+    ),
+    ("Mutation", "openSale", Organizer, "mutation { openSale(scheduleId: \"$schedule\") { userErrors { code } } }"),
+    ("Mutation", "closeSale", Organizer, "mutation { closeSale(scheduleId: \"$schedule\") { userErrors { code } } }"),
+    (
+        "Mutation",
+        "configureWaitingRoom",
+        Organizer,
+        "mutation { configureWaitingRoom(scheduleId: \"$schedule\", input: {}) { userErrors { code } } }",
+    ),
+    ("Subscription", "queueStatus", SignedIn, "subscription { queueStatus(scheduleId: \"$schedule\") { status } }"),
+    // With the caller's own ACTIVE queue token.
+    (
+        "Subscription",
+        "seatChanges",
+        SignedIn,
+        "subscription { seatChanges(scheduleId: \"$schedule\", queueToken: \"x\") { id } }",
+    ),
+    ("Subscription", "reservationChanges", SignedIn, "subscription { reservationChanges { id } }"),
+];
+
+fn operation(template: &str, show: &Show) -> String {
+    let mail = format!("{}@test.example", uuid::Uuid::new_v4());
+    template
+        .replace("$schedule", &show.id)
+        .replace("$concert", &show.concert_id)
+        .replace("$seat", &show.seats[0])
+        .replace("$mail", &mail)
+}
+
+/// The code of the first error, if there is one, and whether any data came with it.
+async fn tried(client: &Client, root: &str, operation: &str) -> (Option<String>, bool) {
+    let code = |errors: &Value| errors[0]["extensions"]["code"].as_str().map(str::to_owned);
+    if root == "Subscription" {
+        let mut subscription = client.subscribe(operation, json!({})).await;
+        // A subscription that may run may also have nothing to tell.
+        return match subscription.soon().await {
+            Some(Pushed::Error(errors)) => (code(&errors), false),
+            Some(Pushed::Closed(close)) => panic!("closed with {close}: {operation}"),
+            _ => (None, true),
+        };
+    }
+    let answer = client.send(operation, json!({})).await;
+    (code(&answer["errors"]), answer.get("data").is_some_and(|data| !data.is_null()))
+}
+
+#[test]
+fn every_root_field_has_a_row() {
+    let sdl: BTreeSet<(String, String)> = promises(&frontrow::api::sdl())
+        .iter()
+        .filter(|line| !line.contains('('))
+        .filter_map(|line| line.split_once(": ")?.0.split_once('.'))
+        .filter(|(name, _)| ["Query", "Mutation", "Subscription"].contains(name))
+        .map(|(root, field)| (root.to_owned(), field.to_owned()))
+        .collect();
+    let rows: BTreeSet<(String, String)> =
+        TABLE.iter().map(|(root, field, ..)| ((*root).to_owned(), (*field).to_owned())).collect();
+    assert_eq!(rows.len(), TABLE.len(), "a field has two rows");
+    assert_eq!(sdl, rows);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_row_holds() {
+    let world = World::new().await;
+    let instance = world.instance().await;
+    let show = shop::show(&world, &instance, Setup::default()).await;
+    let callers = [
+        ("nobody", instance.client()),
+        ("a fan", shop::fan(&world, &instance).await),
+        ("another organizer", shop::person(&world, &instance, "ORGANIZER").await),
+        ("the organizer", show.organizer.clone()),
+    ];
+    for (root, field, who, template) in TABLE {
+        for (name, caller) in &callers {
+            let (code, data) = tried(caller, root, &operation(template, &show)).await;
+            let code = code.as_deref();
+            let told = format!("{root}.{field} by {name}: {code:?}");
+            match (who, *name) {
+                (SignedIn | Organizer, "nobody") => {
+                    assert_eq!((code, data), (Some("UNAUTHENTICATED"), false), "{told}");
+                }
+                (Organizer, "a fan") => {
+                    assert_eq!((code, data), (Some("FORBIDDEN"), false), "{told}")
+                }
+                _ => assert!(!matches!(code, Some("UNAUTHENTICATED" | "FORBIDDEN")), "{told}"),
+            }
+        }
+    }
+    // What was refused has left no trace: nobody but the organizers has made anything.
+    assert_eq!(world.number("SELECT count(*) FROM concert").await, 3);
+    assert_eq!(world.number("SELECT count(*) FROM schedule").await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_organizers_things_do_not_exist() {
+    let world = World::new().await;
+    let instance = world.instance().await;
+    let show = shop::show(&world, &instance, Setup { open_sale: false, ..Setup::default() }).await;
+    let other = shop::person(&world, &instance, "ORGANIZER").await;
+    for (_, field, _, template) in TABLE.iter().filter(|(_, _, who, _)| *who == Organizer) {
+        if *field == "createConcert" {
+            continue;
+        }
+        let theirs = other.payload(&operation(template, &show), json!({})).await;
+        let missing = operation(template, &show)
+            .replace(&show.id, &uuid::Uuid::now_v7().to_string())
+            .replace(&show.concert_id, &uuid::Uuid::now_v7().to_string());
+        let none = other.payload(&missing, json!({})).await;
+        assert_eq!(theirs["userErrors"][0]["code"], "NOT_FOUND", "{field}");
+        assert_eq!(theirs, none, "{field}");
+    }
+    assert_eq!(
+        world.texts("SELECT status FROM schedule").await,
+        ["DRAFT"],
+        "the schedule is as it was"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_strangers_session_learns_nothing() {
+    let world = World::new().await;
+    let instance = world.instance().await;
+    let show = shop::show(&world, &instance, Setup::default()).await;
+    let owner = shop::fan(&world, &instance).await;
+    let stranger = shop::fan(&world, &instance).await;
+    let token = owner.admitted(&show.id).await;
+    let held = owner.held(&show.id, &show.seats[0], &token).await;
+    let id = held["id"].as_str().unwrap();
+    let nothing = uuid::Uuid::now_v7().to_string();
+
+    let look = "query ($id: ID!) { reservation(id: $id) { id status payment { id } } }";
+    assert_eq!(
+        stranger.send(look, json!({ "id": id })).await,
+        json!({ "data": { "reservation": null } })
+    );
+    assert_eq!(
+        stranger.send(look, json!({ "id": nothing })).await["data"]["reservation"],
+        Value::Null
+    );
+    let list = "{ reservations { nodes { id } } walletEntries { nodes { id } } balance }";
+    let empty =
+        json!({ "reservations": { "nodes": [] }, "walletEntries": { "nodes": [] }, "balance": 0 });
+    owner.charge(5_000, "k").await;
+    assert_eq!(stranger.data(list, json!({})).await, empty);
+
+    assert_eq!(stranger.cancel(id).await, stranger.cancel(&nothing).await);
+    stranger.charge(5_000, "k").await;
+    let pay = async |id: &str, amount: i64, key: &str| stranger.pay(id, amount, key).await;
+    for amount in [1_000, 7] {
+        assert_eq!(pay(id, amount, "s1").await, pay(&nothing, amount, "s2").await);
+        assert_eq!(pay(id, amount, "s3").await["userErrors"][0]["code"], "RESERVATION_NOT_FOUND");
+    }
+    // The owner's key is another key in a stranger's hand.
+    assert_eq!(owner.pay(id, 1_000, "p").await["payment"]["status"], "APPROVED");
+    for key in ["p", "q"] {
+        assert_eq!(pay(id, 1_000, key).await, pay(&nothing, 1_000, key).await);
+        assert_eq!(pay(id, 1_000, key).await["userErrors"][0]["code"], "RESERVATION_NOT_FOUND");
+    }
+    assert_eq!(stranger.cancel(id).await, stranger.cancel(&nothing).await);
+    assert_eq!(stranger.balance().await, 5_000);
+    assert_eq!(stranger.queue_status(&show.id).await, Value::Null);
+    assert_eq!(
+        owner.send(look, json!({ "id": id })).await["data"]["reservation"]["status"],
+        "CONFIRMED"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_strangers_changes_are_not_pushed() {
+    let world = World::new().await;
+    let instance = world.instance().await;
+    let show = shop::show(&world, &instance, Setup::default()).await;
+    let (owner, stranger) =
+        (shop::fan(&world, &instance).await, shop::fan(&world, &instance).await);
+    let changes = "subscription { reservationChanges { id status } }";
+    let mut seen = owner.subscribe(changes, json!({})).await;
+    let mut unseen = stranger.subscribe(changes, json!({})).await;
+    assert_eq!(unseen.soon().await, None);
+    let token = owner.admitted(&show.id).await;
+    let held = owner.held(&show.id, &show.seats[0], &token).await;
+    assert_eq!(seen.field().await["id"], held["id"]);
+    assert_eq!(unseen.soon().await, None);
+    // Whoever has no place in the line is told so, whoever else has one.
+    let mut watch = stranger.watch_queue(&show.id).await;
+    let Pushed::Error(errors) = watch.next().await else { panic!("a place of nobody is shown") };
+    assert_eq!(errors[0]["extensions"]["code"], "NOT_FOUND");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draft_is_its_organizers_alone() {
+    let world = World::new().await;
+    let instance = world.instance().await;
+    let show = shop::show(&world, &instance, Setup { open_sale: false, ..Setup::default() }).await;
+    let other = shop::person(&world, &instance, "ORGANIZER").await;
+    let fan = shop::fan(&world, &instance).await;
+    let query = "query ($s: ID!, $c: ID!) { schedule(id: $s) { id } schedules(concertId: $c, status: null) { id }
+                   concert(id: $c) { id schedules(status: [DRAFT]) { id } } }";
+    let variables = json!({ "s": show.id, "c": show.concert_id });
+    for nobody in [instance.client(), fan.clone(), other] {
+        let seen = nobody.data(query, variables.clone()).await;
+        let concert = json!({ "id": show.concert_id, "schedules": [] });
+        assert_eq!(seen, json!({ "schedule": null, "schedules": [], "concert": concert }));
+    }
+    let seen = show.organizer.data(query, variables).await;
+    assert_eq!(seen["schedule"]["id"], show.id.as_str());
+    assert_eq!(seen["schedules"], json!([{ "id": show.id }]));
+    assert_eq!(seen["concert"]["schedules"], json!([{ "id": show.id }]));
+    // Its line does not exist either.
+    let entered = fan.enter(&show.id).await;
+    let none = fan.enter(&uuid::Uuid::now_v7().to_string()).await;
+    assert_eq!(entered["queueToken"], Value::Null);
+    assert_eq!(none["userErrors"][0]["code"], "SCHEDULE_NOT_FOUND");
+}
