@@ -14,12 +14,20 @@ const LOOKUP: i64 = 200;
 const LOOKUPS: usize = 50;
 
 impl WaitingRooms {
-    /// The rooms that a round could change something in.
+    /// The rooms that a round could admit somebody in.
     ///
     /// # Errors
     /// A fault when Postgres cannot be asked.
-    pub async fn due(&self) -> Result<Vec<ScheduleId>, Fault> {
-        rounds::due(&self.db).await
+    pub async fn with_people_in_front(&self) -> Result<Vec<ScheduleId>, Fault> {
+        rounds::with_people_in_front(&self.db).await
+    }
+
+    /// The rooms that have somebody whose time is over.
+    ///
+    /// # Errors
+    /// A fault when Postgres cannot be asked.
+    pub async fn with_time_over(&self) -> Result<Vec<ScheduleId>, Fault> {
+        rounds::with_time_over(&self.db).await
     }
 
     /// Runs one round of a room. Any number of instances may do so at once: Postgres lets one of them through.

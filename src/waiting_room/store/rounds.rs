@@ -14,22 +14,36 @@ struct IdRow {
     schedule_id: ScheduleId,
 }
 
-/// The rooms that a round could change something in.
-pub(in crate::waiting_room) async fn due(db: &Db) -> Result<Vec<ScheduleId>, Fault> {
+/// The rooms that a round could admit somebody in.
+pub(in crate::waiting_room) async fn with_people_in_front(
+    db: &Db,
+) -> Result<Vec<ScheduleId>, Fault> {
     const SQL: &str = "
         WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
         SELECT s.id AS schedule_id
         FROM schedule s
         JOIN waiting_room w ON w.schedule_id = s.id
         CROSS JOIN clock
-        WHERE w.drained_at IS NULL AND s.status <> 'DRAFT' AND (
-            (s.status = 'ON_SALE' AND NOT w.paused AND clock.now >= s.sales_open_at AND clock.now < s.sales_close_at
-             AND EXISTS (SELECT 1 FROM queue_token t
-                         WHERE t.schedule_id = s.id AND t.status = 'WAITING' AND t.passed_over_at IS NULL))
+        WHERE w.drained_at IS NULL AND s.status = 'ON_SALE' AND NOT w.paused
+          AND clock.now >= s.sales_open_at AND clock.now < s.sales_close_at
+          AND EXISTS (SELECT 1 FROM queue_token t
+                      WHERE t.schedule_id = s.id AND t.status = 'WAITING' AND t.passed_over_at IS NULL)";
+    let rows: Vec<IdRow> = db.rows(SQL, vec![]).await?;
+    Ok(rows.into_iter().map(|row| row.schedule_id).collect())
+}
+
+/// The rooms that have somebody whose time is over. Looks at everybody ACTIVE, so it is asked less often.
+pub(in crate::waiting_room) async fn with_time_over(db: &Db) -> Result<Vec<ScheduleId>, Fault> {
+    const SQL: &str = "
+        WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
+        SELECT w.schedule_id
+        FROM waiting_room w
+        CROSS JOIN clock
+        WHERE w.drained_at IS NULL AND (
+            EXISTS (SELECT 1 FROM queue_token t
+                    WHERE t.schedule_id = w.schedule_id AND t.status = 'ACTIVE' AND t.expires_at <= clock.now)
             OR EXISTS (SELECT 1 FROM queue_token t
-                       WHERE t.schedule_id = s.id AND t.status = 'ACTIVE' AND t.expires_at <= clock.now)
-            OR EXISTS (SELECT 1 FROM queue_token t
-                       WHERE t.schedule_id = s.id AND t.status = 'WAITING'
+                       WHERE t.schedule_id = w.schedule_id AND t.status = 'WAITING'
                          AND t.passed_over_at <= clock.now - make_interval(secs => $1)))";
     let rows: Vec<IdRow> = db.rows(SQL, vec![away_seconds().into()]).await?;
     Ok(rows.into_iter().map(|row| row.schedule_id).collect())
