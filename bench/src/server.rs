@@ -38,7 +38,6 @@ pub(crate) async fn start(database_url: &str, redis_url: &str) -> Result<Server>
         .env("REDIS_URL", redis_url)
         .env("FRONTROW_JWT_SECRET", SECRET)
         .env("FRONTROW_REDIS_PREFIX", format!("bench-{}", std::process::id()))
-        .env("FRONTROW_RATE_LIMITS", "off")
         .env("FRONTROW_HOLD_SECONDS", "3600")
         .env("FRONTROW_LOG", "warn");
     spawn(command, "FRONTROW_LISTEN").await

@@ -60,15 +60,6 @@ pub(crate) fn secret(text: &str) -> Result<SecretString, String> {
     Ok(secret)
 }
 
-/// On or off, as `on`/`off`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Switch {
-    /// As in production.
-    On,
-    /// For load tests.
-    Off,
-}
-
 /// The settings of `frontrow serve`.
 #[derive(Debug, Clone, Args)]
 pub struct Settings {
@@ -93,12 +84,6 @@ pub struct Settings {
     #[arg(long, env = "FRONTROW_HOLD_SECONDS", default_value_t = 300,
           value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub hold_seconds: u32,
-    /// Limits on the rate of requests.
-    #[arg(long, env = "FRONTROW_RATE_LIMITS", default_value = "on")]
-    pub rate_limits: Switch,
-    /// Proxies whose X-Forwarded-For is believed, as CIDRs separated by commas.
-    #[arg(long, env = "FRONTROW_TRUSTED_PROXIES", value_delimiter = ',')]
-    pub trusted_proxies: Vec<String>,
     /// Browsers' origins that may use this server besides its own, separated by commas.
     #[arg(long, env = "FRONTROW_ALLOWED_ORIGINS", value_delimiter = ',')]
     pub allowed_origins: Vec<String>,

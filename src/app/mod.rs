@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 pub(crate) use config::secret;
-pub use config::{DatabaseArgs, SecretArgs, Settings, Switch};
+pub use config::{DatabaseArgs, SecretArgs, Settings};
 
 use crate::{
     account::{Accounts, Keyring, Sessions},

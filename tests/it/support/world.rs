@@ -74,7 +74,6 @@ impl World {
             ("FRONTROW_REDIS_PREFIX", self.redis_prefix.clone()),
             ("FRONTROW_JWT_SECRET", self.secret.clone()),
             ("FRONTROW_DATABASE_POOL", "6".to_owned()),
-            ("FRONTROW_RATE_LIMITS", "off".to_owned()),
             // Tests share the machine's cores; what is slow here is not away.
             ("FRONTROW_REDIS_TIMEOUT_MS", "2000".to_owned()),
         ]
