@@ -11,7 +11,7 @@ use std::{
     time::Instant,
 };
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, SetOnce, watch};
 
 use super::{
     Change, Event, QueueStatus, QueueToken, Summary,
@@ -66,7 +66,8 @@ pub(super) struct Room {
     pub(super) schedule_id: ScheduleId,
     /// Subscriptions, and those about to be; the room is given up when there are none.
     guests: AtomicUsize,
-    followed: AtomicBool,
+    claimed: AtomicBool,
+    followed: SetOnce<()>,
     /// Rung when the room's summary has to be read again.
     pub(super) bell: Notify,
     state: Mutex<State>,
@@ -77,7 +78,8 @@ impl Room {
         Self {
             schedule_id,
             guests: AtomicUsize::new(0),
-            followed: AtomicBool::new(false),
+            claimed: AtomicBool::new(false),
+            followed: SetOnce::new(),
             bell: Notify::new(),
             state: Mutex::new(State {
                 synced: true,
@@ -98,7 +100,18 @@ impl Room {
 
     /// `true` for the one caller who has to start following the room's events.
     pub(super) fn claim_following(&self) -> bool {
-        !self.followed.swap(true, Ordering::AcqRel)
+        !self.claimed.swap(true, Ordering::AcqRel)
+    }
+
+    /// Says that events arrive from now on.
+    pub(super) fn set_followed(&self) {
+        // Only the one follower says so.
+        _ = self.followed.set(());
+    }
+
+    /// Waits until events arrive.
+    pub(super) async fn followed(&self) {
+        self.followed.wait().await;
     }
 
     /// Lets a person watch. `ranks` says where they stand; without it (no Redis) `position` is from the journal.
