@@ -4,7 +4,7 @@
 //! [`Signal::Gap`] whenever messages may have been missed, and reads the truth again.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -134,14 +134,16 @@ async fn run(
     loop {
         if let Ok(Ok(pubsub)) = timeout(ANSWER_TIMEOUT, client.get_async_pubsub()).await {
             let (mut sink, stream) = pubsub.split();
-            if resubscribe(&mut sink, &channels).await {
+            if let Some(subscribed) = resubscribe(&mut sink, &channels).await {
                 if !first {
                     tracing::info!("Redis pub/sub is connected again");
                 }
                 first = false;
                 connected.store(true, Ordering::Release);
                 announce_gap(&channels);
-                if serve(&mut sink, stream, &channels, &mut inbox).await == Ended::ForGood {
+                if serve(&mut sink, stream, &channels, subscribed, &mut inbox).await
+                    == Ended::ForGood
+                {
                     return;
                 }
                 connected.store(false, Ordering::Release);
@@ -165,7 +167,10 @@ async fn run(
     }
 }
 
-async fn resubscribe(sink: &mut PubSubSink, channels: &Channels) -> bool {
+/// Subscribes a new connection to everything that is listened to; the names, or nothing when the connection broke.
+///
+/// Channels that are added meanwhile are not among them: their own command follows.
+async fn resubscribe(sink: &mut PubSubSink, channels: &Channels) -> Option<HashSet<String>> {
     let names: Vec<String> = {
         let mut channels = lock(channels);
         channels.retain(|_, sender| sender.receiver_count() > 0);
@@ -173,10 +178,10 @@ async fn resubscribe(sink: &mut PubSubSink, channels: &Channels) -> bool {
     };
     for chunk in names.chunks(100) {
         if !matches!(timeout(ANSWER_TIMEOUT, sink.subscribe(chunk)).await, Ok(Ok(()))) {
-            return false;
+            return None;
         }
     }
-    true
+    Some(names.into_iter().collect())
 }
 
 #[derive(PartialEq, Eq)]
@@ -189,12 +194,11 @@ async fn serve(
     sink: &mut PubSubSink,
     mut stream: impl futures_util::Stream<Item = redis::Msg> + Unpin,
     channels: &Channels,
+    mut subscribed: HashSet<String>,
     inbox: &mut mpsc::Receiver<Command>,
 ) -> Ended {
     let mut heartbeat = interval(HEARTBEAT);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut subscribed: std::collections::HashSet<String> =
-        lock(channels).keys().cloned().collect();
     loop {
         let answered = tokio::select! {
             message = stream.next() => match message {

@@ -6,12 +6,12 @@ use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Instant,
 };
 
-use tokio::sync::{Notify, OnceCell, watch};
+use tokio::sync::{Notify, SetOnce, watch};
 
 use super::{
     Change, Event, QueueStatus, QueueToken, Summary,
@@ -66,8 +66,8 @@ pub(super) struct Room {
     pub(super) schedule_id: ScheduleId,
     /// Subscriptions, and those about to be; the room is given up when there are none.
     guests: AtomicUsize,
-    /// Set once somebody follows the room's events.
-    pub(super) followed: OnceCell<()>,
+    claimed: AtomicBool,
+    followed: SetOnce<()>,
     /// Rung when the room's summary has to be read again.
     pub(super) bell: Notify,
     state: Mutex<State>,
@@ -78,7 +78,8 @@ impl Room {
         Self {
             schedule_id,
             guests: AtomicUsize::new(0),
-            followed: OnceCell::new(),
+            claimed: AtomicBool::new(false),
+            followed: SetOnce::new(),
             bell: Notify::new(),
             state: Mutex::new(State {
                 synced: true,
@@ -95,6 +96,22 @@ impl Room {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `true` for the one caller who has to start following the room's events.
+    pub(super) fn claim_following(&self) -> bool {
+        !self.claimed.swap(true, Ordering::AcqRel)
+    }
+
+    /// Says that events arrive from now on.
+    pub(super) fn set_followed(&self) {
+        // Only the one follower says so.
+        _ = self.followed.set(());
+    }
+
+    /// Waits until events arrive.
+    pub(super) async fn followed(&self) {
+        self.followed.wait().await;
     }
 
     /// Lets a person watch. `ranks` says where they stand; without it (no Redis) `position` is from the journal.

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     kernel::{Actor, Fault, ScheduleId},
-    kv::{Signal, Topic},
+    kv::Signal,
 };
 
 /// How often positions are shown at most; changes of status are shown at once.
@@ -41,7 +41,7 @@ impl WaitingRooms {
         actor: Actor,
         schedule_id: ScheduleId,
     ) -> Result<Option<impl Stream<Item = Place> + Send + use<>>, Fault> {
-        let guest = self.follow(schedule_id).await?;
+        let guest = self.follow(schedule_id).await;
         let Some(token) = store::latest(&self.db, schedule_id, actor.person_id).await? else {
             return Ok(None);
         };
@@ -84,24 +84,21 @@ impl WaitingRooms {
     }
 
     /// Enters a room as a watcher, and starts following it if nobody does yet. When this returns, no event is missed.
-    pub(super) async fn follow(&self, schedule_id: ScheduleId) -> Result<Guest, Fault> {
+    pub(super) async fn follow(&self, schedule_id: ScheduleId) -> Guest {
         let guest = self.rooms.enter(schedule_id);
-        let room = &guest.room;
-        // Whoever comes second waits for the first; if the first gives up, the second tries.
-        let start = async || {
-            let topic = self.index.listen(schedule_id).await;
-            if let Some(summary) = self.summary(schedule_id).await? {
-                room.set_summary(summary);
-            }
-            tokio::spawn(self.clone().follow_room(room.clone(), topic));
-            Ok::<(), Fault>(())
-        };
-        room.followed.get_or_try_init(start).await?;
-        Ok(guest)
+        if guest.room.claim_following() {
+            // A task of its own from the start: who comes first may go away at any moment, and others wait for it too.
+            tokio::spawn(self.clone().follow_room(guest.room.clone()));
+        }
+        guest.room.followed().await;
+        guest
     }
 
     /// Follows one room until nobody watches it.
-    async fn follow_room(self, room: Arc<Room>, mut topic: Topic) {
+    async fn follow_room(self, room: Arc<Room>) {
+        let mut topic = self.index.listen(room.schedule_id).await;
+        self.refresh(&room).await;
+        room.set_followed();
         let mut show = interval(SHOW_EVERY);
         let mut compare = interval(COMPARE_EVERY);
         let mut renew = interval(rules::PRESENCE_RENEWAL);

@@ -2,10 +2,12 @@
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use frontrow::kv::Signal;
 use futures_util::future::join_all;
+use serde_json::json;
 
 use super::*;
 use crate::support::redis::{PrivateRedis, forget_room, indexed};
@@ -50,7 +52,7 @@ async fn who_is_admitted_before_the_index_knows_of_them_is_not_in_line() {
         for batch in shop::fans(&world, &a, 300).await.chunks(5) {
             join_all(batch.iter().map(async |fan| entered(fan, &show.id).await)).await;
             // Well before the comparison of every five seconds would heal it.
-            let looked = std::time::Instant::now();
+            let looked = Instant::now();
             eventually("everybody to be in", async || {
                 (tokens(&world, &show, "status = 'WAITING'").await == 0).then_some(())
             })
@@ -98,5 +100,194 @@ async fn who_leaves_and_enters_again_is_in_line_once_also_after_a_rebuild() {
         fans[7].queue_status(&show.id).await;
         assert_eq!(indexed(&a.app.kv, &show.id).await, journal);
         tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn positions_come_back_equal_within_five_seconds_after_redis_was_wiped_and_a_newcomer_stands_last()
+ {
+    let world = World::new().await;
+    let (a, b) = (world.instance().await, world.instance().await);
+    let show = shop::show(&world, &a, setup(1, 1, 0.1)).await;
+    let active = shop::fan(&world, &a).await;
+    let token = active.admitted(&show.id).await;
+    let mut fans = line(&world, &a, &show, 30).await;
+    let mut watch = fans[29].at(b.address).watch_queue(&show.id).await;
+    assert_eq!(watch.field().await["position"], 30);
+    let journal = waiting(&world, &show).await;
+    let wiped = Instant::now();
+    forget_room(&a.app.kv, &show.id, &[]).await;
+    active.held(&show.id, &show.seats[0], &token).await;
+    let newcomer = shop::fan(&world, &b).await;
+    assert_eq!(entered(&newcomer, &show.id).await["position"], 31);
+    fans.push(newcomer);
+    positions_are_true(&fans, &[&a, &b], &show).await;
+    eventually("the index to be back", async || {
+        (indexed(&a.app.kv, &show.id).await.len() == 31).then_some(())
+    })
+    .await;
+    assert!(wiped.elapsed() < Duration::from_secs(5), "{:?}", wiped.elapsed());
+    assert_eq!(indexed(&a.app.kv, &show.id).await[..30], journal);
+    // The stream of changes goes on under the new generation.
+    fans[3].leave(&show.id).await;
+    watch.until("position 29", |token| token["position"] == 29).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wiped_line_comes_back_by_itself_when_nobody_enters_or_polls() {
+    let world = World::new().await;
+    let a = world.instance().await;
+    let show = shop::show(&world, &a, setup(1, 1, 0.1)).await;
+    shop::fan(&world, &a).await.admitted(&show.id).await;
+    line(&world, &a, &show, 10).await;
+    let journal = waiting(&world, &show).await;
+    forget_room(&a.app.kv, &show.id, &[]).await;
+    eventually("the index to be back", async || {
+        (indexed(&a.app.kv, &show.id).await == journal).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_has_drifted_from_the_journal_is_healed() {
+    let world = World::new().await;
+    let a = world.instance().await;
+    let show = shop::show(&world, &a, setup(1, 1, 0.1)).await;
+    shop::fan(&world, &a).await.admitted(&show.id).await;
+    let fans = line(&world, &a, &show, 10).await;
+    forget_room(&a.app.kv, &show.id, &["waiting"]).await;
+    positions_are_true(&fans, &[&a], &show).await;
+    let journal = waiting(&world, &show).await;
+    // Somebody goes without Redis being told.
+    meddle(&world, &fans[2], "status = 'EXPIRED', ended_at = clock_timestamp()").await;
+    eventually("the index to agree", async || {
+        (indexed(&a.app.kv, &show.id).await.len() == journal.len() - 1).then_some(())
+    })
+    .await;
+    position_is(&fans[9], &show.id, 9).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_whole_way_works_while_redis_is_unreachable() {
+    let world = World::new().await;
+    let redis = PrivateRedis::stopped().await;
+    let flag = redis.flag();
+    let (a, b) = (world.instance_with(&[&flag]).await, world.instance_with(&[&flag]).await);
+    let show = shop::show(&world, &a, setup(1, 1, 0.1)).await;
+    let first = shop::fan(&world, &a).await;
+    let token = first.admitted(&show.id).await;
+    let fans = line(&world, &b, &show, 5).await;
+    positions_are_true(&fans, &[&a, &b], &show).await;
+    let mut watch = fans[4].at(a.address).watch_queue(&show.id).await;
+    assert_eq!(watch.field().await["position"], 5);
+    let mut next = fans[0].at(a.address).watch_queue(&show.id).await;
+    assert_eq!(next.field().await["position"], 1);
+    let held = first.held(&show.id, &show.seats[0], &token).await;
+    first.charge(1_000, "c").await;
+    let paid = first.at(b.address).pay(held["id"].as_str().unwrap(), 1_000, "p").await;
+    assert_eq!(paid["payment"]["status"], "APPROVED", "{paid}");
+    next.until("ACTIVE", |token| token["status"] == "ACTIVE").await;
+    watch.until("position 4", |token| token["position"] == 4).await;
+    assert_eq!(fans[2].leave(&show.id).await["userErrors"], json!([]));
+    watch.until("position 3", |token| token["position"] == 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_line_goes_on_when_redis_dies_and_is_rebuilt_when_it_is_back() {
+    let world = World::new().await;
+    let mut redis = PrivateRedis::stopped().await;
+    redis.start().await;
+    let flag = redis.flag();
+    let (a, b) = (world.instance_with(&[&flag]).await, world.instance_with(&[&flag]).await);
+    let show = shop::show(&world, &a, setup(1, 1, 0.1)).await;
+    let first = shop::fan(&world, &a).await;
+    first.admitted(&show.id).await;
+    let mut fans = line(&world, &a, &show, 6).await;
+    let mut watch = fans[5].at(b.address).watch_queue(&show.id).await;
+    assert_eq!(watch.field().await["position"], 6);
+    redis.kill();
+    let newcomer = shop::fan(&world, &a).await;
+    entered(&newcomer, &show.id).await;
+    fans.push(newcomer);
+    assert_eq!(fans.remove(2).leave(&show.id).await["userErrors"], json!([]));
+    watch.until("position 5", |token| token["position"] == 5).await;
+    positions_are_true(&fans, &[&a, &b], &show).await;
+    redis.start().await;
+    let journal = waiting(&world, &show).await;
+    eventually("the index to be back", async || {
+        let Ok(redis::Value::Array(line)) = redis
+            .ask(&["ZRANGE", &a.app.kv.name(&format!("room:{{{}}}:waiting", show.id)), "0", "-1"])
+            .await
+        else {
+            return None;
+        };
+        (line.len() == journal.len()).then_some(())
+    })
+    .await;
+    positions_are_true(&fans, &[&a, &b], &show).await;
+    assert_eq!(first.leave(&show.id).await["userErrors"], json!([]));
+    watch.until("position 4", |token| token["position"] == 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watchers_miss_nothing_when_the_pubsub_connection_is_killed_again_and_again() {
+    let world = World::new().await;
+    let mut redis = PrivateRedis::stopped().await;
+    redis.start().await;
+    let flag = redis.flag();
+    let (a, b) = (world.instance_with(&[&flag]).await, world.instance_with(&[&flag]).await);
+    let show = shop::show(&world, &a, setup(1, 1, 0.1)).await;
+    let first = shop::fan(&world, &a).await;
+    first.admitted(&show.id).await;
+    let fans = line(&world, &a, &show, 8).await;
+    let mut watch = fans[7].at(b.address).watch_queue(&show.id).await;
+    assert_eq!(watch.field().await["position"], 8);
+    for (fan, position) in fans[1..7].iter().zip((2..=7).rev()) {
+        let (killed, left) =
+            tokio::join!(redis.ask(&["CLIENT", "KILL", "TYPE", "pubsub"]), fan.leave(&show.id));
+        assert!(killed.is_ok());
+        assert_eq!(left["userErrors"], json!([]));
+        watch.until("the next position", |token| token["position"] == position).await;
+    }
+    let mut next = fans[0].at(b.address).watch_queue(&show.id).await;
+    assert_eq!(next.field().await["status"], "WAITING");
+    let (killed, left) =
+        tokio::join!(redis.ask(&["CLIENT", "KILL", "TYPE", "pubsub"]), first.leave(&show.id));
+    assert!(killed.is_ok());
+    assert_eq!(left["userErrors"], json!([]));
+    next.until("ACTIVE", |token| token["status"] == "ACTIVE").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_channel_is_heard_that_was_listened_to_while_pubsub_was_reconnecting() {
+    let world = World::new().await;
+    let mut redis = PrivateRedis::stopped().await;
+    redis.start().await;
+    let a = world.quiet_instance(&[&redis.flag()]).await;
+    let kv = &a.app.kv;
+    // Connections die while channels come in, so that channels come at every step of a reconnect.
+    let mut topics = Vec::new();
+    for round in 0..6 {
+        assert!(redis.ask(&["CLIENT", "KILL", "TYPE", "pubsub"]).await.is_ok());
+        for i in 0..100 {
+            let channel = format!("channel-{round}-{i}");
+            let topic = kv.listen(&channel).await;
+            topics.push((channel, topic));
+            tokio::time::sleep(Duration::from_millis(3)).await;
+        }
+    }
+    eventually("to be connected", async || kv.listening().then_some(())).await;
+    for (channel, topic) in &mut topics {
+        let heard = async {
+            loop {
+                kv.publish(channel, b"hello".to_vec()).await.expect("told");
+                let next = tokio::time::timeout(Duration::from_millis(300), topic.next()).await;
+                if let Ok(Some(Signal::Message(_))) = next {
+                    return;
+                }
+            }
+        };
+        let heard = tokio::time::timeout(Duration::from_secs(2), heard).await;
+        assert!(heard.is_ok(), "nothing is heard on {channel}");
     }
 }
