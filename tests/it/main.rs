@@ -13,4 +13,5 @@
 mod support;
 
 mod audit;
+mod race;
 mod smoke;

@@ -64,9 +64,10 @@ entry AS (
 ),
 touched AS (
     UPDATE queue_token t
-    SET version = t.version + 1, last_action_at = clock.now,
-        status = CASE WHEN used.up THEN 'USED' ELSE t.status END,
-        ended_at = CASE WHEN used.up THEN clock.now END
+    SET version = t.version + 1,
+        last_action_at = CASE token.status WHEN 'ACTIVE' THEN clock.now ELSE t.last_action_at END,
+        status = CASE WHEN token.status = 'ACTIVE' AND used.up THEN 'USED' ELSE t.status END,
+        ended_at = CASE WHEN token.status = 'ACTIVE' AND used.up THEN clock.now ELSE t.ended_at END
     FROM token, current, paid, clock, LATERAL (
         SELECT current.seat_count + coalesce(sum(r.seat_count), 0) >= s.max_seats_per_person AS up
         FROM schedule s
@@ -75,10 +76,10 @@ touched AS (
         WHERE s.id = current.schedule_id
         GROUP BY s.max_seats_per_person
     ) used
-    WHERE t.id = token.id AND t.status = 'ACTIVE'
-    RETURNING t.number, t.status, t.version, t.activated_at, t.expires_at
+    WHERE t.id = token.id
+    RETURNING t.number, t.status, token.status AS before, t.version, t.activated_at, t.expires_at
 )
 SELECT sold.id AS seat_id, sold.version AS seat_version, confirmed.schedule_id,
        touched.number, touched.status AS token_status, touched.version AS token_version,
        touched.activated_at, touched.expires_at AS token_expires_at, paid.*
-FROM paid CROSS JOIN confirmed CROSS JOIN sold LEFT JOIN touched ON true
+FROM paid CROSS JOIN confirmed CROSS JOIN sold LEFT JOIN touched ON touched.before = 'ACTIVE'

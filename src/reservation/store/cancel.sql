@@ -1,17 +1,23 @@
 -- A cancellation. $1 reservation, $2 person, $3 the ledger entry of a refund.
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
+seen AS MATERIALIZED (
+    SELECT t.version FROM reservation r JOIN queue_token t ON t.id = r.queue_token_id
+    WHERE r.id = $1 AND r.person_id = $2
+),
 token AS MATERIALIZED (
-    SELECT t.id FROM queue_token t
+    SELECT t.id, t.version, t.status FROM queue_token t
     JOIN reservation r ON r.queue_token_id = t.id
     WHERE r.id = $1 AND r.person_id = $2
     FOR NO KEY UPDATE OF t
 ),
 current AS MATERIALIZED (
     SELECT r.id, r.status
-    FROM token, clock, reservation r
+    FROM token
+    JOIN seen ON seen.version = token.version
+    CROSS JOIN clock
+    JOIN reservation r ON r.id = $1
     JOIN schedule s ON s.id = r.schedule_id
-    WHERE r.id = $1
-      AND ((r.status = 'HOLD' AND r.expires_at > clock_timestamp())
+    WHERE ((r.status = 'HOLD' AND r.expires_at > clock_timestamp())
            OR (r.status = 'CONFIRMED' AND s.starts_at > clock.now))
       AND NOT EXISTS (SELECT 1 FROM payment p WHERE p.reservation_id = r.id AND p.status = 'PENDING')
       AND NOT EXISTS (SELECT 1 FROM payment p
@@ -61,19 +67,20 @@ entry AS (
 ),
 touched AS (
     UPDATE queue_token t
-    SET version = t.version + 1, last_action_at = clock.now,
-        expires_at = greatest(
+    SET version = t.version + 1,
+        last_action_at = CASE token.status WHEN 'ACTIVE' THEN clock.now ELSE t.last_action_at END,
+        expires_at = CASE token.status WHEN 'ACTIVE' THEN greatest(
             least(clock.now + make_interval(secs => w.idle_seconds),
                   t.activated_at + make_interval(secs => w.active_seconds)),
             (SELECT max(other.expires_at) FROM reservation other
              WHERE other.queue_token_id = t.id AND other.schedule_id = t.schedule_id
                AND other.person_id = $2 AND other.id <> $1
-               AND other.status = 'HOLD' AND other.expires_at > clock.now))
+               AND other.status = 'HOLD' AND other.expires_at > clock.now)) ELSE t.expires_at END
     FROM token, current, waiting_room w, clock
-    WHERE t.id = token.id AND w.schedule_id = t.schedule_id AND t.status = 'ACTIVE'
-    RETURNING t.number, t.version, t.activated_at, t.expires_at
+    WHERE t.id = token.id AND w.schedule_id = t.schedule_id
+    RETURNING t.number, token.status, t.version, t.activated_at, t.expires_at
 )
 SELECT freed.id AS seat_id, freed.version AS seat_version,
        touched.number, touched.version AS token_version, touched.activated_at,
        touched.expires_at AS token_expires_at, cancelled.*, clock.now
-FROM cancelled CROSS JOIN clock LEFT JOIN freed ON true LEFT JOIN touched ON true
+FROM cancelled CROSS JOIN clock LEFT JOIN freed ON true LEFT JOIN touched ON touched.status = 'ACTIVE'

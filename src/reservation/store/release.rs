@@ -27,7 +27,9 @@ struct CancelledRow {
 
 /// The whole cancellation in one statement: seats, payment, wallet and ledger. `None` when something stood in its way.
 ///
-/// Locks in the order token, reservation, seats, wallet. A payment that is being decided is not overtaken.
+/// Locks in the order token, reservation, seats, wallet. A payment that is being decided is not overtaken. The token's
+/// version must be that of the statement's snapshot: else a payment was committed while this waited for the lock, and the
+/// snapshot knows the reservation as CONFIRMED but not what there is to refund.
 pub(in crate::reservation) async fn cancel(
     db: &Db,
     person_id: PersonId,
