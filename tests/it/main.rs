@@ -14,4 +14,5 @@ mod support;
 
 mod audit;
 mod race;
+mod reservation;
 mod smoke;

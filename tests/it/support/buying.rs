@@ -163,6 +163,13 @@ impl World {
         }
     }
 
+    /// The name of the constraint that refuses a statement, which has to be refused.
+    pub(crate) async fn refused(&self, sql: &str) -> String {
+        use sea_orm::ConnectionTrait;
+        let error = self.db.pool().execute_unprepared(sql).await.expect_err(sql);
+        frontrow::db::constraint(&error).unwrap_or_else(|| panic!("{sql}: {error}")).to_owned()
+    }
+
     /// Runs `frontrow audit`: its exit status, and what it prints.
     pub(crate) async fn audit_command(&self) -> (i32, String) {
         let url = self.database.url.clone();
