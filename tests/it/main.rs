@@ -13,6 +13,8 @@
 mod support;
 
 mod audit;
+mod payment;
 mod race;
 mod reservation;
 mod smoke;
+mod wallet;
