@@ -22,7 +22,8 @@ pub mod waiting_room;
 // Floor 4: seats held, owned and given back.
 pub mod reservation;
 
-// Floor 5: money against seats, and the picture of the hall.
+// Floor 5: money against seats, the picture of the hall, and whether all of it agrees.
+pub mod audit;
 pub mod payment;
 pub mod seat_map;
 

@@ -25,6 +25,7 @@ const SCRIPTS: &[Script] = &[
     Script { name: "0003_waiting_room", sql: include_str!("sql/0003_waiting_room.sql") },
     Script { name: "0004_reservation", sql: include_str!("sql/0004_reservation.sql") },
     Script { name: "0005_money", sql: include_str!("sql/0005_money.sql") },
+    Script { name: "0006_audit", sql: include_str!("sql/0006_audit.sql") },
 ];
 
 /// Tells one state of the migrations from another, for caches of migrated databases.

@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "what a command prints is its answer")]
 
 mod add_organizer;
+mod audit;
 mod database;
 mod demo;
 mod failed;
@@ -38,7 +39,7 @@ enum Command {
     Seed(seed::SeedArgs),
     /// Print the GraphQL schema.
     Schema,
-    /// Check that seats, reservations and money agree; exit status 1 and the rows at fault when they do not.
+    /// Check that seats, reservations, money and the line agree; exit status 1 and the rows at fault when they do not.
     Audit(DatabaseArgs),
     /// Make an organizer's account; the password is the first line of standard input.
     AddOrganizer(add_organizer::AddOrganizerArgs),
@@ -63,7 +64,7 @@ pub fn main() -> ExitCode {
 async fn run(command: Command) -> Result<ExitCode, Failed> {
     match command {
         Command::Serve(settings) => serve::run(*settings).await,
-        Command::Audit(_) => Err(Failed::new("`audit` is not built in yet.")),
+        Command::Audit(args) => audit::run(&args).await,
         Command::Migrate(args) => migrate::run(&args).await,
         Command::Seed(args) => seed::run(&args).await,
         Command::AddOrganizer(args) => add_organizer::run(&args).await,

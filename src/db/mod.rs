@@ -13,8 +13,9 @@ pub(crate) use column::text_column;
 pub use column::{array, uuids};
 pub use fresh::Fresh;
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
-    DbErr, FromQueryResult, RuntimeErr, Statement, TransactionTrait, Value,
+    AccessMode, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction,
+    DbBackend, DbErr, FromQueryResult, IsolationLevel, RuntimeErr, Statement, TransactionTrait,
+    Value,
 };
 
 use crate::kernel::{Fault, FaultKind, Timestamp};
@@ -96,6 +97,22 @@ impl Db {
     ) -> Result<T, E> {
         let tx = Tx(self.pool.begin().await.map_err(Fault::from)?);
         let result = work(&tx).await?;
+        tx.0.commit().await.map_err(Fault::from)?;
+        Ok(result)
+    }
+
+    /// Reads in one transaction that sees one state of everything, however much is written meanwhile.
+    ///
+    /// # Errors
+    /// As [`Db::tx`].
+    pub async fn snapshot<T, E: From<Fault>>(
+        &self,
+        read: impl AsyncFnOnce(&Tx) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let (level, mode) = (IsolationLevel::RepeatableRead, AccessMode::ReadOnly);
+        let tx = self.pool.begin_with_config(Some(level), Some(mode)).await.map_err(Fault::from)?;
+        let tx = Tx(tx);
+        let result = read(&tx).await?;
         tx.0.commit().await.map_err(Fault::from)?;
         Ok(result)
     }

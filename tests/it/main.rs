@@ -13,9 +13,14 @@
 mod support;
 
 mod architecture;
+mod audit;
 mod authorization;
 mod crash;
+mod payment;
+mod race;
 mod refund_race;
+mod reservation;
 mod schema;
 mod smoke;
 mod waiting_room;
+mod wallet;

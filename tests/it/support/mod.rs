@@ -1,5 +1,6 @@
 //! What the tests stand on: a world of its own for each test, instances of the server in it, and clients.
 
+pub(crate) mod buying;
 pub(crate) mod client;
 pub(crate) mod database;
 pub(crate) mod process;

@@ -1,0 +1,25 @@
+-- What guards seats and money in the database itself is there and on.
+SELECT format('trigger %s on wallet_entry is missing or off', name) AS fault
+FROM (VALUES ('wallet_entry_append_only')) AS guard (name)
+WHERE NOT EXISTS (SELECT 1 FROM pg_trigger
+                  WHERE tgrelid = 'wallet_entry'::regclass AND tgname = name AND tgenabled IN ('O', 'A'))
+UNION ALL
+SELECT format('constraint %s is missing or not validated', name)
+FROM (VALUES
+    ('seat_status_agrees'), ('seat_reservation_fkey'), ('seat_version_positive'), ('seat_price_range'),
+    ('reservation_status_agrees'), ('reservation_price_range'), ('reservation_seat_pkey'),
+    ('reservation_seat_price_range'), ('wallet_balance_range'), ('wallet_entry_balance_range'),
+    ('wallet_entry_kind_agrees'), ('wallet_entry_payment_fkey'), ('payment_status_agrees'),
+    ('payment_amount_range'), ('payment_reservation_fkey'), ('queue_token_status_agrees')
+) AS guard (name)
+WHERE NOT EXISTS (SELECT 1 FROM pg_constraint
+                  WHERE conname = name AND convalidated AND connamespace = current_schema()::regnamespace)
+UNION ALL
+SELECT format('unique index %s is missing or not valid', name)
+FROM (VALUES
+    ('seat_place_unique'), ('payment_idempotency_unique'), ('payment_live_unique'), ('wallet_entry_purpose_unique'),
+    ('queue_token_live_unique'), ('queue_token_number_unique')
+) AS guard (name)
+WHERE NOT EXISTS (SELECT 1 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+                  WHERE c.relname = name AND i.indisunique AND i.indisvalid
+                    AND c.relnamespace = current_schema()::regnamespace)

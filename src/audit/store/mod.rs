@@ -1,0 +1,72 @@
+//! The checks, each a file of SQL that returns a line of text for every row at fault.
+
+use sea_orm::FromQueryResult;
+
+use super::Check;
+use crate::{
+    db::{Db, Session, Tx},
+    kernel::Fault,
+};
+
+/// Faults of one check that are told; the rest is counted only.
+macro_rules! told_at_most {
+    () => {
+        "20"
+    };
+}
+
+/// The name of a check and its statement, from the file of the same name.
+macro_rules! checks {
+    ($($name:literal,)+) => {
+        &[$(($name, concat!(
+            "SELECT fault, count(*) OVER () AS faults FROM (", include_str!(concat!($name, ".sql")),
+            ") found ORDER BY fault LIMIT ", told_at_most!()
+        ))),+]
+    };
+}
+
+const CHECKS: &[(&str, &str)] = checks![
+    "seats_name_their_owner",
+    "reservations_have_their_seats",
+    "reservations_add_up",
+    "seats_have_one_holder_at_a_time",
+    "people_keep_to_the_seat_limit",
+    "holds_prove_admission",
+    "balances_are_the_sum_of_entries",
+    "entries_follow_each_other",
+    "entries_belong_to_payments",
+    "payments_moved_points",
+    "payments_agree_with_reservations",
+    "confirmed_reservations_are_paid_once",
+    "numbers_are_unique",
+    "never_too_many_active",
+    "nobody_is_overtaken",
+    "used_tokens_paid",
+    "guards_are_in_place",
+];
+
+#[derive(Debug, FromQueryResult)]
+struct FaultRow {
+    fault: String,
+    faults: i64,
+}
+
+/// Runs every check on the same state of the books.
+pub(super) async fn run(db: &Db) -> Result<Vec<Check>, Fault> {
+    db.snapshot(async |tx| {
+        // Reading everything there is may take longer than any request.
+        tx.run("SET LOCAL statement_timeout = 0", vec![]).await?;
+        let mut checks = Vec::with_capacity(CHECKS.len());
+        for (name, sql) in CHECKS {
+            checks.push(check(tx, name, sql).await?);
+        }
+        Ok(checks)
+    })
+    .await
+}
+
+async fn check(tx: &Tx, name: &'static str, sql: &'static str) -> Result<Check, Fault> {
+    let rows: Vec<FaultRow> = tx.rows(sql, vec![]).await?;
+    let count = rows.first().map_or(0, |row| row.faults);
+    Ok(Check { name, count, faults: rows.into_iter().map(|row| row.fault).collect() })
+}

@@ -1,0 +1,10 @@
+-- A CONFIRMED reservation has all its seats sold to it, a live HOLD has all of them held for it.
+SELECT format('reservation %s is %s, and its seat %s is %s under %s',
+              r.id, r.status, l.seat_id, s.status, coalesce(s.reservation_id::text, 'nobody')) AS fault
+FROM reservation r
+JOIN reservation_seat l ON l.reservation_id = r.id
+JOIN seat s ON s.id = l.seat_id
+WHERE (r.status = 'CONFIRMED'
+       AND (s.reservation_id IS DISTINCT FROM r.id OR s.status <> 'SOLD_OUT'))
+   OR (r.status = 'HOLD' AND r.expires_at > clock_timestamp()
+       AND (s.reservation_id IS DISTINCT FROM r.id OR s.status <> 'HOLD'))
