@@ -30,7 +30,7 @@ use crate::{
     kv::Kv,
     telemetry::Metrics,
 };
-pub use rules::{ACTIVE_PRESENCE, Line};
+pub use rules::Line;
 pub use status::Place;
 pub use summary::Summary;
 pub use token::{Admission, PassRefusal};

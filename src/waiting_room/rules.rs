@@ -8,7 +8,7 @@ use crate::kernel::Timestamp;
 /// Present for so long after entering or polling.
 pub(super) const POLL_PRESENCE: Duration = Duration::from_secs(60);
 /// Present for so long after a sign of life of a subscription; renewed every [`PRESENCE_RENEWAL`].
-pub const ACTIVE_PRESENCE: Duration = Duration::from_secs(20);
+pub(super) const ACTIVE_PRESENCE: Duration = Duration::from_secs(20);
 /// How often the presence of subscribers is renewed.
 pub(super) const PRESENCE_RENEWAL: Duration = Duration::from_secs(8);
 /// Present for so long after a subscription has ended.
