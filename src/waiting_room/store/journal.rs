@@ -97,7 +97,8 @@ impl From<ChangeRow> for Change {
     }
 }
 
-/// Everybody of a room whose status changed within the last seconds, in the order of their numbers.
+/// Everybody of a room who was admitted, did something while ACTIVE, or ended within the last seconds, in the order of their
+/// numbers.
 pub(in crate::waiting_room) async fn recent_changes(
     db: &Db,
     schedule_id: ScheduleId,
@@ -106,6 +107,9 @@ pub(in crate::waiting_room) async fn recent_changes(
     const SQL: &str = "
         SELECT number, person_id, status, version, activated_at, expires_at FROM queue_token
         WHERE schedule_id = $1 AND activated_at > clock_timestamp() - make_interval(secs => $2)
+        UNION
+        SELECT number, person_id, status, version, activated_at, expires_at FROM queue_token
+        WHERE schedule_id = $1 AND status = 'ACTIVE' AND last_action_at > clock_timestamp() - make_interval(secs => $2)
         UNION
         SELECT number, person_id, status, version, activated_at, expires_at FROM queue_token
         WHERE schedule_id = $1 AND ended_at > clock_timestamp() - make_interval(secs => $2)

@@ -182,7 +182,12 @@ async fn the_whole_way_works_while_redis_is_unreachable() {
     assert_eq!(watch.field().await["position"], 5);
     let mut next = fans[0].at(a.address).watch_queue(&show.id).await;
     assert_eq!(next.field().await["position"], 1);
+    let mut own = first.at(b.address).watch_queue(&show.id).await;
+    assert_eq!(own.field().await["status"], "ACTIVE");
+    // A hold some time after the admission: the other instance learns its end from the journal.
+    meddle(&world, &first, "activated_at = activated_at - interval '1 minute'").await;
     let held = first.held(&show.id, &show.seats[0], &token).await;
+    own.until("the hold's end", |token| token["expiresAt"] == held["expiresAt"]).await;
     first.charge(1_000, "c").await;
     let paid = first.at(b.address).pay(held["id"].as_str().unwrap(), 1_000, "p").await;
     assert_eq!(paid["payment"]["status"], "APPROVED", "{paid}");
