@@ -1,6 +1,8 @@
 //! Giving a reservation back.
 
-use super::{CancelRefusal, Reservation, ReservationStatus, Reservations, SeatChange, rules, store};
+use super::{
+    CancelRefusal, Reservation, ReservationStatus, Reservations, SeatChange, rules, store,
+};
 use crate::{
     kernel::{Actor, Failure, ReservationId},
     waiting_room::{Change, Event},

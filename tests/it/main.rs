@@ -16,5 +16,6 @@ mod audit;
 mod payment;
 mod race;
 mod reservation;
+mod seat_map;
 mod smoke;
 mod wallet;
