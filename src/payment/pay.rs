@@ -4,12 +4,14 @@ use super::{PayOrder, PayRefusal, Payment, PaymentMethod, Payments, rules, store
 use crate::{
     db::constraint,
     kernel::{Actor, Failure, Fault},
+    reservation::SEATS_MAX,
     telemetry::OutcomeLabels,
     waiting_room::Event,
 };
 
-/// A statement that found nothing in its way and yet moved nothing met a change just made; it is run again.
-const ATTEMPTS: usize = 5;
+/// A statement that found nothing in its way and yet moved nothing met a change just made, of this or another of the
+/// person's reservations; it is run again so many times. A person in a hurry has one for each of their seats.
+const ATTEMPTS: usize = SEATS_MAX + 5;
 
 impl Payments {
     /// Pays a HOLD of the caller, once per key: the same key with the same order returns the same payment.

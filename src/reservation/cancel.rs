@@ -1,6 +1,8 @@
 //! Giving a reservation back.
 
-use super::{CancelRefusal, Reservation, ReservationStatus, Reservations, SeatChange, store};
+use super::{
+    CancelRefusal, Reservation, ReservationStatus, Reservations, SeatChange, rules, store,
+};
 use crate::{
     kernel::{Actor, Failure, ReservationId},
     waiting_room::{Change, Event},
@@ -17,8 +19,9 @@ pub struct Cancelled {
     pub token: Change,
 }
 
-/// A statement that found nothing in its way and yet changed nothing met a change just made; it is run again.
-const ATTEMPTS: usize = 3;
+/// A statement that found nothing in its way and yet changed nothing met a change just made, of this or another of the
+/// person's reservations; it is run again so many times. A person in a hurry has one for each of their seats.
+const ATTEMPTS: usize = rules::SEATS_MAX + 5;
 
 impl Reservations {
     /// Gives a HOLD back, or refunds a CONFIRMED reservation that was paid with points. Called again, it returns the

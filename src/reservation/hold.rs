@@ -16,8 +16,9 @@ pub struct HoldRefusal {
     pub seat_ids: Vec<SeatId>,
 }
 
-/// A statement that found nothing in its way and yet held nothing met a passing lock; it is run again so many times.
-const ATTEMPTS: usize = 5;
+/// A statement that found nothing in its way and yet held nothing met a passing lock, or another hold, payment or
+/// cancellation of the same person; it is run again so many times. A person in a hurry has one for each of their seats.
+const ATTEMPTS: usize = rules::SEATS_MAX + 5;
 /// Blocks of neighbours that are tried while others take them away.
 const BLOCKS: usize = 8;
 

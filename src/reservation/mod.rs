@@ -15,6 +15,7 @@ mod watch;
 pub use announce::{SeatChange, person_channel, seat_channel};
 pub use cancel::Cancelled;
 pub use hold::HoldRefusal;
+pub use rules::SEATS_MAX;
 
 use crate::{
     db::Db,

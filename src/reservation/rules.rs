@@ -6,7 +6,7 @@ use super::{HoldCode, HoldRefusal, SeatStatus};
 use crate::{kernel::SeatId, waiting_room::QueueStatus};
 
 /// Seats that one person may ask for at once, whatever the performance allows.
-pub(super) const SEATS_MAX: usize = 20;
+pub const SEATS_MAX: usize = 20;
 
 /// What a refused hold found.
 #[derive(Debug, Clone)]

@@ -170,7 +170,11 @@ impl Board {
         let now = state.now();
         let mut told = Vec::with_capacity(changes.len());
         for change in changes {
-            let Some(index) = state.by_id.get(&change.seat_id).copied() else { continue };
+            let Some(index) = state.by_id.get(&change.seat_id).copied() else {
+                // The first load is on its way, and may have read the seat as it was before.
+                self.doubt();
+                continue;
+            };
             let seat = &mut state.seats[index];
             if change.version > seat.version {
                 seat.status = change.status;
@@ -190,9 +194,13 @@ impl Board {
         }
     }
 
+    /// Notes that somebody is about to look.
+    pub(super) fn touch(&self) {
+        *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
     /// The seats that a filter lets through, in the order of the hall.
     pub(super) fn seats(&self, filter: &SeatFilter) -> Vec<SeatView> {
-        *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         let state = self.read();
         let now = state.now();
         let wanted = |place: &SeatPlace| {
@@ -258,6 +266,19 @@ mod tests {
         assert_eq!(only(&board), (SeatStatus::SoldOut, 3));
         board.load(Timestamp::UNIX_EPOCH, vec![seat(id, SeatStatus::Hold, 2)]);
         assert_eq!(only(&board), (SeatStatus::SoldOut, 3), "not even by a load that began earlier");
+    }
+
+    #[test]
+    fn a_message_that_overtakes_the_first_load_makes_the_board_doubtful() {
+        let id = SeatId::new();
+        let board = Board::new(ScheduleId::new());
+        board.begin_load();
+        board.apply(&[change(id, SeatStatus::Hold, 2)]);
+        board.load(Timestamp::UNIX_EPOCH, vec![seat(id, SeatStatus::Available, 1)]);
+        assert!(!board.sound());
+        board.begin_load();
+        board.load(Timestamp::UNIX_EPOCH, vec![seat(id, SeatStatus::Hold, 2)]);
+        assert!(board.sound());
     }
 
     #[test]

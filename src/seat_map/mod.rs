@@ -64,6 +64,8 @@ impl SeatMaps {
         let mut boards = self.boards.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = !boards.contains_key(&schedule_id);
         let board = boards.entry(schedule_id).or_insert_with(|| Arc::new(Board::new(schedule_id)));
+        // Under this lock, so that it is not forgotten between being found and being looked at.
+        board.touch();
         (board.clone(), fresh)
     }
 

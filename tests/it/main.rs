@@ -21,6 +21,7 @@ mod race;
 mod refund_race;
 mod reservation;
 mod schema;
+mod seat_map;
 mod smoke;
 mod waiting_room;
 mod wallet;
