@@ -12,7 +12,9 @@
 
 mod support;
 
+mod account;
 mod architecture;
 mod authorization;
+mod catalogue;
 mod schema;
 mod smoke;
