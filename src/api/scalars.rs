@@ -1,7 +1,7 @@
 //! The API's own scalars.
 
 use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, Value};
-use chrono::{SecondsFormat, SubsecRound, Utc};
+use chrono::{Datelike, SecondsFormat, SubsecRound, Utc};
 
 use crate::kernel::{Points, Timestamp};
 
@@ -20,7 +20,11 @@ impl ScalarType for DateTime {
         let instant = chrono::DateTime::parse_from_rfc3339(text).map_err(|_| {
             InputValueError::custom("not an instant in RFC 3339, like 2026-11-21T10:00:00Z")
         })?;
-        Ok(Self(instant.with_timezone(&Utc).trunc_subsecs(3)))
+        let instant = instant.with_timezone(&Utc).trunc_subsecs(3);
+        if !(0..=9999).contains(&instant.year()) {
+            return Err(InputValueError::custom("not in the years 0000 to 9999 in UTC"));
+        }
+        Ok(Self(instant))
     }
 
     fn to_value(&self) -> Value {
@@ -106,6 +110,9 @@ mod tests {
         for text in ["", "2026-11-21", "2026-11-21T10:00:00", "2026-02-30T10:00:00Z", "now"] {
             assert_eq!(instant(text), None, "{text:?}");
         }
+        // Written in UTC these would have a year of five digits, or one before the first.
+        assert_eq!(instant("9999-12-31T23:59:59-00:01"), None);
+        assert_eq!(instant("0000-01-01T00:00:00+00:01"), None);
         assert!(DateTime::parse(Value::from(0)).is_err());
     }
 

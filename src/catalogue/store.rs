@@ -108,9 +108,11 @@ pub(super) async fn concerts_page(
     page: &PageRequest<ConcertId>,
     search: Option<&Search>,
 ) -> Result<Page<Concert>, Fault> {
+    // The collation knows the case of every script; that of the database may know English letters only.
     let sql = "SELECT id, organizer_id, title, artist, venue, description, time_zone, created_at FROM concert
                WHERE ($1::uuid IS NULL OR id < $1)
-                 AND ($2::text IS NULL OR title ILIKE $2 OR artist ILIKE $2 OR venue ILIKE $2)
+                 AND ($2::text IS NULL OR title COLLATE \"und-x-icu\" ILIKE $2
+                      OR artist COLLATE \"und-x-icu\" ILIKE $2 OR venue COLLATE \"und-x-icu\" ILIKE $2)
                ORDER BY id DESC LIMIT $3";
     let values = vec![
         page.after.map(|id| id.0).into(),

@@ -12,9 +12,11 @@
 
 mod support;
 
+mod account;
 mod architecture;
 mod audit;
 mod authorization;
+mod catalogue;
 mod crash;
 mod payment;
 mod race;
