@@ -20,7 +20,6 @@ mod catalogue;
 mod crash;
 mod payment;
 mod race;
-mod refund_race;
 mod reservation;
 mod schema;
 mod seat_map;
