@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::{Mutex, broadcast};
+use tokio::sync::{Mutex, OnceCell, broadcast};
 
 use super::SeatFilter;
 use crate::{
@@ -90,6 +90,8 @@ impl State {
 #[derive(Debug)]
 pub(super) struct Board {
     pub(super) schedule_id: ScheduleId,
+    /// Set once somebody follows the hall's changes.
+    pub(super) followed: OnceCell<()>,
     /// Held while loading, so that a crowd loads once.
     pub(super) loading: Mutex<()>,
     /// Whether the board may have missed something.
@@ -103,6 +105,7 @@ impl Board {
     pub(super) fn new(schedule_id: ScheduleId) -> Self {
         Self {
             schedule_id,
+            followed: OnceCell::new(),
             loading: Mutex::new(()),
             doubtful: AtomicBool::new(true),
             used: std::sync::Mutex::new(Instant::now()),

@@ -60,13 +60,9 @@ impl SeatMaps {
         Ok(board.seats(filter))
     }
 
-    fn slot(&self, schedule_id: ScheduleId) -> (Arc<Board>, bool) {
+    fn slot(&self, schedule_id: ScheduleId) -> Arc<Board> {
         let mut boards = self.boards.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = !boards.contains_key(&schedule_id);
-        let board = boards.entry(schedule_id).or_insert_with(|| Arc::new(Board::new(schedule_id)));
-        // Under this lock, so that it is not forgotten between being found and being looked at.
-        board.touch();
-        (board.clone(), fresh)
+        boards.entry(schedule_id).or_insert_with(|| Arc::new(Board::new(schedule_id))).clone()
     }
 
     /// Forgets a board that nobody has looked at for a while; `true` when it is gone.

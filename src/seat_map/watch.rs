@@ -41,13 +41,15 @@ impl SeatMaps {
 
     /// A board that may be shown.
     pub(super) async fn board(&self, schedule_id: ScheduleId) -> Result<Arc<Board>, Fault> {
-        let (board, fresh) = self.slot(schedule_id);
-        if fresh {
+        let board = self.slot(schedule_id);
+        // Whoever comes second waits for the first; if the first gives up, the second tries.
+        let follow = async || {
             let topic = self.kv.listen(&seat_channel(schedule_id)).await;
-            // Somebody may have loaded the board before the subscription stood.
+            // What was loaded before the subscription stood may have missed something.
             board.doubt();
             tokio::spawn(self.clone().follow(board.clone(), topic));
-        }
+        };
+        board.followed.get_or_init(follow).await;
         if !self.current(&board) {
             self.reload(&board).await?;
         }

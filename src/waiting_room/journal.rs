@@ -14,7 +14,7 @@ use super::{
     Event, Place, QueueRefusal, QueueStatus, QueueToken, RoomStatus, Summary, WaitingRooms, rules,
     store,
 };
-use crate::kernel::{Failure, Fault, PersonId, ScheduleId};
+use crate::kernel::{Failure, Fault, FaultKind, PersonId, ScheduleId};
 
 /// People in one commit at most.
 const BATCH: usize = 500;
@@ -105,13 +105,19 @@ impl WaitingRooms {
                 let rooms = self.clone();
                 tokio::spawn(async move { rooms.answer(schedule_id, batch, tokens).await });
             }
+            // One entry that Postgres cannot take must not cost the others their place: the batch is tried in halves.
+            Err(fault) if batch.len() > 1 && fault.kind() == FaultKind::Internal => {
+                let mut first = batch;
+                let second = first.split_off(first.len() / 2);
+                Box::pin(self.commit(schedule_id, first)).await;
+                Box::pin(self.commit(schedule_id, second)).await;
+            }
             Err(fault) => {
                 tracing::error!(%schedule_id, fault = %fault.report(), "journal commit failed");
                 for entry in batch {
+                    let told = Fault::unavailable("the journal could not be written");
                     // Who has hung up needs no answer.
-                    _ = entry
-                        .reply
-                        .send(Err(Fault::unavailable("the journal could not be written").into()));
+                    _ = entry.reply.send(Err(told.into()));
                 }
             }
         }

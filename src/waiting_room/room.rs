@@ -54,7 +54,6 @@ struct State {
     positions: Positions,
     watchers: BTreeMap<i64, Watcher>,
     recent: VecDeque<Change>,
-    departed: Vec<PersonId>,
     summary: Option<Summary>,
     /// Something changed that may be worth showing.
     dirty: bool,
@@ -87,7 +86,6 @@ impl Room {
                 positions: Positions::default(),
                 watchers: BTreeMap::new(),
                 recent: VecDeque::new(),
-                departed: Vec::new(),
                 summary: None,
                 dirty: false,
             }),
@@ -172,10 +170,8 @@ impl Room {
         let Some(watcher) = state.watchers.get_mut(&number) else { return };
         watcher.subscriptions -= 1;
         if watcher.subscriptions == 0 {
-            let person_id = watcher.person_id;
             state.watchers.remove(&number);
             state.positions.forget(number);
-            state.departed.push(person_id);
         }
     }
 
@@ -308,16 +304,6 @@ impl Room {
     /// Whether somebody watches this number.
     pub(super) fn watches(&self, number: i64) -> bool {
         self.state().watchers.contains_key(&number)
-    }
-
-    /// People whose last subscription has ended since the last call, and who have not come back.
-    pub(super) fn take_departed(&self) -> Vec<PersonId> {
-        let mut state = self.state();
-        let departed = std::mem::take(&mut state.departed);
-        departed
-            .into_iter()
-            .filter(|person| state.watchers.values().all(|watcher| watcher.person_id != *person))
-            .collect()
     }
 }
 

@@ -7,12 +7,11 @@ use crate::kernel::Timestamp;
 
 /// Present for so long after entering or polling.
 pub(super) const POLL_PRESENCE: Duration = Duration::from_secs(60);
-/// Present for so long after a sign of life of a subscription; renewed every [`PRESENCE_RENEWAL`].
-pub(super) const ACTIVE_PRESENCE: Duration = Duration::from_secs(20);
+/// Present for so long after a sign of life of a subscription; renewed every [`PRESENCE_RENEWAL`]. So whoever loses the
+/// connection is held to be present for ten seconds at least.
+pub(super) const ACTIVE_PRESENCE: Duration = Duration::from_secs(18);
 /// How often the presence of subscribers is renewed.
 pub(super) const PRESENCE_RENEWAL: Duration = Duration::from_secs(8);
-/// Present for so long after a subscription has ended.
-pub(super) const GOODBYE_PRESENCE: Duration = Duration::from_secs(10);
 /// Who was passed over and stays away for so long loses the place.
 pub(super) const AWAY_LIMIT: Duration = Duration::from_secs(300);
 

@@ -126,7 +126,6 @@ impl WaitingRooms {
                 _ = show.tick() => {
                     self.resync(&room).await;
                     room.flush();
-                    self.say_goodbye(&room).await;
                 }
                 _ = compare.tick() => {
                     self.refresh(&room).await;
@@ -187,14 +186,6 @@ impl WaitingRooms {
     async fn renew_presence(&self, room: &Room) {
         for chunk in room.present().chunks(store::index::CHUNK) {
             if self.index.look(room.schedule_id, chunk, rules::ACTIVE_PRESENCE).await.is_err() {
-                return;
-            }
-        }
-    }
-
-    async fn say_goodbye(&self, room: &Room) {
-        for chunk in room.take_departed().chunks(store::index::CHUNK) {
-            if self.index.goodbye(room.schedule_id, chunk, rules::GOODBYE_PRESENCE).await.is_err() {
                 return;
             }
         }

@@ -18,8 +18,6 @@ static LOOK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lu
 static PUBLISH: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("../lua/publish.lua")));
 static AWAY: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/away.lua")));
-static GOODBYE: LazyLock<Script> =
-    LazyLock::new(|| Script::new(include_str!("../lua/goodbye.lua")));
 static FILL: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/fill.lua")));
 static SWAP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../lua/swap.lua")));
 
@@ -164,22 +162,6 @@ impl Index {
             .filter(|(_, away)| *away == 1)
             .map(|(person, _)| *person)
             .collect())
-    }
-
-    /// Shortens the presence of people whose last subscription on this instance has ended.
-    pub(in crate::waiting_room) async fn goodbye(
-        &self,
-        schedule_id: ScheduleId,
-        people: &[PersonId],
-        presence: Duration,
-    ) -> Result<(), Fault> {
-        let mut call = GOODBYE.prepare_invoke();
-        call.key(self.keys(schedule_id).seen).arg(millis(presence));
-        for person in people {
-            call.arg(person.0.as_bytes());
-        }
-        let _done: i64 = self.kv.script(&call).await?;
-        Ok(())
     }
 
     /// Adds a part to a line that is being rebuilt beside the one in use.

@@ -264,3 +264,21 @@ pub(super) async fn buy(fan: &Client, show: &Show, seat: usize) -> String {
     assert_eq!(refusal(&fan.pay(&id, price, "p").await), None);
     id
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_postgres_cannot_take_costs_nobody_else_the_place() {
+    let world = World::new().await;
+    let instance = world.instance().await;
+    let show = shop::show(&world, &instance, Setup::default()).await;
+    let fans = shop::fans(&world, &instance, 40).await;
+    let nobody = fans[20].person_id.as_deref().unwrap();
+    world.sql(&format!("DELETE FROM person WHERE id = '{nobody}'")).await;
+    let query = "mutation ($id: ID!) { enterQueue(scheduleId: $id) { queueToken { status } } }";
+    let answers = futures_util::future::join_all(
+        fans.iter().map(|fan| fan.send(query, json!({ "id": show.id }))),
+    )
+    .await;
+    for (place, answer) in answers.iter().enumerate() {
+        assert_eq!(answer.get("errors").is_some(), place == 20, "{place}: {answer}");
+    }
+}
