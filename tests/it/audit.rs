@@ -217,6 +217,13 @@ async fn money_that_does_not_add_up_is_named() {
             now() FROM reservation WHERE id = 'HELD'",
          "DELETE FROM payment WHERE reservation_id = 'HELD'",
          "confirmed_reservations_are_paid_once", "HELD"),
+        // Paid long after the hold had lapsed.
+        (
+            "UPDATE payment SET approved_at = approved_at + interval '1 hour' WHERE id = 'THE_PAYMENT'",
+            "UPDATE payment SET approved_at = approved_at - interval '1 hour' WHERE id = 'THE_PAYMENT'",
+            "payments_agree_with_reservations",
+            "THE_PAYMENT",
+        ),
         // A refund that never reached the wallet.
         ("DELETE FROM wallet_entry WHERE payment_id = 'THE_REFUND' AND kind = 'ROLLBACK'", "",
          "payments_moved_points", "THE_REFUND"),

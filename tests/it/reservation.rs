@@ -8,6 +8,7 @@ use crate::support::{
     buying::{self, Buyer},
     client::{Client, refusal},
     eventually,
+    process::Process,
     shop::{self, Setup, Show},
     world::{Instance, World},
 };
@@ -291,7 +292,7 @@ fn pending(reservation_id: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hold_that_lapses_is_over_at_that_very_moment_though_nobody_has_tidied() {
     let world = World::new().await;
-    // No sweeper touches this hold: it names a payment that a crash left undecided, until it is looked at.
+    // The payment that a crash left undecided keeps the sweepers away from this hold.
     let (a, b) = (world.instance_with(&["--hold-seconds=1"]).await, world.instance().await);
     let show = shop::show(&world, &a, Setup::default()).await;
     let two = buying::buyers(&world, &[&a, &b], &show, 2).await;
@@ -319,6 +320,27 @@ async fn a_hold_that_lapses_is_over_at_that_very_moment_though_nobody_has_tidied
     );
     assert_eq!(refusal(&two[0].client.pay(&held, 1_000, "pay").await), Some("HOLD_EXPIRED"));
     assert_eq!(two[0].client.balance().await, 1_000);
+    world.books_are_true().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_lapses_though_the_instance_that_made_it_was_killed() {
+    let world = World::new().await;
+    let b = world.instance().await;
+    let mut killed = Process::start(&world, &["--hold-seconds=2"]).await;
+    let show = shop::show(&world, &b, Setup::default()).await;
+    let two = buying::buyers(&world, &[&b], &show, 2).await;
+    two[0].client.charge(1_000, "charge").await;
+    let there = two[0].client.at(killed.address);
+    let held = there.held(&show.id, &show.seats[0], &two[0].token).await;
+    let held = held["id"].as_str().unwrap();
+    killed.kill();
+    assert_eq!(refusal(&two[1].hold(&show, 0).await), Some("SEAT_HELD"));
+    world.lapsed(held).await;
+    // At the first attempt, whether somebody has tidied or not.
+    two[1].held(&show, 0).await;
+    assert_eq!(refusal(&two[0].client.pay(held, 1_000, "pay").await), Some("HOLD_EXPIRED"));
+    assert_eq!(two[0].client.reservation(held).await["status"], "EXPIRED");
     world.books_are_true().await;
 }
 
