@@ -16,5 +16,6 @@ mod account;
 mod architecture;
 mod authorization;
 mod catalogue;
+mod http;
 mod schema;
 mod smoke;
