@@ -16,6 +16,7 @@ mod account;
 mod architecture;
 mod authorization;
 mod catalogue;
+mod cli;
 mod http;
 mod schema;
 mod smoke;

@@ -54,6 +54,14 @@ impl Process {
         Client::new(self.address)
     }
 
+    /// Asks the process to end, as process managers do; its exit status.
+    pub(crate) async fn terminate(&mut self) -> Option<i32> {
+        drop(Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status());
+        super::eventually("the process to end", async || self.child.try_wait().expect("a child"))
+            .await
+            .code()
+    }
+
     /// Kills the process at once, as a power cut would.
     pub(crate) fn kill(&mut self) {
         drop(self.child.kill());
