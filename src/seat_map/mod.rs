@@ -62,7 +62,10 @@ impl SeatMaps {
 
     fn slot(&self, schedule_id: ScheduleId) -> Arc<Board> {
         let mut boards = self.boards.lock().unwrap_or_else(PoisonError::into_inner);
-        boards.entry(schedule_id).or_insert_with(|| Arc::new(Board::new(schedule_id))).clone()
+        let board = boards.entry(schedule_id).or_insert_with(|| Arc::new(Board::new(schedule_id)));
+        // Noted under the lock, so that nobody forgets the board before it is looked at.
+        board.touch();
+        board.clone()
     }
 
     /// Forgets a board that nobody has looked at for a while; `true` when it is gone.

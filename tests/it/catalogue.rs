@@ -243,6 +243,14 @@ async fn schedules_are_filtered_by_time_and_state_earliest_first() {
         assert_eq!(find(&nobody, &arguments).await, seen, "{arguments}");
         assert_eq!(find(&organizer, &arguments).await, own, "{arguments} by the organizer");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_asked_for_is_told_from_what_is_not_there() {
+    let world = World::new().await;
+    let instance = world.instance().await;
+    let organizer = shop::person(&world, &instance, "ORGANIZER").await;
+    let (concert_id, nobody) = (concert(&organizer, "Calendar").await, instance.client());
     for arguments in
         ["from: \"now\"", "from: \"2030-01-01\"", "to: 0", "status: [OPEN]", "status: ON_SALE_"]
     {

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::net::TcpListener;
 
-use super::world::World;
+use super::{client::Client, world::World};
 
 /// A server in a process of its own; killed with the test.
 #[derive(Debug)]
@@ -47,6 +47,11 @@ impl Process {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         panic!("the instance at {address} is not ready");
+    }
+
+    /// A client without a session.
+    pub(crate) fn client(&self) -> Client {
+        Client::new(self.address)
     }
 
     /// Kills the process at once, as a power cut would.

@@ -60,8 +60,7 @@ impl Client {
     pub(crate) async fn subscribe(&self, query: &str, variables: Value) -> Subscription {
         let mut subscription = self.connect().await.expect("the session is good");
         let payload = json!({ "query": query, "variables": variables });
-        let subscribe = json!({ "id": "1", "type": "subscribe", "payload": payload });
-        subscription.stream.send(Message::text(subscribe.to_string())).await.expect("sent");
+        subscription.send(json!({ "id": "1", "type": "subscribe", "payload": payload })).await;
         subscription
     }
 
@@ -75,6 +74,11 @@ impl Client {
 }
 
 impl Subscription {
+    /// Sends a message of the protocol.
+    pub(crate) async fn send(&mut self, message: Value) {
+        self.stream.send(Message::text(message.to_string())).await.expect("sent");
+    }
+
     /// The next message of the protocol, or the close code; pings are answered on the way.
     async fn message(&mut self) -> Result<Value, u16> {
         let wait = tokio::time::timeout(Duration::from_secs(15), async {
