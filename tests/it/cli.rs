@@ -146,11 +146,12 @@ async fn a_missing_or_wrong_setting_is_said_in_a_sentence() {
         let secret = name == "FRONTROW_JWT_SECRET" && !value.is_empty();
         assert!(!secret || !ended.err.contains(value), "a secret is shown: {ended:?}");
     }
-    let more = [all.as_slice(), &[("FRONTROW_HOLD_SECONDS", "0"), ("FRONTROW_RATE_LIMITS", "on")]]
-        .concat();
+    let more = [all.as_slice(), &[("FRONTROW_HOLD_SECONDS", "0")]].concat();
     run(&["serve"], &more, "").await.said(&["FRONTROW_HOLD_SECONDS cannot be '0'", "1..=86400"]);
-    let more = [all.as_slice(), &[("FRONTROW_RATE_LIMITS", "maybe")]].concat();
-    run(&["serve"], &more, "").await.said(&["FRONTROW_RATE_LIMITS cannot be 'maybe'", "on or off"]);
+    let more = [all.as_slice(), &[("FRONTROW_LOG_FORMAT", "maybe")]].concat();
+    run(&["serve"], &more, "")
+        .await
+        .said(&["FRONTROW_LOG_FORMAT cannot be 'maybe'", "json or text"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -349,8 +350,6 @@ async fn help_names_every_setting() {
         "FRONTROW_HOLD_SECONDS",
         "FRONTROW_DATABASE_POOL",
         "FRONTROW_REDIS_PREFIX",
-        "FRONTROW_TRUSTED_PROXIES",
-        "FRONTROW_RATE_LIMITS",
         "FRONTROW_ALLOWED_ORIGINS",
     ] {
         assert!(help.went_well().contains(name), "{name}: {help:?}");
