@@ -45,7 +45,7 @@ pub(super) async fn credentials(
         now: Timestamp,
     }
     let sql = "SELECT id, email, name, role, created_at, password_hash, clock_timestamp() AS now \
-               FROM person WHERE lower(email) = lower($1)";
+               FROM person WHERE lower(email COLLATE \"und-x-icu\") = lower($1 COLLATE \"und-x-icu\")";
     let row: Option<Row> = db.row(sql, vec![email.into()]).await?;
     Ok(row.map(|Row { person, password_hash, now }| Credentials {
         person: person.into(),
@@ -99,11 +99,11 @@ pub(super) async fn ensure_fans(
     let addresses = array(ArrayType::String, emails.iter().map(|email| email.as_str().into()));
     let insert = "INSERT INTO person (id, email, name, password_hash, role) \
                   SELECT id, email, split_part(email, '@', 1), $3, 'FAN' FROM unnest($1, $2) AS new (id, email) \
-                  ON CONFLICT (lower(email)) DO NOTHING";
+                  ON CONFLICT (lower(email COLLATE \"und-x-icu\")) DO NOTHING";
     let ids = uuids(emails.iter().map(|_| PersonId::new().0));
     db.run(insert, vec![ids, addresses.clone(), password_hash.into()]).await?;
     let select = "SELECT id, clock_timestamp() AS now FROM person \
-                  WHERE lower(email) = ANY($1) AND role = 'FAN' ORDER BY lower(email)";
+                  WHERE lower(email COLLATE \"und-x-icu\") = ANY($1) AND role = 'FAN' ORDER BY email";
     let rows: Vec<Row> = db.rows(select, vec![addresses]).await?;
     Ok(rows.into_iter().map(|row| (row.id, row.now)).collect())
 }

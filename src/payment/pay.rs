@@ -105,7 +105,7 @@ impl Payments {
     }
 
     async fn announce(&self, actor: Actor, order: &PayOrder, paid: &store::Paid) {
-        let event = Event { changes: vec![paid.token.clone()], ..Event::default() };
+        let event = Event { changes: paid.token.iter().cloned().collect(), ..Event::default() };
         tokio::join!(
             self.reservations.announce(
                 paid.schedule_id,

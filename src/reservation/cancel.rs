@@ -16,7 +16,7 @@ pub struct Cancelled {
     /// Its seats, AVAILABLE.
     pub seats: Vec<SeatChange>,
     /// The person's ACTIVE time, which the hold may have prolonged.
-    pub token: Change,
+    pub token: Option<Change>,
 }
 
 /// A statement that found nothing in its way and yet changed nothing met a change just made, of this or another of the
@@ -38,7 +38,7 @@ impl Reservations {
             if let Some(cancelled) = store::cancel(&self.db, actor.person_id, id).await? {
                 let schedule_id = cancelled.reservation.schedule_id;
                 let event = Event {
-                    changes: vec![cancelled.token],
+                    changes: cancelled.token.into_iter().collect(),
                     room_changed: true,
                     ..Event::default()
                 };

@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use super::{Event, QueueStatus, WaitingRooms, store, store::rounds};
-use crate::{
-    kernel::{Fault, PersonId, ScheduleId},
-    telemetry::EndedLabels,
-};
+use crate::kernel::{Fault, PersonId, ScheduleId};
 
 /// People whose presence is looked up at once.
 const LOOKUP: i64 = 200;
@@ -55,9 +52,6 @@ impl WaitingRooms {
         }
         let admitted = changes.iter().filter(|change| change.status == QueueStatus::Active).count();
         self.metrics.queue_admitted.inc_by(u64::try_from(admitted).unwrap_or(0));
-        for change in changes.iter().filter(|change| change.status.ended()) {
-            self.count_ended(change.status);
-        }
         let admitted_of_late =
             outlook.admitted.saturating_add(i64::try_from(admitted).unwrap_or(0));
         let line = Some((admitted_of_late, outlook.window_ms.max(1_000)));
@@ -120,17 +114,10 @@ impl WaitingRooms {
             return Ok(false);
         };
         let changes: Vec<_> = drained.into_iter().map(|(_, change)| change).collect();
-        for change in &changes {
-            self.count_ended(change.status);
-        }
         for chunk in changes.chunks(store::index::CHUNK) {
             let event = Event { changes: chunk.to_vec(), room_changed: true, ..Event::default() };
             self.announce(schedule_id, event).await;
         }
         Ok(true)
-    }
-
-    pub(super) fn count_ended(&self, status: QueueStatus) {
-        self.metrics.queue_ended.get_or_create(&EndedLabels { status: status.as_str() }).inc();
     }
 }

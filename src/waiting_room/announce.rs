@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{QueueStatus, WaitingRooms, rules::Line};
-use crate::kernel::{PersonId, ScheduleId, Timestamp};
+use crate::{
+    kernel::{PersonId, ScheduleId, Timestamp},
+    telemetry::EndedLabels,
+};
 
 /// One person's new state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +68,10 @@ impl WaitingRooms {
     pub async fn announce(&self, schedule_id: ScheduleId, event: Event) {
         if event.room_changed {
             self.summaries.forget(schedule_id);
+        }
+        for change in event.changes.iter().filter(|change| change.status.ended()) {
+            let labels = EndedLabels { status: change.status.as_str() };
+            self.metrics.queue_ended.get_or_create(&labels).inc();
         }
         match self.index.publish(schedule_id, &event).await {
             Ok(true) => {}

@@ -160,9 +160,6 @@ impl WaitingRooms {
     async fn end_lapsed(&self, schedule_id: ScheduleId, people: &[PersonId]) -> Result<(), Fault> {
         let changes = store::journal::end_lapsed(&self.db, schedule_id, people).await?;
         if !changes.is_empty() {
-            for change in &changes {
-                self.count_ended(change.status);
-            }
             let rooms = self.clone();
             tokio::spawn(async move {
                 rooms.announce(schedule_id, Event { changes, ..Event::default() }).await;

@@ -14,7 +14,6 @@ impl WaitingRooms {
         schedule_id: ScheduleId,
     ) -> Result<Place, Failure<QueueRefusal>> {
         if let Some(token) = store::journal::leave(&self.db, schedule_id, actor.person_id).await? {
-            self.count_ended(token.status);
             self.announce(
                 schedule_id,
                 Event { changes: vec![change_of(&token)], ..Event::default() },

@@ -179,3 +179,16 @@ async fn nobody_learns_who_has_an_account_by_logging_in() {
     let ratio = unknown.as_secs_f64() / known.as_secs_f64();
     assert!((0.5..2.0).contains(&ratio), "{known:?} for an account, {unknown:?} for none");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_case_of_letters_beyond_ascii_makes_no_second_account() {
+    let world = World::new().await;
+    let instance = world.instance().await;
+    let query = "mutation ($input: SignUpInput!) { signUp(input: $input) { userErrors { code } } }";
+    let sign_up = async |email: &str| {
+        let input = json!({ "email": email, "password": "a fair long password", "name": "Ö" });
+        instance.client().payload(query, json!({ "input": input })).await
+    };
+    assert_eq!(sign_up("jörg@example.com").await["userErrors"], json!([]));
+    assert_eq!(sign_up("JÖRG@example.com").await["userErrors"][0]["code"], "EMAIL_TAKEN");
+}

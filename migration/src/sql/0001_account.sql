@@ -12,4 +12,4 @@ CREATE TABLE person (
     CONSTRAINT person_role_known CHECK (role IN ('FAN', 'ORGANIZER'))
 );
 
-CREATE UNIQUE INDEX person_email_unique ON person (lower(email));
+CREATE UNIQUE INDEX person_email_unique ON person (lower(email COLLATE "und-x-icu"));

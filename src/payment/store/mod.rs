@@ -52,7 +52,8 @@ pub(super) struct Paid {
     pub payment: Payment,
     pub schedule_id: ScheduleId,
     pub seats: Vec<SeatChange>,
-    pub token: Change,
+    /// The person's token, if it was ACTIVE.
+    pub token: Option<Change>,
 }
 
 #[derive(Debug, FromQueryResult)]
@@ -61,6 +62,7 @@ struct PaidRow {
     seat_version: i32,
     schedule_id: ScheduleId,
     number: i64,
+    token_before: QueueStatus,
     token_status: QueueStatus,
     token_version: i64,
     activated_at: Option<Timestamp>,
@@ -94,14 +96,14 @@ pub(super) async fn pay_with_points(
     ];
     let rows: Vec<PaidRow> = db.rows(SQL, values).await?;
     let Some(first) = rows.first() else { return Ok(None) };
-    let token = Change {
+    let token = (first.token_before == QueueStatus::Active).then(|| Change {
         number: first.number,
         person_id,
         status: first.token_status,
         version: first.token_version,
         activated_at: first.activated_at,
         expires_at: first.token_expires_at,
-    };
+    });
     let sold = |row: &PaidRow| SeatChange {
         seat_id: row.seat_id,
         status: SeatStatus::SoldOut,

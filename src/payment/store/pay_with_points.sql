@@ -76,9 +76,9 @@ touched AS (
         GROUP BY s.max_seats_per_person
     ) used
     WHERE t.id = token.id
-    RETURNING t.number, t.status, t.version, t.activated_at, t.expires_at
+    RETURNING t.number, token.status AS before, t.status, t.version, t.activated_at, t.expires_at
 )
 SELECT sold.id AS seat_id, sold.version AS seat_version, confirmed.schedule_id,
-       touched.number, touched.status AS token_status, touched.version AS token_version,
+       touched.number, touched.before AS token_before, touched.status AS token_status, touched.version AS token_version,
        touched.activated_at, touched.expires_at AS token_expires_at, paid.*
 FROM paid, confirmed, sold, touched

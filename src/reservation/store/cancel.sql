@@ -5,7 +5,7 @@ seen AS MATERIALIZED (
     WHERE r.id = $1 AND r.person_id = $2
 ),
 token AS MATERIALIZED (
-    SELECT t.id, t.version FROM queue_token t
+    SELECT t.id, t.version, t.status FROM queue_token t
     JOIN reservation r ON r.queue_token_id = t.id
     WHERE r.id = $1 AND r.person_id = $2
     FOR NO KEY UPDATE OF t

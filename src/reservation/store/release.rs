@@ -40,14 +40,14 @@ pub(in crate::reservation) async fn cancel(
     let values = vec![id.into(), person_id.into(), WalletEntryId::new().into()];
     let rows: Vec<CancelledRow> = db.rows(SQL, values).await?;
     let Some(first) = rows.first() else { return Ok(None) };
-    let token = Change {
+    let token = (first.token_status == QueueStatus::Active).then(|| Change {
         number: first.number,
         person_id,
         status: first.token_status,
         version: first.token_version,
         activated_at: first.activated_at,
         expires_at: first.token_expires_at,
-    };
+    });
     let seats = rows.iter().filter_map(|row| freed(row.seat_id, row.seat_version)).collect();
     Ok(Some(Cancelled { reservation: first.reservation.clone().into(), seats, token }))
 }
