@@ -96,7 +96,7 @@ pub(super) async fn pay_with_points(
     ];
     let rows: Vec<PaidRow> = db.rows(SQL, values).await?;
     let Some(first) = rows.first() else { return Ok(None) };
-    let token = (first.token_before == QueueStatus::Active).then(|| Change {
+    let token = (first.token_before == QueueStatus::Active).then_some(Change {
         number: first.number,
         person_id,
         status: first.token_status,

@@ -40,7 +40,7 @@ pub(in crate::reservation) async fn cancel(
     let values = vec![id.into(), person_id.into(), WalletEntryId::new().into()];
     let rows: Vec<CancelledRow> = db.rows(SQL, values).await?;
     let Some(first) = rows.first() else { return Ok(None) };
-    let token = (first.token_status == QueueStatus::Active).then(|| Change {
+    let token = (first.token_status == QueueStatus::Active).then_some(Change {
         number: first.number,
         person_id,
         status: first.token_status,
