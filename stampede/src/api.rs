@@ -253,7 +253,9 @@ impl Api {
         query: &str,
         variables: Value,
     ) -> Answer<T> {
-        let answer = self.ask::<It<Payload<T>>>(op, Some(session), query, &variables).await;
+        // Whoever logs in has no session yet.
+        let session = Some(session).filter(|session| !session.is_empty());
+        let answer = self.ask::<It<Payload<T>>>(op, session, query, &variables).await;
         let answer =
             answer.and_then(|data| match (data.it.user_errors.into_iter().next(), data.it.it) {
                 (Some(error), _) => Err(Failure { code: error.code, message: error.message }),

@@ -39,6 +39,8 @@ pub(crate) enum Via {
 /// A position as it was shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Look {
+    /// When it was asked for; nothing for a push, whose position may be older than anybody can tell.
+    pub(crate) sent: Option<Ms>,
     pub(crate) at: Ms,
     pub(crate) position: u32,
     /// `estimatedWaitSeconds`.
@@ -231,7 +233,7 @@ mod tests {
     use super::*;
 
     fn look(at: Ms, position: u32) -> Look {
-        Look { at, position, estimate: None }
+        Look { sent: None, at, position, estimate: None }
     }
 
     #[test]

@@ -190,7 +190,10 @@ impl Recorder {
     pub(crate) fn took(&self, op: Op, latency: Duration, queued: Duration) {
         let mut measured = self.measured();
         measured.times.entry(op).or_insert_with(Times::new).record(latency);
-        measured.queued.record(queued);
+        // Everybody leaves and is looked at in one go at the end, when nobody is in a hurry.
+        if !matches!(op, Op::Leave | Op::Audit) {
+            measured.queued.record(queued);
+        }
     }
 
     /// How an operation ended.

@@ -93,8 +93,9 @@ pub(super) mod planted {
         Fan { index, visits: vec![visit], ..Fan::default() }
     }
 
+    /// Polled: asked for 5 ms before the answer.
     pub(crate) fn seen(mut fan: Fan, at: i64, position: u32) -> Fan {
-        fan.visits[0].looks.push(Look { at, position, estimate: None });
+        fan.visits[0].looks.push(Look { sent: Some(at - 5), at, position, estimate: None });
         fan
     }
 

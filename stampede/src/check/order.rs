@@ -1,7 +1,7 @@
 //! First come, first served.
 
 use super::{Verdict, grouped};
-use crate::history::{End, Fan, History, Ms, Visit};
+use crate::history::{End, Fan, History, Look, Ms, Visit};
 
 /// Whoever was still shown a position at the end may have been admitted so long before without knowing.
 const TOLD_LATE: Ms = 2_000;
@@ -98,28 +98,31 @@ fn inspect(verdict: &mut Verdict, waiter: &Waiter, before: Option<(Ms, u32)>, ho
     }
 }
 
-/// Whoever was shown a smaller position than somebody else was shown later is admitted no later: positions only fall, so the
-/// one stood before the other.
+/// Whoever was shown a smaller position before somebody else asked and was shown a larger one is admitted no later: positions
+/// only fall, so the one stood before the other.
 pub(super) fn admitted_in_order_of_position(history: &History) -> Verdict {
     let opening = history.sales_open_at + history.clock_offset();
-    let (mut waiters, exempt) = waiters(history, |visit| {
+    let (mut known, exempt) = waiters(history, |visit| {
         let look = visit.looks.iter().find(|look| look.at >= opening)?;
         Some((look.at, look.at, look.position))
     });
-    waiters.sort_unstable_by_key(|waiter| waiter.begins);
+    let (mut asking, _) = waiters(history, |visit| {
+        let asked = |look: &&Look| look.sent.is_some_and(|sent| sent >= opening);
+        let look = visit.looks.iter().find(asked)?;
+        Some((look.sent?, look.at, look.position))
+    });
+    known.sort_unstable_by_key(|waiter| waiter.ends);
+    asking.sort_unstable_by_key(|waiter| waiter.begins);
+    let index = |waiter: &Waiter| usize::try_from(waiter.position).unwrap_or(0);
     let mut verdict = Verdict::new("Admitted in the order of positions shown");
-    let last = waiters.iter().map(|waiter| waiter.position).max().unwrap_or(0);
-    let mut latest = PrefixMax::new(usize::try_from(last).unwrap_or(0));
-    // What was shown in the same millisecond has no order.
-    for together in waiters.chunk_by(|one, other| one.begins == other.begins) {
-        for waiter in together {
-            let position = usize::try_from(waiter.position).unwrap_or(0);
-            let before = position.checked_sub(1).and_then(|ahead| latest.up_to(ahead));
-            inspect(&mut verdict, waiter, before, "stood before");
+    let mut latest = PrefixMax::new(known.iter().map(index).max().unwrap_or(0));
+    let mut shown = known.iter().peekable();
+    for waiter in &asking {
+        while let Some(earlier) = shown.next_if(|earlier| earlier.ends < waiter.begins) {
+            latest.put(index(earlier), (earlier.served, earlier.fan));
         }
-        for waiter in together {
-            latest.put(usize::try_from(waiter.position).unwrap_or(0), (waiter.served, waiter.fan));
-        }
+        let before = index(waiter).checked_sub(1).and_then(|ahead| latest.up_to(ahead));
+        inspect(&mut verdict, waiter, before, "stood before");
     }
     verdict.scope = format!(
         "{} fans compared, {} exempt (left or away)",
@@ -146,7 +149,7 @@ impl PrefixMax {
     }
 
     fn up_to(&self, index: usize) -> Option<(Ms, u32)> {
-        let (mut at, mut best) = (index + 1, None);
+        let (mut at, mut best) = ((index + 1).min(self.0.len() - 1), None);
         while at > 0 {
             best = best.max(self.0.get(at).copied().flatten());
             at -= at & at.wrapping_neg();
@@ -216,9 +219,9 @@ mod tests {
         };
         assert_eq!(shown(900, 900).word(), "holds");
         assert_eq!(shown(950, 900).violations, 1);
-        // The other's larger position was shown first, and may have fallen since.
-        let one = seen(fan(1, 100, Some(950)), 120, 5);
-        let other = seen(fan(2, 100, Some(900)), 110, 6);
+        // The other asked before the one's position was shown, and may have stood before them then.
+        let one = seen(fan(1, 100, Some(950)), 110, 5);
+        let other = seen(fan(2, 100, Some(900)), 115, 6);
         assert_eq!(admitted_in_order_of_position(&history(vec![one, other])).violations, 0);
     }
 

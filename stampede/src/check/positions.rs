@@ -74,7 +74,7 @@ mod tests {
         let shown = |positions: [u32; 3]| {
             let mut fan = fan(1, 0, None);
             for (at, position) in (0..).zip(positions) {
-                fan.visits[0].look(Look { at, position, estimate: None }, Via::Push(1));
+                fan.visits[0].look(Look { sent: None, at, position, estimate: None }, Via::Push(1));
             }
             only_fall(&history(vec![fan]))
         };

@@ -3,7 +3,7 @@
 mod shop;
 mod wait;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use fastrand::Rng;
 use tokio::sync::OwnedSemaphorePermit;
@@ -19,6 +19,8 @@ use crate::{
 
 /// How often something is tried again before a fan gives up.
 const TRIES: u32 = 6;
+/// When the time is over, people go home within so many milliseconds.
+const EXIT_MS: u64 = 8_000;
 /// How long a fan who has paid waits to be told so.
 const FAREWELL: Ms = 10_000;
 
@@ -147,13 +149,17 @@ impl Actor {
                 visit.waiting_until = visit.waiting_until.max(sent);
                 if let Some(position) = place.position {
                     let estimate = place.estimated_wait_seconds;
-                    visit.look(Look { at: now, position, estimate }, via);
+                    let sent = (via == Via::Poll).then_some(sent);
+                    visit.look(Look { sent, at: now, position, estimate }, via);
                 }
             }
             "ACTIVE" => {
                 if visit.activated_at.is_none() {
                     visit.activated_at = place.activated_at.map(|at| at.0);
-                    visit.pushed_active_at = matches!(via, Via::Push(_)).then_some(now);
+                    // Whoever comes back and finds the turn begun was not told late.
+                    let watched =
+                        visit.last_push.is_some_and(|(socket, _)| via == Via::Push(socket));
+                    visit.pushed_active_at = watched.then_some(now);
                 }
                 if via == Via::Poll {
                     visit.active_until = visit.active_until.max(sent);
@@ -186,6 +192,10 @@ impl Actor {
             }
         } else if let Some(visit) = self.open_visit() {
             visit.end = Some(End::Left);
+        }
+        if over {
+            // Not all through the door at once: that would measure the door.
+            tokio::time::sleep(Duration::from_millis(self.rng.u64(0..EXIT_MS))).await;
         }
         for attempt in 0..TRIES {
             match self.api.leave(&self.session).await {

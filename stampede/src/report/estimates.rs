@@ -85,7 +85,12 @@ mod tests {
     fn errors_are_relative_to_the_real_wait_and_the_first_minute_is_not_judged() {
         let mut waiter = fan(1, 0, Some(200_000));
         for (at, estimate) in [(10_000, 500), (100_000, 110), (150_000, 40), (198_000, 99)] {
-            waiter.visits[0].looks.push(Look { at, position: 1, estimate: Some(estimate) });
+            waiter.visits[0].looks.push(Look {
+                sent: None,
+                at,
+                position: 1,
+                estimate: Some(estimate),
+            });
         }
         let found = estimates(&history(vec![fan(2, 0, Some(20_000)), waiter]), 0);
         // 110 for 100 and 40 for 50; two seconds before the end nothing is judged.
