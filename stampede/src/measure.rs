@@ -110,9 +110,9 @@ impl Times {
         let Some(histogram) = self.0.as_ref().filter(|histogram| !histogram.is_empty()) else {
             return Vec::new();
         };
-        const AT: [f64; 13] =
-            [0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99, 0.995, 0.999, 0.9999, 1.0];
-        AT.iter().map(|at| (at * 100.0, ms(histogram.value_at_quantile(*at)))).collect()
+        const TAIL: [f64; 6] = [0.985, 0.99, 0.995, 0.999, 0.9999, 1.0];
+        let body = (0..40_u32).map(|step| f64::from(step) / 40.0);
+        body.chain(TAIL).map(|at| (at * 100.0, ms(histogram.value_at_quantile(at)))).collect()
     }
 }
 

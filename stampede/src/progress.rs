@@ -9,7 +9,7 @@ use std::{
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tokio::task::JoinHandle;
 
-use crate::measure::Recorder;
+use crate::measure::{Live, Recorder};
 
 const LINE_EVERY: Duration = Duration::from_secs(5);
 const BAR_EVERY: Duration = Duration::from_millis(200);
@@ -24,60 +24,92 @@ impl Drop for Progress {
     }
 }
 
+/// What is counted, of all fans.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Bar {
+    Entered,
+    Connected,
+    Admitted,
+    Bought,
+    Done,
+}
+
+impl Bar {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Entered => "entered",
+            Self::Connected => "connected",
+            Self::Admitted => "let in",
+            Self::Bought => "bought",
+            Self::Done => "done",
+        }
+    }
+
+    fn count(self, live: &Live) -> u64 {
+        let counter = match self {
+            Self::Entered => &live.entered,
+            Self::Connected => &live.sockets,
+            Self::Admitted => &live.admitted,
+            Self::Bought => &live.sold,
+            Self::Done => &live.done,
+        };
+        counter.load(Ordering::Relaxed)
+    }
+}
+
 impl Progress {
     /// Begins.
-    pub(crate) fn start(recorder: Arc<Recorder>, fans: usize) -> Self {
+    pub(crate) fn start(recorder: Arc<Recorder>, fans: usize, bars: &'static [Bar]) -> Self {
         let fans = u64::try_from(fans).unwrap_or(u64::MAX);
         Self(if std::io::stderr().is_terminal() {
-            tokio::spawn(bars(recorder, fans))
+            tokio::spawn(draw(recorder, fans, bars))
         } else {
-            tokio::spawn(lines(recorder, fans))
+            tokio::spawn(write(recorder, fans, bars))
         })
     }
 }
 
-async fn bars(recorder: Arc<Recorder>, fans: u64) {
+fn rest(recorder: &Recorder) -> String {
+    let live = &recorder.live;
+    format!(
+        "{} pushes, {} failures, {} s",
+        live.pushes.load(Ordering::Relaxed),
+        live.failures.load(Ordering::Relaxed),
+        (recorder.clock.now() - recorder.started) / 1_000
+    )
+}
+
+async fn draw(recorder: Arc<Recorder>, fans: u64, bars: &'static [Bar]) {
     let all = MultiProgress::new();
     let style = ProgressStyle::with_template("{prefix:>10} {bar:36} {pos:>7} of {len}  {msg}");
-    let bar = |name: &'static str| {
-        let bar = all.add(ProgressBar::new(fans)).with_prefix(name);
-        if let Ok(style) = &style {
-            bar.set_style(style.clone());
-        }
-        bar
-    };
-    let (entered, admitted, sold, done) =
-        (bar("entered"), bar("let in"), bar("bought"), bar("done"));
+    let drawn: Vec<_> = bars
+        .iter()
+        .map(|bar| {
+            let drawn = all.add(ProgressBar::new(fans)).with_prefix(bar.name());
+            if let Ok(style) = &style {
+                drawn.set_style(style.clone());
+            }
+            (bar, drawn)
+        })
+        .collect();
     loop {
-        let live = &recorder.live;
-        entered.set_position(live.entered.load(Ordering::Relaxed));
-        admitted.set_position(live.admitted.load(Ordering::Relaxed));
-        sold.set_position(live.sold.load(Ordering::Relaxed));
-        done.set_position(live.done.load(Ordering::Relaxed));
-        done.set_message(format!(
-            "{} s, {} pushes, {} failures",
-            (recorder.clock.now() - recorder.started) / 1_000,
-            live.pushes.load(Ordering::Relaxed),
-            live.failures.load(Ordering::Relaxed)
-        ));
+        for (bar, drawn) in &drawn {
+            drawn.set_position(bar.count(&recorder.live));
+        }
+        if let Some((_, last)) = drawn.last() {
+            last.set_message(rest(&recorder));
+        }
         tokio::time::sleep(BAR_EVERY).await;
     }
 }
 
-async fn lines(recorder: Arc<Recorder>, fans: u64) {
+async fn write(recorder: Arc<Recorder>, fans: u64, bars: &'static [Bar]) {
     loop {
         tokio::time::sleep(LINE_EVERY).await;
-        let live = &recorder.live;
-        let at = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-        eprintln!(
-            "{:>4} s: {} of {fans} entered, {} let in, {} bought, {} done, {} pushes, {} failures",
-            (recorder.clock.now() - recorder.started) / 1_000,
-            at(&live.entered),
-            at(&live.admitted),
-            at(&live.sold),
-            at(&live.done),
-            at(&live.pushes),
-            at(&live.failures)
-        );
+        let counts: Vec<_> = bars
+            .iter()
+            .map(|bar| format!("{} {}", bar.count(&recorder.live), bar.name()))
+            .collect();
+        eprintln!("of {fans} fans {}; {}", counts.join(", "), rest(&recorder));
     }
 }

@@ -25,7 +25,7 @@ use crate::{
     net::allow_open_files,
     options::RunOptions,
     plan,
-    progress::Progress,
+    progress::{Bar, Progress},
     report::{self, Setting},
     sessions,
     stage::{Phase, Stage},
@@ -33,6 +33,8 @@ use crate::{
 
 /// How often the room is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// What is shown while it runs.
+static BARS: [Bar; 4] = [Bar::Entered, Bar::Admitted, Bar::Bought, Bar::Done];
 /// How long fans may take to go home.
 const CURFEW: Duration = Duration::from_secs(60);
 /// Comparisons of pushed and true positions at once.
@@ -91,7 +93,7 @@ async fn play(
     tokens: &[String],
     deadline: Ms,
 ) -> (Vec<Fan>, Vec<RoomSample>, Ms) {
-    let progress = Progress::start(stage.recorder.clone(), tokens.len());
+    let progress = Progress::start(stage.recorder.clone(), tokens.len(), &BARS);
     let lag = Arc::new(AtomicI64::new(0));
     let pulse = tokio::spawn(measure_own_lag(lag.clone()));
     let lead = f64::from(u32::try_from((stage.opening - stage.started) / 1_000).unwrap_or(0));

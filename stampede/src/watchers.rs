@@ -26,7 +26,7 @@ use crate::{
     net::{allow_open_files, socket::Pushed},
     options::WatchersOptions,
     process::{cpu_seconds, memory_kb},
-    progress::Progress,
+    progress::{Bar, Progress},
     sessions,
 };
 
@@ -39,6 +39,22 @@ struct Ears {
     /// Index of the watcher, and when.
     heard: Mutex<Vec<(usize, Instant)>>,
     lost: AtomicUsize,
+    /// Watchers who were last told to be WAITING; the others are no longer told of the line.
+    waiting: AtomicUsize,
+}
+
+impl Ears {
+    /// Whether a push tells somebody to be WAITING; counts who comes and who goes.
+    fn note(&self, push: &[u8], was_waiting: bool) -> bool {
+        const WAITING: &[u8] = br#""status":"WAITING""#;
+        let waiting = push.windows(WAITING.len()).any(|window| window == WAITING);
+        match (was_waiting, waiting) {
+            (false, true) => drop(self.waiting.fetch_add(1, Ordering::Relaxed)),
+            (true, false) => drop(self.waiting.fetch_sub(1, Ordering::Relaxed)),
+            _ => {}
+        }
+        waiting
+    }
 }
 
 /// One change that everybody is told.
@@ -47,6 +63,8 @@ struct Delivery {
     change: &'static str,
     /// Milliseconds until the organizer's mutation was answered.
     answered_ms: f64,
+    /// Watchers in line when the change was made, and how many of all were told something.
+    waiting: usize,
     told: usize,
     pushes: usize,
     /// Milliseconds from sending the mutation to the first push at each watcher.
@@ -76,6 +94,7 @@ struct Outcome {
 /// # Errors
 /// When it cannot begin.
 pub(crate) async fn run(options: &WatchersOptions) -> Result<bool> {
+    let own_before = memory_kb(&[std::process::id()]);
     let tokens = sessions::read(&options.sessions, Some(options.count))?;
     let server = &options.server;
     allow_open_files(u64::try_from(options.count + server.connections * server.urls.len())?)?;
@@ -98,10 +117,11 @@ pub(crate) async fn run(options: &WatchersOptions) -> Result<bool> {
         )
         .await?;
     }
-    let progress = Progress::start(recorder.clone(), tokens.len());
+    let progress = Progress::start(recorder.clone(), tokens.len(), &[Bar::Entered, Bar::Connected]);
     let entered_per_second = enter(&apis, &tokens, server.connections).await?;
-    let (outcome, sockets) =
-        watch_all(options, &apis, &tokens, organizer.as_deref(), entered_per_second).await?;
+    let (mut outcome, sockets) =
+        watch_all(options, &apis, &tokens, organizer.as_deref(), own_before).await?;
+    outcome.entered_per_second = entered_per_second;
     drop(progress);
     tell(&outcome);
     if let Some(path) = &options.json {
@@ -114,7 +134,7 @@ pub(crate) async fn run(options: &WatchersOptions) -> Result<bool> {
     eprintln!("Everybody leaves.");
     each(&apis, &tokens, server.connections, async |api, token| api.leave(&token).await.is_ok())
         .await;
-    let all_told = outcome.deliveries.iter().all(|delivery| delivery.told == outcome.open);
+    let all_told = outcome.deliveries.iter().all(|delivery| delivery.told >= delivery.waiting);
     Ok(outcome.open == outcome.watchers && outcome.lost == 0 && all_told)
 }
 
@@ -166,11 +186,11 @@ async fn watch_all(
     apis: &[Arc<Api>],
     tokens: &[String],
     organizer: Option<&str>,
-    entered_per_second: f64,
+    own_before: Option<f64>,
 ) -> Result<(Outcome, JoinSet<()>)> {
     let pids = &options.server_pids;
     let own = [std::process::id()];
-    let (server_before, own_before) = (memory_kb(pids), memory_kb(&own));
+    let server_before = memory_kb(pids);
     let ears = Arc::new(Ears::default());
     let begun = Instant::now();
     let (sockets, times, open) = open(apis, tokens, options.opening, &ears).await;
@@ -207,7 +227,7 @@ async fn watch_all(
         watchers: tokens.len(),
         open,
         lost: ears.lost.load(Ordering::Relaxed),
-        entered_per_second,
+        entered_per_second: 0.0,
         connected_per_second,
         connect_ms: times.spread(),
         server_kb_each,
@@ -237,16 +257,17 @@ async fn open(
             let begun = Instant::now();
             let Ok(mut socket) = api.watch(&token).await else { return };
             let first = timeout(Duration::from_secs(20), socket.next()).await;
-            if !matches!(first, Ok(Ok(Pushed::Next(_)))) {
-                return;
-            }
+            let Ok(Ok(Pushed::Next(first))) = first else { return };
+            let mut waiting = ears.note(&first, false);
+            drop(first);
             times.lock().unwrap_or_else(PoisonError::into_inner).record(begun.elapsed());
             open.fetch_add(1, Ordering::Relaxed);
-            crate::measure::count(&api.recorder.live.admitted);
+            crate::measure::count(&api.recorder.live.sockets);
             drop((permit, times, open, api, token));
             loop {
                 match socket.next().await {
-                    Ok(Pushed::Next(_)) => {
+                    Ok(Pushed::Next(push)) => {
+                        waiting = ears.note(&push, waiting);
                         let mut heard = ears.heard.lock().unwrap_or_else(PoisonError::into_inner);
                         heard.push((index, Instant::now()));
                     }
@@ -277,6 +298,7 @@ async fn deliver(
 ) -> Result<Delivery> {
     let take = || std::mem::take(&mut *ears.heard.lock().unwrap_or_else(PoisonError::into_inner));
     drop(take());
+    let waiting = ears.waiting.load(Ordering::Relaxed);
     let (before, begun) = (cpu_seconds(pids), Instant::now());
     configure(api, organizer, input).await?;
     let answered = begun.elapsed();
@@ -298,6 +320,7 @@ async fn deliver(
     Ok(Delivery {
         change,
         answered_ms: answered.as_secs_f64() * 1e3,
+        waiting,
         told: told.len(),
         pushes,
         arrival: arrival.spread(),
@@ -334,7 +357,7 @@ fn tell(outcome: &Outcome) {
         println!("  server's memory    {each:.1} kB each");
     }
     if let Some(each) = outcome.own_kb_each {
-        println!("  our own memory     {each:.1} kB each");
+        println!("  our own memory     {each:.1} kB each, their sessions and our code included");
     }
     if let Some(idle) = outcome.idle_cpu_percent {
         println!("  server idle        {idle:.1} % of a core");
@@ -345,9 +368,10 @@ fn tell(outcome: &Outcome) {
         );
     }
     for delivery in &outcome.deliveries {
-        let Delivery { change, answered_ms, told, pushes, arrival, spread_ms, .. } = delivery;
+        let Delivery { change, answered_ms, waiting, told, pushes, arrival, spread_ms, .. } =
+            delivery;
         println!("\n  When {change} (answered in {answered_ms:.0} ms):");
-        println!("    {told} of {open} were told, {pushes} pushes");
+        println!("    {told} of {waiting} in line were told, {pushes} pushes");
         println!(
             "    after p50 {:.0} ms, p99 {:.0} ms, the last {:.0} ms; from first to last {spread_ms:.0} ms",
             arrival.p50, arrival.p99, arrival.max

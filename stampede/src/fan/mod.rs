@@ -38,6 +38,8 @@ pub(crate) struct Actor {
     poll_after: Ms,
     /// The end of the ACTIVE time, as last told.
     expires_at: Option<Ms>,
+    /// Never to be seen again; the place is the server's to clear away.
+    gone: bool,
 }
 
 /// A socket, and the right to have one.
@@ -67,6 +69,7 @@ impl Actor {
             sockets: 0,
             poll_after: 0,
             expires_at: None,
+            gone: false,
         })
     }
 
@@ -95,7 +98,9 @@ impl Actor {
             let until = if paid { self.stage.clock.now() + FAREWELL } else { Ms::MAX };
             self.linger(socket, until).await;
         }
-        self.go_home().await;
+        if !self.gone {
+            self.go_home().await;
+        }
     }
 
     /// Takes a place; whether there is one now.

@@ -67,8 +67,11 @@ impl Actor {
         if let Some(visit) = self.open_visit() {
             visit.away = true;
         }
-        let back_at = back_after.map_or(Ms::MAX / 2, |after| self.stage.clock.now() + in_ms(after));
-        self.stage.until(back_at, Phase::SoldOut).await
+        let Some(after) = back_after else {
+            self.gone = true;
+            return false;
+        };
+        self.stage.until(self.stage.clock.now() + in_ms(after), Phase::SoldOut).await
     }
 
     /// Stands in line until told something, or until an instant.

@@ -43,7 +43,7 @@ function timeTicks(from, to) {
 
 // ---- one chart: lines, areas, stacked bars or points, with a crosshair that tells
 function chart(card, o) {
-  const W = o.wide ? 1100 : 520, H = o.height || 236, L = 50, B = 24, T = 10, Rr = 12;
+  const W = o.wide ? 1100 : 520, H = o.height || 236, L = 50, B = 24, T = 14, Rr = 12;
   const all = o.series.filter((s) => s.points.length);
   if (!all.length) { card.append(el('p', { class: 'empty' }, o.empty || 'Nothing to show.')); return; }
   if (all.length > 1 || o.legend) {
@@ -69,7 +69,7 @@ function chart(card, o) {
   root.append(svg('line', { class: 'axis', x1: L, x2: W - Rr, y1: H - B, y2: H - B }));
   if (o.time && R.setting.opening > x0 + 1) {
     const x = px(R.setting.opening);
-    root.append(svg('line', { class: 'mark', x1: x, x2: x, y1: T, y2: H - B }), svg('text', { x: x + 5, y: T + 10 }, 'sales open'));
+    root.append(svg('line', { class: 'mark', x1: x, x2: x, y1: T, y2: H - B }), svg('text', { x: x + 5, y: T - 1 }, 'sales open'));
   }
   const base = new Map();
   for (const s of all) {
@@ -124,7 +124,7 @@ function card(parent, title, sub, options) {
 }
 
 // ---- the page, from the verdict down
-function top() {
+function verdict() {
   const cut = R.headline.indexOf('. ');
   const [claim, crowd] = [R.headline.slice(0, cut + 1), R.headline.slice(cut + 2)];
   const colon = claim.indexOf(':');
@@ -244,4 +244,4 @@ function bottom() {
   el('footer', {}, 'Latencies are seen by the client, from the first byte sent to the last received. Checks take only what is certain, so that a violation is never a matter of when a message arrived.'));
   document.title = `${R.passed ? 'Passed' : 'FAILED'}: rehearsal of ${s.began.slice(0, 16).replace('T', ' ')}`;
 }
-top(); judged(); overTime(); selling(); operations(); bottom();
+verdict(); judged(); overTime(); selling(); operations(); bottom();
