@@ -50,7 +50,7 @@ impl Op {
             Self::Balance => "balance",
             Self::Charge => "charge",
             Self::Pay => "pay",
-            Self::Room => "schedule (once a second)",
+            Self::Room => "schedule (the room)",
             Self::Audit => "walletEntries and reservations",
             Self::Organize => "the organizer's",
         }

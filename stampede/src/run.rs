@@ -132,7 +132,7 @@ async fn play(
     (fans, room, lag.load(Ordering::Relaxed))
 }
 
-/// Looks at the room and says when it is sold out, or when the time is over.
+/// Looks at the room and says when it is sold out, or when the time is over: Ctrl-C ends it early, with a report.
 async fn look_at_room(
     stage: Arc<Stage>,
     phase: watch::Sender<Phase>,
@@ -142,9 +142,17 @@ async fn look_at_room(
     let mut looks = interval(LOOK_EVERY);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for turn in 0_usize.. {
-        looks.tick().await;
-        if stage.clock.now() >= deadline {
+        let interrupted = tokio::select! {
+            _ = looks.tick() => false,
+            stop = tokio::signal::ctrl_c() => stop.is_ok(),
+        };
+        if interrupted || stage.clock.now() >= deadline {
             phase.send_replace(Phase::Over);
+            if interrupted {
+                eprintln!("Everybody goes home; press Ctrl-C again to stop without a report.");
+                drop(tokio::signal::ctrl_c().await);
+                std::process::exit(2);
+            }
             return;
         }
         // Whichever instance is there.

@@ -122,7 +122,8 @@ pub(crate) fn allow_open_files(wanted: u64) -> Result<()> {
     }
     Err(format!(
         "{wanted} files have to be open at once and {} are allowed. As root: `ulimit -n {wanted}` in the shell that \
-         starts this, or `prlimit --nofile={wanted} --pid $$` for it. The server needs the same.",
+         starts this; the server needs the same. Where not even root may, run several of these with a part of the \
+         sessions each.",
         now.current.map_or_else(String::new, |current| current.to_string())
     )
     .into())
