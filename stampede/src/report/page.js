@@ -173,9 +173,13 @@ function overTime() {
   card(grid, 'People in line', 'and seats that nobody holds or owns; minutes from the opening', { ...frame, wide: true, height: 260, series: [
     { name: 'waiting', color: color(1), area: true, points: room((s) => s.waiting) },
     { name: 'free seats', color: color(2), points: room((s) => s.remaining_seats) }] });
-  card(grid, 'Arrivals and admissions', 'people a second', { ...frame, series: [
+  // Rounds do not begin with seconds, so a second now and then has none.
+  const over = 2 * Math.ceil(R.setting.round_seconds) + 1;
+  const smooth = (points) => points.map(([s], i) => { const near = points.slice(Math.max(0, i - (over >> 1)), i + (over >> 1) + 1);
+    return [s, near.reduce((sum, p) => sum + p[1], 0) / near.length]; });
+  card(grid, 'Arrivals and admissions', `people a second; admissions averaged over ${over} s`, { ...frame, yTell: trim, series: [
     { name: 'entered', color: color(7), thin: true, points: each(R.series.arrivals) },
-    { name: 'admitted', color: color(1), area: true, points: each(R.series.admissions) }] });
+    { name: 'admitted', color: color(1), area: true, points: smooth(each(R.series.admissions)) }] });
   card(grid, 'ACTIVE people', 'as the room counts them, and how many may be', { ...frame, series: [
     { name: 'ACTIVE', color: color(3), area: true, step: true, points: room((s) => s.active) },
     { name: 'maxActive', color: color(5), dash: true, thin: true, step: true, points: room((s) => s.max_active) }] });
