@@ -1,0 +1,472 @@
+//! The public API, as a client sees it.
+
+use std::{io, sync::Arc, time::Duration};
+
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned, de::Error as _};
+use serde_json::{Value, json};
+
+use crate::{
+    history::Ms,
+    measure::{Op, Recorder},
+    net::{
+        Sources, Target,
+        http::Pool,
+        socket::{Pushed, Socket},
+    },
+};
+
+const PLACE: &str = "status position waitingCount estimatedWaitSeconds enteredAt activatedAt expiresAt pollAfterSeconds";
+
+/// Why there is no answer: the code of a refusal or an error, or `TIMEOUT`, `CONNECTION` or `MALFORMED`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) code: String,
+    /// In the server's or the system's words.
+    pub(crate) message: String,
+}
+
+impl Failure {
+    fn new(code: &str, message: impl ToString) -> Self {
+        Self { code: code.to_owned(), message: message.to_string() }
+    }
+
+    /// Whether the outcome is unknown.
+    pub(crate) fn unknown(&self) -> bool {
+        crate::measure::is_fault(&self.code)
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::TimedOut => Self::new("TIMEOUT", "no answer in time"),
+            _ => Self::new("CONNECTION", error),
+        }
+    }
+}
+
+/// An instant as milliseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Instant(pub(crate) Ms);
+
+impl<'de> Deserialize<'de> for Instant {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <&str>::deserialize(deserializer)?;
+        chrono::DateTime::parse_from_rfc3339(text)
+            .map(|instant| Self(instant.timestamp_millis()))
+            .map_err(D::Error::custom)
+    }
+}
+
+/// `QueueToken`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Place {
+    pub(crate) token: Option<String>,
+    pub(crate) status: String,
+    pub(crate) position: Option<u32>,
+    pub(crate) estimated_wait_seconds: Option<u32>,
+    pub(crate) entered_at: Instant,
+    pub(crate) activated_at: Option<Instant>,
+    pub(crate) expires_at: Option<Instant>,
+    pub(crate) poll_after_seconds: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Seat {
+    pub(crate) id: String,
+    #[serde(default)]
+    pub(crate) section: String,
+    #[serde(default)]
+    pub(crate) grade: String,
+    pub(crate) status: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Reservation {
+    pub(crate) id: String,
+    pub(crate) total_price: i64,
+    pub(crate) held_at: Instant,
+    pub(crate) expires_at: Instant,
+    #[serde(default)]
+    pub(crate) seats: Vec<SeatId>,
+    #[serde(default)]
+    pub(crate) schedule: Option<SeatId>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct SeatId {
+    pub(crate) id: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Schedule {
+    pub(crate) sales_open_at: Instant,
+    pub(crate) seat_count: i64,
+    pub(crate) remaining_seats: i64,
+    pub(crate) waiting_room: Room,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Room {
+    pub(crate) status: String,
+    pub(crate) waiting_count: i64,
+    pub(crate) active_count: i64,
+    pub(crate) max_active: i64,
+    pub(crate) admit_per_round: i64,
+    pub(crate) round_seconds: f64,
+    pub(crate) estimated_wait_seconds: Option<i64>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Payment {
+    pub(crate) status: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Entry {
+    pub(crate) kind: String,
+    pub(crate) delta: i64,
+    pub(crate) created_at: Instant,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Nodes<T> {
+    pub(crate) nodes: Vec<T>,
+}
+
+/// What the audit reads.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Books {
+    pub(crate) balance: i64,
+    pub(crate) entries: Nodes<Entry>,
+    pub(crate) reservations: Nodes<Reservation>,
+}
+
+#[derive(Deserialize)]
+struct Response<T> {
+    #[serde(default = "Option::default")]
+    data: Option<T>,
+    #[serde(default)]
+    errors: Vec<RequestError>,
+}
+
+#[derive(Deserialize)]
+struct RequestError {
+    message: String,
+    #[serde(default)]
+    extensions: Option<Extensions>,
+}
+
+#[derive(Deserialize)]
+struct Extensions {
+    code: Option<String>,
+}
+
+/// An answer whose one field was asked for as `it`.
+#[derive(Deserialize)]
+struct It<T> {
+    it: T,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Payload<T> {
+    #[serde(default = "Option::default")]
+    it: Option<T>,
+    user_errors: Vec<UserError>,
+}
+
+#[derive(Deserialize)]
+struct UserError {
+    code: String,
+    message: String,
+}
+
+/// One instance as one client.
+#[derive(Debug)]
+pub(crate) struct Api {
+    pub(crate) target: Target,
+    pub(crate) sources: Arc<Sources>,
+    pub(crate) recorder: Arc<Recorder>,
+    pub(crate) schedule: String,
+    pub(crate) pool: Pool,
+}
+
+/// Answers of the API.
+pub(crate) type Answer<T> = Result<T, Failure>;
+
+impl Api {
+    /// The data of a request.
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        op: Op,
+        session: Option<&str>,
+        query: &str,
+        variables: &Value,
+    ) -> Answer<T> {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            query: &'a str,
+            variables: &'a Value,
+        }
+        let body = serde_json::to_vec(&Body { query, variables })
+            .map_err(|error| Failure::new("MALFORMED", error))?;
+        let answer = self.pool.post(&self.sources, session, &body).await?;
+        self.recorder.took(op, answer.latency, answer.queued);
+        read(&answer.body)
+    }
+
+    fn note<T>(&self, op: Op, answer: Answer<T>) -> Answer<T> {
+        self.recorder
+            .ended(op, answer.as_ref().map_or_else(|failure| failure.code.as_str(), |_| "OK"));
+        answer
+    }
+
+    async fn query<T: DeserializeOwned>(
+        &self,
+        op: Op,
+        session: Option<&str>,
+        query: &str,
+        variables: Value,
+    ) -> Answer<T> {
+        let answer = self.ask::<It<T>>(op, session, query, &variables).await;
+        self.note(op, answer.map(|data| data.it))
+    }
+
+    async fn mutate<T: DeserializeOwned>(
+        &self,
+        op: Op,
+        session: &str,
+        query: &str,
+        variables: Value,
+    ) -> Answer<T> {
+        // Whoever logs in has no session yet.
+        let session = Some(session).filter(|session| !session.is_empty());
+        let answer = self.ask::<It<Payload<T>>>(op, session, query, &variables).await;
+        let answer =
+            answer.and_then(|data| match (data.it.user_errors.into_iter().next(), data.it.it) {
+                (Some(error), _) => Err(Failure { code: error.code, message: error.message }),
+                (None, Some(it)) => Ok(it),
+                (None, None) => Err(Failure::new("MALFORMED", "neither a result nor an error")),
+            });
+        self.note(op, answer)
+    }
+
+    pub(crate) async fn enter(&self, session: &str) -> Answer<Place> {
+        let query = format!(
+            "mutation Enter($id: ID!) {{ it: enterQueue(scheduleId: $id) {{ it: queueToken {{ token {PLACE} }} \
+             userErrors {{ code message }} }} }}"
+        );
+        self.mutate(Op::Enter, session, &query, json!({ "id": self.schedule })).await
+    }
+
+    pub(crate) async fn leave(&self, session: &str) -> Answer<Place> {
+        let query = format!(
+            "mutation Leave($id: ID!) {{ it: leaveQueue(scheduleId: $id) {{ it: queueToken {{ {PLACE} }} \
+             userErrors {{ code message }} }} }}"
+        );
+        self.mutate(Op::Leave, session, &query, json!({ "id": self.schedule })).await
+    }
+
+    pub(crate) async fn status(&self, op: Op, session: &str) -> Answer<Option<Place>> {
+        let query =
+            format!("query Status($id: ID!) {{ it: queueStatus(scheduleId: $id) {{ {PLACE} }} }}");
+        self.query(op, Some(session), &query, json!({ "id": self.schedule })).await
+    }
+
+    pub(crate) async fn room(&self, session: Option<&str>) -> Answer<Option<Schedule>> {
+        const QUERY: &str = "query Room($id: ID!) { it: schedule(id: $id) { salesOpenAt seatCount remainingSeats
+            waitingRoom { status waitingCount activeCount maxActive admitPerRound roundSeconds estimatedWaitSeconds } } }";
+        self.query(Op::Room, session, QUERY, json!({ "id": self.schedule })).await
+    }
+
+    /// The whole hall, or a section of it.
+    pub(crate) async fn seats(
+        &self,
+        session: &str,
+        token: &str,
+        section: Option<&str>,
+    ) -> Answer<Vec<Seat>> {
+        let fields = if section.is_some() { "id status" } else { "id status section grade" };
+        let query = format!(
+            "query Seats($id: ID!, $token: String!, $section: String) {{
+             it: seats(scheduleId: $id, queueToken: $token, section: $section) {{ {fields} }} }}"
+        );
+        let variables = json!({ "id": self.schedule, "token": token, "section": section });
+        self.query(Op::Seats, Some(session), &query, variables).await
+    }
+
+    pub(crate) async fn hold(&self, session: &str, token: &str, seat: &str) -> Answer<Reservation> {
+        const QUERY: &str = "mutation Hold($input: HoldSeatInput!) { it: holdSeat(input: $input) {
+            it: reservation { id totalPrice heldAt expiresAt seats { id } } userErrors { code message } } }";
+        let input = json!({ "scheduleId": self.schedule, "seatId": seat, "queueToken": token });
+        self.mutate(Op::Hold, session, QUERY, json!({ "input": input })).await
+    }
+
+    pub(crate) async fn hold_best(
+        &self,
+        session: &str,
+        token: &str,
+        grade: &str,
+    ) -> Answer<Reservation> {
+        const QUERY: &str = "mutation Best($input: HoldBestSeatsInput!) { it: holdBestSeats(input: $input) {
+            it: reservation { id totalPrice heldAt expiresAt seats { id } } userErrors { code message } } }";
+        let input =
+            json!({ "scheduleId": self.schedule, "grade": grade, "count": 1, "queueToken": token });
+        self.mutate(Op::HoldBest, session, QUERY, json!({ "input": input })).await
+    }
+
+    pub(crate) async fn cancel(&self, session: &str, reservation: &str) -> Answer<Reservation> {
+        const QUERY: &str = "mutation Cancel($id: ID!) { it: cancelReservation(id: $id) {
+            it: reservation { id totalPrice heldAt expiresAt } userErrors { code message } } }";
+        self.mutate(Op::Cancel, session, QUERY, json!({ "id": reservation })).await
+    }
+
+    pub(crate) async fn balance(&self, session: &str) -> Answer<i64> {
+        self.query(Op::Balance, Some(session), "query Balance { it: balance }", json!({})).await
+    }
+
+    /// The new balance.
+    pub(crate) async fn charge(&self, session: &str, amount: i64, key: &str) -> Answer<i64> {
+        const QUERY: &str = "mutation Charge($input: ChargeInput!) { it: charge(input: $input) {
+            it: balance userErrors { code message } } }";
+        let input = json!({ "amount": amount, "idempotencyKey": key });
+        self.mutate(Op::Charge, session, QUERY, json!({ "input": input })).await
+    }
+
+    pub(crate) async fn pay(
+        &self,
+        session: &str,
+        reservation: &str,
+        amount: i64,
+        key: &str,
+    ) -> Answer<Payment> {
+        const QUERY: &str = "mutation Pay($input: PayInput!) { it: pay(input: $input) {
+            it: payment { status } userErrors { code message } } }";
+        let input = json!({ "reservationId": reservation, "method": "POINT", "amount": amount,
+                            "idempotencyKey": key });
+        self.mutate(Op::Pay, session, QUERY, json!({ "input": input })).await
+    }
+
+    /// Balance, ledger and reservations, newest first.
+    pub(crate) async fn books(&self, session: &str) -> Answer<Books> {
+        const QUERY: &str = "query Books { balance entries: walletEntries(first: 50) { nodes { kind delta createdAt } }
+            reservations(first: 50, status: [CONFIRMED]) {
+                nodes { id totalPrice heldAt expiresAt schedule { id } } } }";
+        let books = self.ask(Op::Audit, Some(session), QUERY, &json!({})).await;
+        self.note(Op::Audit, books)
+    }
+
+    /// An organizer's mutation, whose payload is read as it is.
+    pub(crate) async fn organize<T: DeserializeOwned>(
+        &self,
+        session: &str,
+        query: &str,
+        variables: Value,
+    ) -> Answer<T> {
+        self.mutate(Op::Organize, session, query, variables).await
+    }
+
+    /// Opens a socket that watches the place.
+    ///
+    /// # Errors
+    /// When that fails.
+    pub(crate) async fn watch(&self, session: &str) -> io::Result<Socket> {
+        const QUERY: &str = "subscription Watch($id: ID!) { it: queueStatus(scheduleId: $id) {
+            status position waitingCount estimatedWaitSeconds enteredAt activatedAt expiresAt pollAfterSeconds } }";
+        let payload = json!({ "query": QUERY, "variables": { "id": self.schedule } }).to_string();
+        Socket::subscribe(&self.target, &self.sources, session, &payload).await
+    }
+}
+
+/// The place that was pushed.
+pub(crate) fn pushed_place(pushed: &Pushed) -> Answer<Option<Place>> {
+    match pushed {
+        Pushed::Next(payload) => read::<It<Place>>(payload).map(|data| Some(data.it)),
+        Pushed::Error(payload) => {
+            Err(first_error(serde_json::from_slice(payload).unwrap_or_default()))
+        }
+        Pushed::Ack | Pushed::Complete => Ok(None),
+    }
+}
+
+fn first_error(errors: Vec<RequestError>) -> Failure {
+    errors.into_iter().next().map_or_else(
+        || Failure::new("MALFORMED", "neither data nor errors"),
+        |error| Failure {
+            code: error
+                .extensions
+                .and_then(|ext| ext.code)
+                .unwrap_or_else(|| "MALFORMED".to_owned()),
+            message: error.message,
+        },
+    )
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Answer<T> {
+    // Data of a failed request may lack what T needs; then the errors tell why.
+    match serde_json::from_slice::<Response<T>>(body) {
+        Ok(Response { data: Some(data), errors }) if errors.is_empty() => Ok(data),
+        Ok(Response { errors, .. }) => Err(first_error(errors)),
+        Err(malformed) => {
+            #[derive(Deserialize)]
+            struct Errors {
+                errors: Vec<RequestError>,
+            }
+            Err(serde_json::from_slice::<Errors>(body).map_or_else(
+                |_| Failure::new("MALFORMED", malformed),
+                |errors| first_error(errors.errors),
+            ))
+        }
+    }
+}
+
+/// A share of `whole`, at least and at most.
+pub(crate) fn backoff(attempt: u32) -> Duration {
+    Duration::from_millis(100 * 2_u64.pow(attempt.min(5)) + fastrand::u64(0..100))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_refusals_and_errors_are_told_apart() {
+        let read = |text: &str| read::<It<i64>>(text.as_bytes()).map(|data| data.it);
+        assert_eq!(read(r#"{"data":{"it":7}}"#), Ok(7));
+        let code = |text| read(text).unwrap_err().code;
+        assert_eq!(
+            code(r#"{"data":null,"errors":[{"message":"no","extensions":{"code":"FORBIDDEN"}}]}"#),
+            "FORBIDDEN"
+        );
+        assert_eq!(
+            code(
+                r#"{"data":{"it":null},"errors":[{"message":"x","extensions":{"code":"INTERNAL"}}]}"#
+            ),
+            "INTERNAL"
+        );
+        assert_eq!(code("<html>"), "MALFORMED");
+    }
+
+    #[test]
+    fn a_pushed_place_is_read() {
+        let payload = br#"{"data":{"it":{"status":"WAITING","position":3,"waitingCount":9,
+            "estimatedWaitSeconds":null,"enteredAt":"1970-01-01T00:00:01.005Z","activatedAt":null,"expiresAt":null,
+            "pollAfterSeconds":1}}}"#;
+        let place = pushed_place(&Pushed::Next(payload.to_vec())).unwrap().unwrap();
+        assert_eq!((place.position, place.entered_at.0), (Some(3), 1_005));
+    }
+}

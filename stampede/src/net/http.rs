@@ -1,0 +1,154 @@
+//! HTTP over a bounded pool of keep-alive connections.
+//!
+//! Small on purpose: one kind of request, and answers with a content length. What a request waits for a connection of ours
+//! is told apart from what it waits for the server.
+
+use std::{
+    io,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::Semaphore,
+    time::timeout,
+};
+
+use super::{Sources, Target};
+
+/// No answer is larger.
+const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Connections to one instance.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    target: Target,
+    idle: Mutex<Vec<TcpStream>>,
+    permits: Semaphore,
+    patience: Duration,
+}
+
+/// An answer, and how long it took.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) body: Vec<u8>,
+    /// From the first byte sent to the last byte received.
+    pub(crate) latency: Duration,
+    /// What the request waited for a connection of ours before.
+    pub(crate) queued: Duration,
+}
+
+impl Pool {
+    /// So many connections at most, and so much time for each answer.
+    pub(crate) const fn new(target: Target, connections: usize, patience: Duration) -> Self {
+        let permits = Semaphore::const_new(connections);
+        Self { target, idle: Mutex::new(Vec::new()), permits, patience }
+    }
+
+    /// Posts JSON. A connection that the server had closed meanwhile is replaced once, if nothing came back on it.
+    ///
+    /// # Errors
+    /// Without an answer in time.
+    pub(crate) async fn post(
+        &self,
+        sources: &Sources,
+        session: Option<&str>,
+        body: &[u8],
+    ) -> io::Result<Answer> {
+        let asked = Instant::now();
+        let permit = self.permits.acquire().await.map_err(io::Error::other)?;
+        let queued = asked.elapsed();
+        let request = self.request(session, body);
+        let sent = Instant::now();
+        let answered = timeout(self.patience, async {
+            let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            if let Some(mut stream) = kept {
+                match exchange(&mut stream, &request).await {
+                    Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                    outcome => return outcome.map(|body| (stream, body)),
+                }
+            }
+            let mut stream = sources.connect(&self.target).await?;
+            let body = exchange(&mut stream, &request).await?;
+            Ok((stream, body))
+        });
+        let (stream, body) =
+            answered.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        let latency = sent.elapsed();
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(stream);
+        drop(permit);
+        Ok(Answer { body, latency, queued })
+    }
+
+    fn request(&self, session: Option<&str>, body: &[u8]) -> Vec<u8> {
+        let Target { host, path, .. } = &self.target;
+        let mut request = format!(
+            "POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n",
+            body.len()
+        );
+        if let Some(session) = session {
+            request.push_str("authorization: Bearer ");
+            request.push_str(session);
+            request.push_str("\r\n");
+        }
+        request.push_str("\r\n");
+        let mut request = request.into_bytes();
+        request.extend_from_slice(body);
+        request
+    }
+}
+
+/// `ConnectionAborted` when the connection was closed before the answer began.
+async fn exchange(stream: &mut TcpStream, request: &[u8]) -> io::Result<Vec<u8>> {
+    let aborted = |_| io::Error::from(io::ErrorKind::ConnectionAborted);
+    stream.write_all(request).await.map_err(aborted)?;
+    let mut answer = Vec::with_capacity(2_048);
+    loop {
+        let before = answer.len();
+        let read = stream.read_buf(&mut answer).await;
+        match read {
+            Ok(0) | Err(_) if before == 0 => return Err(io::ErrorKind::ConnectionAborted.into()),
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            other => other?,
+        };
+        let Some((head, length)) = head_of(&answer)? else { continue };
+        if length > ANSWER_BYTES_MAX {
+            return Err(io::Error::other("the answer is too large"));
+        }
+        while answer.len() < head + length {
+            if stream.read_buf(&mut answer).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        answer.drain(..head);
+        return Ok(answer);
+    }
+}
+
+/// The lengths of head and body, once the head is there.
+fn head_of(answer: &[u8]) -> io::Result<Option<(usize, usize)>> {
+    let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else { return Ok(None) };
+    let head = String::from_utf8_lossy(&answer[..end]);
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
+    });
+    length
+        .map(|length| Some((end + 4, length)))
+        .ok_or_else(|| io::Error::other("an answer without a content length"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_head_tells_how_long_the_body_is() {
+        let head = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nx: y\r\n\r\nhe";
+        assert_eq!(head_of(head).unwrap(), Some((head.len() - 2, 5)));
+        assert_eq!(head_of(b"HTTP/1.1 200 OK\r\ncontent-len").unwrap(), None);
+        assert!(head_of(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").is_err());
+    }
+}

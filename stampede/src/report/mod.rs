@@ -1,0 +1,310 @@
+//! What a rehearsal has shown: computed once, told three ways.
+
+mod estimates;
+mod html;
+mod series;
+mod terminal;
+
+use serde::Serialize;
+
+pub(crate) use html::page;
+pub(crate) use terminal::table;
+
+use crate::{
+    check::{self, Verdict, grouped},
+    history::{End, History, Ms},
+    measure::{Figures, Spread, Times, is_fault},
+};
+
+/// How the rehearsal was set up.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Setting {
+    pub(crate) schedule: String,
+    pub(crate) urls: Vec<String>,
+    pub(crate) fans: usize,
+    pub(crate) seed: u64,
+    pub(crate) seats: i64,
+    pub(crate) admit_per_round: i64,
+    pub(crate) round_seconds: f64,
+    pub(crate) command: String,
+    /// RFC 3339.
+    pub(crate) began: String,
+    pub(crate) seconds: i64,
+    /// Seconds from the start to the opening.
+    pub(crate) opening: i64,
+}
+
+/// Something to aim at; missing it is no failure.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Goal {
+    pub(crate) name: &'static str,
+    pub(crate) aim: &'static str,
+    pub(crate) found: String,
+    /// Nothing when it could not be measured.
+    pub(crate) met: Option<bool>,
+}
+
+/// How many fans came how far.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub(crate) struct Counts {
+    pub(crate) entered: usize,
+    pub(crate) admitted: usize,
+    pub(crate) bought: usize,
+    pub(crate) left: usize,
+    pub(crate) expired: usize,
+    pub(crate) unfinished: usize,
+    pub(crate) away: usize,
+}
+
+/// The whole report.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) passed: bool,
+    pub(crate) headline: String,
+    pub(crate) setting: Setting,
+    pub(crate) counts: Counts,
+    pub(crate) checks: Vec<Verdict>,
+    pub(crate) goals: Vec<Goal>,
+    /// Seconds from entering to admission, of those who stayed.
+    pub(crate) waits: Spread,
+    pub(crate) waits_curve: Vec<(f64, f64)>,
+    /// Milliseconds from admission to the push that tells it.
+    pub(crate) push: Spread,
+    pub(crate) push_curve: Vec<(f64, f64)>,
+    pub(crate) estimates: estimates::Estimates,
+    pub(crate) series: series::Series,
+    pub(crate) figures: Figures,
+    pub(crate) own_lag_ms: Ms,
+    pub(crate) notes: Vec<String>,
+}
+
+/// Makes the report.
+pub(crate) fn make(
+    setting: Setting,
+    history: &History,
+    figures: Figures,
+    started: Ms,
+    last_sale: Option<Ms>,
+) -> Report {
+    let checks = check::all(history);
+    let failed: Vec<&Verdict> = checks.iter().filter(|check| check.violations > 0).collect();
+    let exercised = checks.iter().filter(|check| check.looked_at > 0).count();
+    let passed = failed.is_empty() && exercised > 0;
+    let counts = counts(history);
+    let headline = headline(&failed, exercised, checks.len(), &counts);
+    let (mut waits, mut push) = (Times::new(), Times::new());
+    let offset = history.clock_offset();
+    for (_, visit) in history.visits() {
+        let Some(activated) = visit.activated_at else { continue };
+        if !visit.away && !visit.leftover {
+            waits.record(span(activated - visit.entered_at));
+        }
+        if let Some(told) = visit.pushed_active_at {
+            push.record(span(told - offset - activated));
+        }
+    }
+    let estimates = estimates::estimates(history, started);
+    let goals = goals(&push.spread(), &estimates, &figures, history, last_sale);
+    let notes = notes(history, &figures);
+    Report {
+        passed,
+        headline,
+        counts,
+        checks,
+        goals,
+        waits: in_seconds(waits.spread()),
+        waits_curve: waits.curve().into_iter().map(|(at, ms)| (at, ms / 1e3)).collect(),
+        push: push.spread(),
+        push_curve: push.curve(),
+        estimates,
+        series: series::series(history, started),
+        figures,
+        own_lag_ms: history.own_lag,
+        notes,
+        setting,
+    }
+}
+
+fn span(ms: Ms) -> std::time::Duration {
+    std::time::Duration::from_millis(u64::try_from(ms).unwrap_or(0))
+}
+
+fn in_seconds(spread: Spread) -> Spread {
+    let Spread { count, p50, p90, p99, max } = spread;
+    Spread { count, p50: p50 / 1e3, p90: p90 / 1e3, p99: p99 / 1e3, max: max / 1e3 }
+}
+
+fn counts(history: &History) -> Counts {
+    let mut counts = Counts::default();
+    for (_, visit) in history.visits() {
+        counts.entered += 1;
+        counts.admitted += usize::from(visit.activated_at.is_some());
+        counts.away += usize::from(visit.away);
+        match visit.end {
+            Some(End::Left) => counts.left += 1,
+            Some(End::Expired) => counts.expired += 1,
+            Some(End::Unfinished) => counts.unfinished += 1,
+            Some(End::Used) | None => {}
+        }
+    }
+    let bought = |fan: &&crate::history::Fan| fan.holdings.iter().any(|holding| holding.paid);
+    counts.bought = history.fans.iter().filter(bought).count();
+    counts
+}
+
+fn headline(failed: &[&Verdict], exercised: usize, all: usize, counts: &Counts) -> String {
+    let crowd = format!(
+        "{} entered, {} were let in, {} bought",
+        grouped(counts.entered),
+        grouped(counts.admitted),
+        grouped(counts.bought)
+    );
+    match failed {
+        [] if exercised == all => format!("Fair: all {all} checks hold. {crowd}."),
+        [] if exercised == 0 => format!("Nothing was tested. {crowd}."),
+        [] => {
+            format!("{exercised} of {all} checks hold, the rest had nothing to look at. {crowd}.")
+        }
+        [one] => format!("FAILED: {}. {crowd}.", one.name),
+        many => format!("FAILED: {} of {all} checks are violated. {crowd}.", many.len()),
+    }
+}
+
+fn goals(
+    push: &Spread,
+    estimates: &estimates::Estimates,
+    figures: &Figures,
+    history: &History,
+    last_sale: Option<Ms>,
+) -> Vec<Goal> {
+    let faults: u64 = figures
+        .operations
+        .iter()
+        .flat_map(|operation| &operation.outcomes)
+        .filter_map(|(code, count)| is_fault(code).then_some(count))
+        .sum();
+    let sold_out = history.room.iter().find(|sample| sample.status == "SOLD_OUT");
+    let told_after = sold_out.zip(last_sale).map(|(sample, last)| (sample.at - last).max(0));
+    vec![
+        Goal {
+            name: "Admission reaches its person",
+            aim: "p99 under 1 s",
+            found: if push.count == 0 { none() } else { format!("p99 {:.0} ms", push.p99) },
+            met: (push.count > 0).then_some(push.p99 < 1_000.0),
+        },
+        Goal {
+            name: "estimatedWaitSeconds after the first minute",
+            aim: "median error under 15 %",
+            found: estimates.median.map_or_else(none, |median| {
+                format!("{:.1} % of {} estimates", median * 100.0, grouped(estimates.count))
+            }),
+            met: estimates.median.map(|median| median < 0.15),
+        },
+        Goal {
+            name: "The room says SOLD_OUT",
+            aim: "within 1 s of the last sale, and 0.5 s between our looks",
+            found: told_after.map_or_else(none, |ms| format!("{ms} ms")),
+            met: told_after.map(|ms| ms <= 1_500),
+        },
+        Goal {
+            name: "No request fails",
+            aim: "no internal error, time-out or lost connection",
+            found: format!("{faults} failed"),
+            met: Some(faults == 0),
+        },
+    ]
+}
+
+fn none() -> String {
+    "not measured".to_owned()
+}
+
+fn notes(history: &History, figures: &Figures) -> Vec<String> {
+    let mut notes = Vec::new();
+    if history.own_lag > 200 {
+        notes.push(format!(
+            "This load generator itself was late by up to {} ms: it needs more of the machine. Latencies include that.",
+            history.own_lag
+        ));
+    }
+    if figures.queued.p99 > 50.0 {
+        notes.push(format!(
+            "Requests waited for one of our connections (p99 {:.0} ms, not part of the latencies): raise --connections.",
+            figures.queued.p99
+        ));
+    }
+    let offset = history.clock_offset();
+    if offset != 0 {
+        notes
+            .push(format!("The server's clock is {} ms behind ours; that is allowed for.", offset));
+    }
+    let leftover = history.visits().filter(|(_, visit)| visit.leftover).count();
+    if leftover > 0 {
+        notes.push(format!(
+            "{leftover} fans stood in this line before the rehearsal began, and are not compared with others."
+        ));
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        check::planted::{fan, history},
+        history::Clock,
+        measure::Recorder,
+    };
+
+    fn setting() -> Setting {
+        Setting {
+            schedule: "s".to_owned(),
+            urls: vec![],
+            fans: 2,
+            seed: 1,
+            seats: 1,
+            admit_per_round: 1,
+            round_seconds: 1.0,
+            command: "stampede </script>".to_owned(),
+            began: String::new(),
+            seconds: 1,
+            opening: 0,
+        }
+    }
+
+    fn report(fans: Vec<crate::history::Fan>) -> Report {
+        let figures = Recorder::new(Clock::start()).figures();
+        make(setting(), &history(fans), figures, 0, None)
+    }
+
+    #[test]
+    fn a_violation_makes_the_headline() {
+        let report = report(vec![fan(1, 100, Some(950)), fan(2, 200, Some(900))]);
+        assert!(!report.passed);
+        assert!(report.headline.starts_with("FAILED: Admitted in the order of entering."));
+        assert!(table(&report).contains("fan 2 was admitted 50 ms before fan 1"));
+    }
+
+    #[test]
+    fn a_rehearsal_that_tested_nothing_has_not_passed() {
+        assert!(!report(vec![]).passed);
+    }
+
+    #[test]
+    fn waits_are_in_seconds_and_of_those_who_stayed() {
+        let mut away = fan(2, 200, Some(99_999));
+        away.visits[0].away = true;
+        let report = report(vec![fan(1, 95, Some(2_100)), away]);
+        assert!(report.passed, "{:?}", report.checks);
+        assert_eq!(report.waits.count, 1);
+        assert!((report.waits.p50 - 2.0).abs() < 0.01);
+    }
+
+    #[test]
+    fn the_page_is_whole_and_safe() {
+        let page = page(&report(vec![fan(1, 100, Some(950))]));
+        assert!(page.starts_with("<!doctype html>") && page.ends_with("</html>\n"));
+        assert!(!page.contains("stampede </script>"), "data cannot end the script");
+        assert!(!page.contains("http://") || !page.contains("src="), "nothing is loaded");
+    }
+}

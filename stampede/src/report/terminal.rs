@@ -1,0 +1,65 @@
+//! The report as text.
+
+use std::fmt::Write;
+
+use super::Report;
+use crate::{check::grouped, measure::Spread};
+
+/// The report for a terminal.
+pub(crate) fn table(report: &Report) -> String {
+    let mut out = String::new();
+    // Writing into a string cannot fail.
+    _ = write(&mut out, report);
+    out
+}
+
+fn write(out: &mut String, report: &Report) -> std::fmt::Result {
+    writeln!(out, "\n{}\n", report.headline)?;
+    for check in &report.checks {
+        writeln!(out, "  {:<13} {}  ({})", check.word(), check.name, check.scope)?;
+        if check.violations > 0 {
+            writeln!(out, "                {} violations, among them:", grouped(check.violations))?;
+        }
+        for example in &check.examples {
+            writeln!(out, "                - {example}")?;
+        }
+    }
+    writeln!(out)?;
+    for goal in &report.goals {
+        let word = match goal.met {
+            Some(true) => "met",
+            Some(false) => "MISSED",
+            None => "-",
+        };
+        writeln!(out, "  {word:<13} {}: {} (aim: {})", goal.name, goal.found, goal.aim)?;
+    }
+    writeln!(
+        out,
+        "\n  {:<32} {:>9} {:>9} {:>9} {:>9} {:>9}",
+        "", "count", "p50", "p90", "p99", "max"
+    )?;
+    line(out, "wait until admitted, s", &report.waits)?;
+    line(out, "admission to push, ms", &report.push)?;
+    for operation in &report.figures.operations {
+        line(out, &format!("{}, ms", operation.name), &operation.times)?;
+        let refused: Vec<_> = operation
+            .outcomes
+            .iter()
+            .filter(|(code, _)| *code != "OK")
+            .map(|(code, count)| format!("{code} {count}"))
+            .collect();
+        if !refused.is_empty() {
+            writeln!(out, "    {}", refused.join(", "))?;
+        }
+    }
+    for note in &report.notes {
+        writeln!(out, "\n  Note: {note}")?;
+    }
+    Ok(())
+}
+
+fn line(out: &mut String, name: &str, spread: &Spread) -> std::fmt::Result {
+    let Spread { count, p50, p90, p99, max } = spread;
+    let count = grouped(usize::try_from(*count).unwrap_or(usize::MAX));
+    writeln!(out, "  {name:<32} {count:>9} {p50:>9.1} {p90:>9.1} {p99:>9.1} {max:>9.1}")
+}

@@ -1,0 +1,192 @@
+//! Sessions of fans and of the organizer, and a performance to rehearse on.
+
+#![expect(clippy::print_stdout, reason = "the id is the answer")]
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{
+    Result,
+    api::{Api, SeatId},
+    history::Clock,
+    measure::Recorder,
+    net::{Sources, Target, http::Pool},
+    options::{OrganizerOptions, ServerOptions, StageOptions},
+};
+
+/// The fans' access tokens.
+///
+/// # Errors
+/// When the file cannot be read, or has too few lines.
+pub(crate) fn read(path: &Path, wanted: Option<usize>) -> Result<Vec<String>> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Line {
+        access_token: String,
+    }
+    let text =
+        std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let mut sessions = Vec::new();
+    for line in
+        text.lines().filter(|line| !line.trim().is_empty()).take(wanted.unwrap_or(usize::MAX))
+    {
+        let line: Line = serde_json::from_str(line)
+            .map_err(|error| format!("{}, line {}: {error}", path.display(), sessions.len() + 1))?;
+        sessions.push(line.access_token);
+    }
+    match wanted {
+        Some(wanted) if sessions.len() < wanted => Err(format!(
+            "{} has {} sessions and {wanted} are wanted: frontrow seed --fans {wanted} --sessions {}",
+            path.display(),
+            sessions.len(),
+            path.display()
+        )
+        .into()),
+        _ if sessions.is_empty() => Err(format!("{} has no sessions", path.display()).into()),
+        _ => Ok(sessions),
+    }
+}
+
+/// A client of each instance.
+///
+/// # Errors
+/// When an address is none.
+pub(crate) fn apis(
+    server: &ServerOptions,
+    schedule: &str,
+    recorder: &Arc<Recorder>,
+) -> Result<Vec<Arc<Api>>> {
+    let sources = Arc::new(Sources::new(server.source_addresses));
+    let patience = Duration::from_secs(server.timeout_seconds);
+    let api = |url: &String| {
+        let target = Target::parse(url, server.allow_remote)?;
+        Ok(Arc::new(Api {
+            pool: Pool::new(target.clone(), server.connections.max(1), patience),
+            target,
+            sources: sources.clone(),
+            recorder: recorder.clone(),
+            schedule: schedule.to_owned(),
+        }))
+    };
+    server.urls.iter().map(api).collect()
+}
+
+/// The organizer's access token, if an organizer was named.
+///
+/// # Errors
+/// When they cannot log in.
+pub(crate) async fn organizer(api: &Api, options: &OrganizerOptions) -> Result<Option<String>> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Session {
+        access_token: String,
+    }
+    if options.organizer_token.is_some() {
+        return Ok(options.organizer_token.clone());
+    }
+    let Some(email) = &options.organizer else { return Ok(None) };
+    let password =
+        options.password.as_ref().ok_or("the password belongs into STAMPEDE_PASSWORD")?;
+    const QUERY: &str = "mutation LogIn($input: LogInInput!) { it: logIn(input: $input) {
+        it: session { accessToken } userErrors { code message } } }";
+    let input = json!({ "input": { "email": email, "password": password } });
+    Ok(Some(api.organize::<Session>("", QUERY, input).await?.access_token))
+}
+
+/// Makes a performance, and prints its id and nothing else.
+///
+/// # Errors
+/// When the server refuses.
+pub(crate) async fn stage(options: &StageOptions) -> Result<bool> {
+    const CONCERT: &str =
+        "mutation Concert($input: CreateConcertInput!) { it: createConcert(input: $input) {
+        it: concert { id } userErrors { code message } } }";
+    const SCHEDULE: &str =
+        "mutation Schedule($input: CreateScheduleInput!) { it: createSchedule(input: $input) {
+        it: schedule { id } userErrors { code message } } }";
+    const OPEN: &str = "mutation Open($id: ID!) { it: openSale(scheduleId: $id) {
+        it: schedule { id } userErrors { code message } } }";
+    let recorder = Arc::new(Recorder::new(Clock::start()));
+    let apis = apis(&options.server, "", &recorder)?;
+    let api = apis.first().ok_or("no server")?;
+    let session = organizer(api, &options.organizer)
+        .await?
+        .ok_or("--organizer-token or --organizer says who makes the performance")?;
+    let concert = json!({ "input": {
+        "title": "Rehearsal", "artist": "Stampede", "venue": "Load hall", "timeZone": "Etc/UTC",
+        "description": "A performance that nobody plays: it is there to rehearse its sale." } });
+    let concert: SeatId = api.organize(&session, CONCERT, concert).await?;
+    let schedule = schedule(options, &concert.id, recorder.started);
+    let schedule: SeatId = api.organize(&session, SCHEDULE, json!({ "input": schedule })).await?;
+    let opened: SeatId = api.organize(&session, OPEN, json!({ "id": schedule.id })).await?;
+    println!("{}", opened.id);
+    Ok(true)
+}
+
+fn schedule(options: &StageOptions, concert: &str, now: i64) -> Value {
+    const DAY: i64 = 86_400;
+    let at = |seconds: i64| {
+        chrono::DateTime::from_timestamp_millis(now + seconds * 1_000)
+            .unwrap_or_default()
+            .to_rfc3339()
+    };
+    // Rows of up to a hundred.
+    let section = |name: &str, grade: &str, price: u32, seats: u32| {
+        let rows = seats.div_ceil(100).max(1);
+        json!({ "name": name, "grade": grade, "price": price, "rows": rows,
+                "seatsPerRow": seats.div_ceil(rows) })
+    };
+    let dear = (options.seats / 10).max(1);
+    let rest = options.seats - dear;
+    // Halls are read by section, so that nobody has to read all of a large one.
+    let parts = rest.div_ceil(1_000).max(1);
+    let mut sections = vec![section("Front", "VIP", 150_000, dear)];
+    sections
+        .extend((1..=parts).map(|n| section(&format!("Stalls {n:02}"), "R", 90_000, rest / parts)));
+    json!({
+        "concertId": concert,
+        "salesOpenAt": at(i64::from(options.opens_in)),
+        "salesCloseAt": at(30 * DAY),
+        "startsAt": at(31 * DAY),
+        "maxSeatsPerPerson": 1,
+        "sections": sections,
+        "waitingRoom": {
+            "maxActive": options.max_active,
+            "admitPerRound": options.admit_per_round,
+            "roundSeconds": options.round_seconds,
+            "idleSeconds": options.idle_seconds,
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(name: &str, text: &str) -> std::path::PathBuf {
+        let path = std::env::temp_dir().join(format!("stampede-{}-{name}", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    #[test]
+    fn sessions_are_read_line_by_line() {
+        let two = "{\"personId\":\"p\",\"accessToken\":\"a\"}\n\n{\"personId\":\"q\",\"accessToken\":\"b\"}\n";
+        let path = file("two", two);
+        assert_eq!(read(&path, None).unwrap(), ["a", "b"]);
+        assert_eq!(read(&path, Some(1)).unwrap(), ["a"]);
+        let few = read(&path, Some(3)).unwrap_err().to_string();
+        assert!(few.contains("frontrow seed --fans 3"), "{few}");
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_session_is_told_with_its_line() {
+        let path = file("bad", "{\"accessToken\":\"a\"}\nnonsense\n");
+        let told = read(&path, None).unwrap_err().to_string();
+        assert!(told.contains("line 2"), "{told}");
+        std::fs::remove_file(path).unwrap();
+    }
+}
