@@ -46,7 +46,10 @@ impl WaitingRooms {
             return Ok(next);
         }
         let changes = rounds::admit(&self.db, schedule_id, &away).await?;
-        self.metrics.queue_passed_over.inc_by(u64::try_from(away.len()).unwrap_or(0));
+        // Who was passed over is still WAITING; nobody is told, since nothing changed for them that is shown.
+        let (passed, changes): (Vec<_>, Vec<_>) =
+            changes.into_iter().partition(|change| change.status == QueueStatus::Waiting);
+        self.metrics.queue_passed_over.inc_by(u64::try_from(passed.len()).unwrap_or(0));
         if changes.is_empty() {
             return Ok(next);
         }

@@ -57,6 +57,9 @@ pub(super) struct Message {
     /// Numbers that left the line with this event.
     #[serde(default)]
     pub gone: Vec<i64>,
+    /// Numbers that came into the line late, with others behind them there already.
+    #[serde(default)]
+    pub late: Vec<i64>,
     pub event: Event,
 }
 

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Event, Place, QueueRefusal, QueueStatus, QueueToken, RoomStatus, Summary, WaitingRooms, rules,
-    store,
+    status::Located, store,
 };
 use crate::kernel::{Failure, Fault, FaultKind, PersonId, ScheduleId};
 
@@ -185,12 +185,12 @@ impl WaitingRooms {
     ) {
         let waiting: Vec<&QueueToken> =
             tokens.values().filter(|token| token.status == QueueStatus::Waiting).collect();
-        let positions = self.index_newcomers(schedule_id, &waiting).await;
+        let located = self.index_newcomers(schedule_id, &waiting).await;
         let summary = self.summary(schedule_id).await.ok().flatten();
         for entry in batch {
             let reply = match tokens.get(&entry.person_id) {
-                Some(token) => match self.newcomer_position(token, &positions).await {
-                    Ok(position) => Ok(Place::of(token.clone(), position, summary.as_ref())),
+                Some(token) => match self.newcomer_position(token, &located).await {
+                    Ok(located) => Ok(Place::of(token.clone(), located, summary.as_ref())),
                     Err(fault) => Err(fault.into()),
                 },
                 None => Err(why_refused(summary.as_ref()).map_or_else(
@@ -210,8 +210,8 @@ impl WaitingRooms {
         &self,
         schedule_id: ScheduleId,
         waiting: &[&QueueToken],
-    ) -> HashMap<PersonId, i64> {
-        let mut positions = HashMap::new();
+    ) -> HashMap<PersonId, Located> {
+        let mut located = HashMap::new();
         let people: Vec<_> = waiting.iter().map(|token| (token.person_id, token.number)).collect();
         for chunk in people.chunks(store::index::CHUNK) {
             let mut ranks = self.index.enter(schedule_id, chunk, rules::POLL_PRESENCE).await;
@@ -221,7 +221,12 @@ impl WaitingRooms {
             }
             match ranks {
                 Ok(Some(ranks)) => {
-                    positions.extend(chunk.iter().map(|(person, _)| *person).zip(ranks.positions));
+                    let waiting = Some(ranks.waiting);
+                    let places = ranks
+                        .positions
+                        .iter()
+                        .map(|position| Located { position: *position, waiting });
+                    located.extend(chunk.iter().map(|(person, _)| *person).zip(places));
                 }
                 Ok(None) => {}
                 Err(fault) => {
@@ -229,21 +234,24 @@ impl WaitingRooms {
                 }
             }
         }
-        positions
+        located
     }
 
     async fn newcomer_position(
         &self,
         token: &QueueToken,
-        positions: &HashMap<PersonId, i64>,
-    ) -> Result<Option<i64>, Fault> {
+        located: &HashMap<PersonId, Located>,
+    ) -> Result<Option<Located>, Fault> {
         if token.status != QueueStatus::Waiting {
             return Ok(None);
         }
         self.welcome_back(token).await?;
-        match positions.get(&token.person_id) {
-            Some(position) => Ok(Some(*position)),
-            None => self.position_from_journal(token).await.map(Some),
+        match located.get(&token.person_id) {
+            Some(located) => Ok(Some(*located)),
+            None => {
+                let position = self.position_from_journal(token).await?;
+                Ok(Some(Located { position, waiting: None }))
+            }
         }
     }
 }

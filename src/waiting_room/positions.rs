@@ -1,7 +1,7 @@
 //! Everybody's position as arithmetic: a rank once, and then subtraction.
 //!
 //! Redis numbers the changes of a line. Change `n` names the people who are gone; whoever stands behind one of them moves up
-//! by one. A watcher joins with a rank that was true as of some change, and each later change is applied exactly once.
+//! by one. It also names those who came late, with others behind them already: these move back by one. A watcher joins with a rank that was true as of some change, and each later change is applied exactly once.
 //! Pure: the tests hold it against a naive model.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -14,6 +14,27 @@ const REMEMBERED: usize = 256;
 pub(super) struct Gap;
 
 #[derive(Debug)]
+struct Change {
+    seq: u64,
+    /// Sorted.
+    gone: Vec<i64>,
+    /// Sorted.
+    late: Vec<i64>,
+}
+
+impl Change {
+    /// By how many places somebody with this number moves up.
+    fn moves(&self, number: i64) -> i64 {
+        ahead(&self.gone, number) - ahead(&self.late, number)
+    }
+
+    /// The smallest number that may move.
+    fn first(&self) -> Option<i64> {
+        self.gone.first().into_iter().chain(self.late.first()).min().copied()
+    }
+}
+
+#[derive(Debug)]
 struct Spot {
     position: i64,
     as_of: u64,
@@ -24,7 +45,7 @@ struct Spot {
 pub(super) struct Positions {
     /// The last change applied; `None` until the first.
     applied: Option<u64>,
-    recent: VecDeque<(u64, Vec<i64>)>,
+    recent: VecDeque<Change>,
     spots: BTreeMap<i64, Spot>,
 }
 
@@ -37,13 +58,13 @@ impl Positions {
         let mut spot = Spot { position, as_of };
         if let Some(applied) = self.applied {
             if as_of < applied {
-                let first = self.recent.front().map_or(applied + 1, |(seq, _)| *seq);
+                let first = self.recent.front().map_or(applied + 1, |change| change.seq);
                 if as_of + 1 < first {
                     return Err(Gap);
                 }
-                for (seq, gone) in self.recent.iter().filter(|(seq, _)| *seq > as_of) {
-                    spot.position -= ahead(gone, number);
-                    spot.as_of = *seq;
+                for change in self.recent.iter().filter(|change| change.seq > as_of) {
+                    spot.position -= change.moves(number);
+                    spot.as_of = change.seq;
                 }
             }
         } else {
@@ -58,26 +79,33 @@ impl Positions {
         self.spots.remove(&number);
     }
 
-    /// Applies change `seq`: these numbers, in any order, are gone from the line.
+    /// Applies change `seq`: these numbers, in any order, are gone from the line, and those came late.
     ///
     /// # Errors
     /// [`Gap`] when a change between is missing; nothing is applied, and ranks have to be read again.
-    pub(super) fn apply(&mut self, seq: u64, mut gone: Vec<i64>) -> Result<(), Gap> {
+    pub(super) fn apply(
+        &mut self,
+        seq: u64,
+        mut gone: Vec<i64>,
+        mut late: Vec<i64>,
+    ) -> Result<(), Gap> {
         match self.applied {
             Some(applied) if seq <= applied => return Ok(()),
             Some(applied) if seq > applied + 1 => return Err(Gap),
             _ => {}
         }
         gone.sort_unstable();
-        if let Some(first) = gone.first() {
+        late.sort_unstable();
+        let change = Change { seq, gone, late };
+        if let Some(first) = change.first() {
             for (number, spot) in self.spots.range_mut(first..) {
                 if spot.as_of < seq {
-                    spot.position -= ahead(&gone, *number);
+                    spot.position -= change.moves(*number);
                 }
             }
         }
         self.applied = Some(seq);
-        self.recent.push_back((seq, gone));
+        self.recent.push_back(change);
         if self.recent.len() > REMEMBERED {
             self.recent.pop_front();
         }
@@ -115,6 +143,8 @@ mod tests {
         Enter(u8),
         /// The people at these places (modulo the line's length) are gone, in one change.
         Gone(Vec<u16>),
+        /// Somebody who got their number earlier comes into the line late.
+        Late(u8),
         /// Somebody starts to watch with a rank of this many changes ago.
         Watch { place: u16, age: u8 },
     }
@@ -123,6 +153,7 @@ mod tests {
         prop_oneof![
             (1_u8..20).prop_map(Step::Enter),
             prop::collection::vec(any::<u16>(), 0..8).prop_map(Step::Gone),
+            any::<u8>().prop_map(Step::Late),
             (any::<u16>(), 0_u8..5).prop_map(|(place, age)| Step::Watch { place, age }),
         ]
     }
@@ -150,7 +181,8 @@ mod tests {
                 match step {
                     Step::Enter(count) => {
                         for _ in 0..count {
-                            model.last_number += 1;
+                            // Every third number is left out, for those who come late.
+                            model.last_number += if model.last_number % 3 == 1 { 2 } else { 1 };
                             model.line.insert(model.last_number);
                         }
                         *model.history.last_mut().unwrap() = model.line.clone();
@@ -161,11 +193,19 @@ mod tests {
                             .map(|place| line[usize::from(*place) % line.len()]).collect();
                         model.line.retain(|number| !gone.contains(number));
                         model.history.push(model.line.clone());
-                        positions.apply(seq + 1, gone.iter().rev().copied().collect()).unwrap();
+                        positions.apply(seq + 1, gone.iter().rev().copied().collect(), vec![]).unwrap();
                         for number in gone {
                             positions.forget(number);
                             watched.remove(&number);
                         }
+                    }
+                    Step::Late(place) => {
+                        let number = i64::from(place) * 3 + 2;
+                        if number > model.last_number || !model.line.insert(number) {
+                            continue;
+                        }
+                        model.history.push(model.line.clone());
+                        positions.apply(seq + 1, vec![], vec![number]).unwrap();
                     }
                     Step::Watch { place, age } => {
                         let line: Vec<i64> = model.line.iter().copied().collect();
@@ -190,10 +230,10 @@ mod tests {
     fn a_missing_change_is_noticed_and_a_repeated_one_is_not_applied_twice() {
         let mut positions = Positions::default();
         positions.watch(10, 10, 5).unwrap();
-        positions.apply(6, vec![1, 2]).unwrap();
-        positions.apply(6, vec![1, 2]).unwrap();
+        positions.apply(6, vec![1, 2], vec![]).unwrap();
+        positions.apply(6, vec![1, 2], vec![]).unwrap();
         assert_eq!(positions.position(10), Some(8));
-        assert_eq!(positions.apply(8, vec![3]), Err(Gap));
+        assert_eq!(positions.apply(8, vec![3], vec![]), Err(Gap));
         assert_eq!(positions.position(10), Some(8), "nothing applied");
     }
 
@@ -202,7 +242,7 @@ mod tests {
         let mut positions = Positions::default();
         positions.watch(1_000, 1_000, 0).unwrap();
         for seq in 1..=u64::try_from(REMEMBERED).unwrap() + 1 {
-            positions.apply(seq, vec![]).unwrap();
+            positions.apply(seq, vec![], vec![]).unwrap();
         }
         assert_eq!(positions.watch(999, 999, 0), Err(Gap));
         assert_eq!(positions.watch(999, 999, 1), Ok(()));

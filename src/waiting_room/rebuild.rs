@@ -67,14 +67,13 @@ impl WaitingRooms {
     /// Builds the line beside the one in use and swaps it in, then replays what happened meanwhile.
     async fn rebuild(&self, schedule_id: ScheduleId) -> Result<(), Fault> {
         let generation = store::next_generation(&self.db, schedule_id).await?;
-        self.index.clear_rebuild(schedule_id).await?;
         let mut last = 0;
         loop {
             let people =
                 store::journal::line_after(&self.db, schedule_id, last, chunk_size()).await?;
             let Some((_, number)) = people.last() else { break };
             last = *number;
-            self.index.fill(schedule_id, &people, rules::POLL_PRESENCE).await?;
+            self.index.fill(schedule_id, generation, &people, rules::POLL_PRESENCE).await?;
         }
         self.index.swap(schedule_id, generation).await?;
         self.replay(schedule_id, last).await?;

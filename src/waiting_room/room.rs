@@ -179,7 +179,7 @@ impl Room {
     pub(super) fn apply(&self, message: Message) {
         let mut state = self.state();
         if state.follows(message.generation) {
-            if state.positions.apply(message.seq, message.gone).is_err() {
+            if state.positions.apply(message.seq, message.gone, message.late).is_err() {
                 state.synced = false;
             }
         } else {
@@ -299,6 +299,13 @@ impl Room {
     pub(super) fn present(&self) -> Vec<PersonId> {
         let state = self.state();
         state.watchers.values().map(|watcher| watcher.person_id).collect()
+    }
+
+    /// Everybody who watches and is in: their end may have been missed.
+    pub(super) fn active(&self) -> Vec<i64> {
+        let active = |watcher: &Watcher| watcher.sender.borrow().status == QueueStatus::Active;
+        let state = self.state();
+        state.watchers.iter().filter(|(_, w)| active(w)).map(|(number, _)| *number).collect()
     }
 
     /// Whether somebody watches this number.

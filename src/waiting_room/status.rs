@@ -1,6 +1,9 @@
 //! What one person is shown of their place.
 
-use super::{QueueStatus, QueueToken, Summary, WaitingRooms, rules, store};
+use super::{
+    QueueStatus, QueueToken, Summary, WaitingRooms, rules,
+    store::{self, index::Ranks},
+};
 use crate::kernel::{Actor, Fault, ScheduleId, seconds_between};
 
 /// A place in line, with everything that a client is shown.
@@ -16,13 +19,28 @@ pub struct Place {
     pub wait_seconds: Option<i32>,
 }
 
+/// Where somebody stands, and among how many; the count is missing when it came without the index.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Located {
+    pub position: i64,
+    pub waiting: Option<i64>,
+}
+
 impl Place {
-    pub(super) fn of(token: QueueToken, position: Option<i64>, summary: Option<&Summary>) -> Self {
-        let position = position.filter(|_| token.status == QueueStatus::Waiting);
+    pub(super) fn of(
+        token: QueueToken,
+        located: Option<Located>,
+        summary: Option<&Summary>,
+    ) -> Self {
+        let located = located.filter(|_| token.status == QueueStatus::Waiting);
+        let position = located.map(|located| located.position);
         let wait_seconds =
             position.zip(summary).and_then(|(position, summary)| summary.wait_seconds(position));
-        // A summary may be a second old; whoever is at a position has at least so many people waiting.
-        let waiting = summary.map_or(0, |summary| summary.waiting).max(position.unwrap_or(0));
+        // The count that came with the position is exact; that of the room as a whole may be a second old.
+        let waiting = match located {
+            Some(Located { waiting: Some(waiting), .. }) => waiting,
+            _ => summary.map_or(0, |summary| summary.waiting).max(position.unwrap_or(0)),
+        };
         Self { token, position, waiting, wait_seconds }
     }
 
@@ -61,36 +79,40 @@ impl WaitingRooms {
 
     /// The place of a token that has just been read. A WAITING person counts as present, and as back if they were away.
     pub(super) async fn place(&self, token: QueueToken) -> Result<Place, Fault> {
-        let position = self.locate(&token).await?;
+        let located = self.locate(&token).await?;
         let summary = self.summary(token.schedule_id).await?;
-        Ok(Place::of(token, position, summary.as_ref()))
+        Ok(Place::of(token, located, summary.as_ref()))
     }
 
-    async fn locate(&self, token: &QueueToken) -> Result<Option<i64>, Fault> {
+    async fn locate(&self, token: &QueueToken) -> Result<Option<Located>, Fault> {
         if token.status != QueueStatus::Waiting {
             return Ok(None);
         }
         self.welcome_back(token).await?;
         let schedule_id = token.schedule_id;
+        let first = |ranks: Ranks| {
+            let position = ranks.positions.first().copied().filter(|position| *position > 0)?;
+            Some(Located { position, waiting: Some(ranks.waiting) })
+        };
         match self.index.look(schedule_id, &[token.person_id], rules::POLL_PRESENCE).await {
-            Ok(Some(ranks)) if ranks.positions.first().is_some_and(|position| *position > 0) => {
-                return Ok(ranks.positions.first().copied());
-            }
-            // In the journal and not in the index: the index is behind, and this heals it.
-            Ok(Some(_)) => {
+            Ok(Some(ranks)) => {
+                if let Some(located) = first(ranks) {
+                    return Ok(Some(located));
+                }
+                // In the journal and not in the index: the index is behind, and this heals it.
                 let people = [(token.person_id, token.number)];
-                if let Ok(Some(ranks)) =
-                    self.index.enter(schedule_id, &people, rules::POLL_PRESENCE).await
-                {
-                    return Ok(ranks.positions.first().copied());
+                let entered = self.index.enter(schedule_id, &people, rules::POLL_PRESENCE).await;
+                if let Some(located) = entered.ok().flatten().and_then(first) {
+                    return Ok(Some(located));
                 }
             }
             Ok(None) => self.rebuild_soon(schedule_id),
             Err(fault) => {
-                tracing::debug!(fault = %fault.report(), "position comes from the journal")
+                tracing::debug!(fault = %fault.report(), "position comes from the journal");
             }
         }
-        self.position_from_journal(token).await.map(Some)
+        let position = self.position_from_journal(token).await?;
+        Ok(Some(Located { position, waiting: None }))
     }
 
     pub(super) async fn position_from_journal(&self, token: &QueueToken) -> Result<i64, Fault> {

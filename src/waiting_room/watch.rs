@@ -148,10 +148,17 @@ impl WaitingRooms {
     /// Reads everybody's rank again when messages may have been missed; from the journal when Redis is away.
     async fn resync(&self, room: &Room) {
         let Some(people) = room.to_resync() else { return };
+        // Whoever is not in line any more has been told something that this instance missed.
+        let mut unsure = room.active();
         for chunk in people.chunks(store::index::CHUNK) {
             let (numbers, persons): (Vec<_>, Vec<_>) = chunk.iter().copied().unzip();
             match self.index.look(room.schedule_id, &persons, rules::ACTIVE_PRESENCE).await {
-                Ok(Some(ranks)) => room.resynced(&numbers, &ranks),
+                Ok(Some(ranks)) => {
+                    room.resynced(&numbers, &ranks);
+                    let missing =
+                        numbers.iter().zip(&ranks.positions).filter(|(_, rank)| **rank == 0);
+                    unsure.extend(missing.map(|(number, _)| *number));
+                }
                 missing => {
                     if missing.is_ok() {
                         self.rebuild_soon(room.schedule_id);
@@ -161,8 +168,14 @@ impl WaitingRooms {
                     } else {
                         room.doubt();
                     }
-                    return;
+                    break;
                 }
+            }
+        }
+        for chunk in unsure.chunks(store::index::CHUNK) {
+            match store::journal::states_of(&self.db, room.schedule_id, chunk).await {
+                Ok(changes) => room.reconcile(changes),
+                Err(_) => room.doubt(),
             }
         }
     }

@@ -5,18 +5,26 @@ held AS MATERIALIZED (
     SELECT version FROM admission WHERE schedule_id = $1 FOR NO KEY UPDATE SKIP LOCKED
 ),
 turn AS MATERIALIZED (SELECT held.version FROM held JOIN seen ON seen.version = held.version),
-ended AS (
-    UPDATE queue_token t SET status = 'EXPIRED', ended_at = clock.now
-    FROM turn, clock
+-- Tokens are locked in the order of their numbers, here and wherever several are.
+over AS MATERIALIZED (
+    SELECT t.id FROM turn, clock, queue_token t
     WHERE t.schedule_id = $1 AND (
         (t.status = 'ACTIVE' AND t.expires_at <= clock.now)
         OR (t.status = 'WAITING' AND t.passed_over_at <= clock.now - make_interval(secs => $3)))
+    ORDER BY t.number
+    FOR NO KEY UPDATE OF t
+),
+ended AS (
+    UPDATE queue_token t SET status = 'EXPIRED', ended_at = clock.now
+    FROM over, clock
+    WHERE t.id = over.id
     RETURNING t.number, t.person_id, t.status, t.version, t.activated_at, t.expires_at
 ),
 passed AS (
     UPDATE queue_token t SET passed_over_at = clock.now
     FROM turn, clock
     WHERE t.schedule_id = $1 AND t.status = 'WAITING' AND t.passed_over_at IS NULL AND t.person_id = ANY($2)
+    RETURNING t.number, t.person_id, t.status, t.version, t.activated_at, t.expires_at
 ),
 room AS MATERIALIZED (
     SELECT w.max_active, w.admit_per_round, w.round_ms, w.idle_seconds, w.active_seconds
@@ -63,4 +71,6 @@ bumped AS (
 SELECT number, person_id, status, version, activated_at, expires_at FROM admitted
 UNION ALL
 SELECT number, person_id, status, version, activated_at, expires_at FROM ended
+UNION ALL
+SELECT number, person_id, status, version, activated_at, expires_at FROM passed
 ORDER BY number

@@ -164,17 +164,18 @@ impl Index {
             .collect())
     }
 
-    /// Adds a part to a line that is being rebuilt beside the one in use.
+    /// Adds a part to the line of a new generation, which is being built beside the one in use.
     pub(in crate::waiting_room) async fn fill(
         &self,
         schedule_id: ScheduleId,
+        generation: i64,
         people: &[(PersonId, i64)],
         presence: Duration,
     ) -> Result<(), Fault> {
         let keys = self.keys(schedule_id);
         let mut call = FILL.prepare_invoke();
-        call.key(format!("{}:new", keys.waiting))
-            .key(format!("{}:new", keys.seen))
+        call.key(format!("{}:{generation}", keys.waiting))
+            .key(format!("{}:{generation}", keys.seen))
             .arg(millis(presence));
         for (person, number) in people {
             call.arg(person.0.as_bytes()).arg(number);
@@ -183,23 +184,7 @@ impl Index {
         Ok(())
     }
 
-    /// Forgets what an earlier, unfinished rebuild has left.
-    pub(in crate::waiting_room) async fn clear_rebuild(
-        &self,
-        schedule_id: ScheduleId,
-    ) -> Result<(), Fault> {
-        let keys = self.keys(schedule_id);
-        let mut command = redis::cmd("DEL");
-        command.arg(format!("{}:new", keys.waiting)).arg(format!("{}:new", keys.seen));
-        self.kv
-            .call(async move |mut connection| {
-                let _removed: i64 = command.query_async(&mut connection).await?;
-                Ok(())
-            })
-            .await
-    }
-
-    /// Puts the rebuilt line into use.
+    /// Puts the line of a new generation into use, and has every instance read its ranks again.
     pub(in crate::waiting_room) async fn swap(
         &self,
         schedule_id: ScheduleId,
@@ -208,9 +193,10 @@ impl Index {
         let keys = self.keys(schedule_id);
         let mut call = SWAP.prepare_invoke();
         let (waiting_new, seen_new) =
-            (format!("{}:new", keys.waiting), format!("{}:new", keys.seen));
+            (format!("{}:{generation}", keys.waiting), format!("{}:{generation}", keys.seen));
         call.key(keys.generation).key(keys.waiting).key(keys.seen).key(keys.seq);
-        call.key(waiting_new).key(seen_new).arg(generation);
+        call.key(waiting_new).key(seen_new);
+        call.arg(generation).arg(self.kv.name(&channel(schedule_id)));
         let _swapped: i64 = self.kv.script(&call).await?;
         Ok(())
     }

@@ -1,10 +1,10 @@
 //! Writing and reading the journal: who entered, who left, who is in line.
 
-use sea_orm::{FromQueryResult, Value};
+use sea_orm::{FromQueryResult, Value, sea_query::ArrayType};
 
 use super::TokenRow;
 use crate::{
-    db::{Db, Session, uuids},
+    db::{Db, Session, array, uuids},
     kernel::{Fault, PersonId, QueueTokenId, ScheduleId, Timestamp},
     waiting_room::{Change, QueueStatus, QueueToken},
 };
@@ -66,9 +66,15 @@ pub(in crate::waiting_room) async fn end_lapsed(
     people: &[PersonId],
 ) -> Result<Vec<Change>, Fault> {
     const SQL: &str = "
-        UPDATE queue_token SET status = 'EXPIRED', ended_at = clock_timestamp()
-        WHERE schedule_id = $1 AND person_id = ANY($2) AND status = 'ACTIVE' AND expires_at <= clock_timestamp()
-        RETURNING number, person_id, status, version, activated_at, expires_at";
+        WITH lapsed AS MATERIALIZED (
+            SELECT id FROM queue_token
+            WHERE schedule_id = $1 AND person_id = ANY($2) AND status = 'ACTIVE' AND expires_at <= clock_timestamp()
+            ORDER BY number
+            FOR NO KEY UPDATE
+        )
+        UPDATE queue_token t SET status = 'EXPIRED', ended_at = clock_timestamp()
+        FROM lapsed WHERE t.id = lapsed.id
+        RETURNING t.number, t.person_id, t.status, t.version, t.activated_at, t.expires_at";
     let rows: Vec<ChangeRow> =
         db.rows(SQL, vec![schedule_id.into(), uuids(people.iter().map(|person| person.0))]).await?;
     Ok(rows.into_iter().map(Change::from).collect())
@@ -115,6 +121,20 @@ pub(in crate::waiting_room) async fn recent_changes(
         WHERE schedule_id = $1 AND ended_at > clock_timestamp() - make_interval(secs => $2)
         ORDER BY number";
     let rows: Vec<ChangeRow> = db.rows(SQL, vec![schedule_id.into(), seconds.into()]).await?;
+    Ok(rows.into_iter().map(Change::from).collect())
+}
+
+/// Where the people with these numbers stand.
+pub(in crate::waiting_room) async fn states_of(
+    db: &Db,
+    schedule_id: ScheduleId,
+    numbers: &[i64],
+) -> Result<Vec<Change>, Fault> {
+    const SQL: &str = "
+        SELECT number, person_id, status, version, activated_at, expires_at FROM queue_token
+        WHERE schedule_id = $1 AND number = ANY($2)";
+    let numbers = array(ArrayType::BigInt, numbers.iter().map(|number| Value::from(*number)));
+    let rows: Vec<ChangeRow> = db.rows(SQL, vec![schedule_id.into(), numbers]).await?;
     Ok(rows.into_iter().map(Change::from).collect())
 }
 

@@ -217,14 +217,14 @@ pub(super) async fn with_people_waiting(db: &Db) -> Result<Vec<ScheduleId>, Faul
     Ok(rows.into_iter().map(|row| row.schedule_id).collect())
 }
 
-/// Which numbers of a room are passed over at the moment.
+/// Which numbers of a room were passed over within the last half minute, and are so still.
 pub(super) async fn passed_over(
     db: &Db,
     schedule_id: ScheduleId,
 ) -> Result<Vec<(QueueTokenId, i64)>, Fault> {
     const SQL: &str = "
         SELECT id, number FROM queue_token
-        WHERE schedule_id = $1 AND status = 'WAITING' AND passed_over_at IS NOT NULL";
+        WHERE schedule_id = $1 AND status = 'WAITING' AND passed_over_at > clock_timestamp() - interval '30 s'";
     let rows: Vec<PassedRow> = db.rows(SQL, vec![schedule_id.into()]).await?;
     Ok(rows.into_iter().map(|row| (row.id, row.number)).collect())
 }
