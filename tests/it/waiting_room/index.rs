@@ -296,3 +296,69 @@ async fn every_channel_is_heard_that_was_listened_to_while_pubsub_was_reconnecti
         assert!(heard.is_ok(), "nothing is heard on {channel}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_instances_that_rebuild_a_line_at_once_lose_nobody() {
+    let world = World::new().await;
+    let (a, b) = (world.instance().await, world.instance().await);
+    let show = shop::show(&world, &a, setup(1, 1, 0.1)).await;
+    shop::fan(&world, &a).await.admitted(&show.id).await;
+    world
+        .sql(&format!(
+            "WITH crowd AS (
+                 INSERT INTO person (id, email, name, password_hash, role)
+                 SELECT gen_random_uuid(), 'crowd-' || n || '@test.example', 'Crowd', '-', 'FAN'
+                 FROM generate_series(1, 8000) n RETURNING id
+             ), counted AS (
+                 UPDATE queue_counter SET last_number = last_number + 8000 WHERE schedule_id = '{0}'
+             )
+             INSERT INTO queue_token (id, schedule_id, person_id, number, entered_at)
+             SELECT gen_random_uuid(), '{0}', crowd.id, 1 + row_number() OVER (), clock_timestamp() FROM crowd",
+            show.id
+        ))
+        .await;
+    for _ in 0..3 {
+        forget_room(&a.app.kv, &show.id, &["generation", "waiting"]).await;
+        let (one, two) = (shop::fan(&world, &a).await, shop::fan(&world, &b).await);
+        tokio::join!(entered(&one, &show.id), entered(&two, &show.id));
+        let people = waiting(&world, &show).await;
+        eventually("the whole line to be back", async || {
+            (indexed(&a.app.kv, &show.id).await == people).then_some(())
+        })
+        .await;
+        // Nor does the other builder, who may still be at it, take anybody out again.
+        for _ in 0..20 {
+            assert_eq!(indexed(&a.app.kv, &show.id).await.len(), people.len());
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_shown_position_0_when_somebody_comes_into_the_index_late() {
+    let world = World::new().await;
+    let (a, b) = (world.instance().await, world.instance().await);
+    let show = shop::show(&world, &a, setup(1, 1, 0.1)).await;
+    let first = shop::fan(&world, &a).await;
+    first.admitted(&show.id).await;
+    let (early, late) = (shop::fan(&world, &a).await, shop::fan(&world, &a).await);
+    entered(&early, &show.id).await;
+    entered(&late, &show.id).await;
+    // As if the instance had died between the journal and the index.
+    let key = a.app.kv.name(&format!("room:{{{}}}:waiting", show.id));
+    let removed: i64 = a
+        .app
+        .kv
+        .call(async move |mut connection| {
+            redis::cmd("ZREMRANGEBYRANK").arg(key).arg(0).arg(0).query_async(&mut connection).await
+        })
+        .await
+        .unwrap_or_else(|fault| panic!("{}", fault.report()));
+    assert_eq!(removed, 1);
+    let mut watch = late.at(b.address).watch_queue(&show.id).await;
+    assert_eq!(watch.field().await["position"], 1, "as far as the index knows");
+    assert_eq!(early.queue_status(&show.id).await["position"], 1, "a poll puts them back");
+    watch.until("position 2", |token| token["position"] == 2).await;
+    first.leave(&show.id).await;
+    watch.until("position 1", |token| token["position"] == 1).await;
+}
