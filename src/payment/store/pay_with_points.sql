@@ -11,7 +11,7 @@ token AS MATERIALIZED (
     FOR NO KEY UPDATE OF t
 ),
 current AS MATERIALIZED (
-    SELECT r.id, r.schedule_id, r.seat_count, r.total_price
+    SELECT r.id, r.schedule_id, r.seat_count, r.total_price, r.expires_at
     FROM token
     JOIN seen ON seen.version = token.version
     JOIN reservation r ON r.id = $1
@@ -32,11 +32,14 @@ purse AS MATERIALIZED (
     WHERE (SELECT count(*) FROM place) = current.seat_count AND w.balance >= current.total_price
     FOR NO KEY UPDATE OF w
 ),
+-- The time at which every lock was there. Waiting for the last of them may have taken until after the lapse.
+decided AS MATERIALIZED (SELECT clock_timestamp() AS at FROM purse),
 paid AS (
     INSERT INTO payment (id, person_id, reservation_id, method, amount, status, idempotency_key,
                          fingerprint, created_at, approved_at)
     SELECT $4, $2, current.id, 'POINT', current.total_price, 'APPROVED', $5, $6, clock.now, clock.now
-    FROM current, purse, clock
+    FROM current, decided, clock
+    WHERE current.expires_at > decided.at
     RETURNING id, person_id, reservation_id, method, amount, status, failure_code,
               created_at, approved_at, refunded_at
 ),
