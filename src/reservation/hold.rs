@@ -37,7 +37,10 @@ impl Reservations {
         queue_token: &str,
     ) -> Result<Reservation, Failure<HoldRefusal>> {
         let result = match self.check(actor, schedule_id, queue_token) {
-            Ok(admission) => self.hold_as(actor, admission, schedule_id, seat_ids).await,
+            Ok(admission) => {
+                let result = self.hold_as(actor, admission, schedule_id, seat_ids).await;
+                self.touch(admission, schedule_id, result).await
+            }
             Err(refusal) => Err(Failure::Refused(refusal)),
         };
         self.count(&result);
@@ -57,7 +60,10 @@ impl Reservations {
         queue_token: &str,
     ) -> Result<Reservation, Failure<HoldRefusal>> {
         let result = match self.check(actor, schedule_id, queue_token) {
-            Ok(admission) => self.hold_best_as(actor, admission, schedule_id, grade, count).await,
+            Ok(admission) => {
+                let result = self.hold_best_as(actor, admission, schedule_id, grade, count).await;
+                self.touch(admission, schedule_id, result).await
+            }
             Err(refusal) => Err(Failure::Refused(refusal)),
         };
         self.count(&result);
@@ -168,6 +174,27 @@ impl Reservations {
         let imagined: Vec<SeatId> = (0..count).map(|_| SeatId::new()).collect();
         facts.seats = imagined.iter().map(|id| (*id, SeatStatus::Available)).collect();
         Ok(rules::why_refused(&facts, &imagined))
+    }
+
+    /// Who was refused because of the seats was busy: their idle time starts anew, as it does with a hold.
+    async fn touch(
+        &self,
+        admission: Admission,
+        schedule_id: ScheduleId,
+        result: Result<Reservation, Failure<HoldRefusal>>,
+    ) -> Result<Reservation, Failure<HoldRefusal>> {
+        if let Err(Failure::Refused(refusal)) = &result
+            && matches!(
+                refusal.code,
+                HoldCode::SeatHeld
+                    | HoldCode::SeatSold
+                    | HoldCode::NoAdjacentSeats
+                    | HoldCode::SeatLimitReached
+            )
+        {
+            self.waiting_rooms.acted(schedule_id, admission).await?;
+        }
+        result
     }
 
     fn count(&self, result: &Result<Reservation, Failure<HoldRefusal>>) {

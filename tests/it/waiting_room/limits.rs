@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::support::{
+    buying,
     client::refusal,
     socket::{Pushed, Subscription},
 };
@@ -209,4 +210,29 @@ async fn a_lapsed_place_admits_the_next_by_itself() {
     age(&world, &first, 121).await;
     watch.until("ACTIVE", |token| token["status"] == "ACTIVE").await;
     assert_eq!(first.queue_status(&show.id).await["status"], "EXPIRED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_tries_for_seats_that_others_have_is_not_idle() {
+    let world = World::new().await;
+    let a = world.instance().await;
+    let show = shop::show(&world, &a, Setup { seats_per_row: 4, ..Setup::default() }).await;
+    let others = buying::buyers(&world, &[&a], &show, 3).await;
+    others[0].held(&show, 0).await;
+    others[1].bought(&show, 1, 1_000).await;
+    others[2].held(&show, 3).await;
+    let fan = buying::buyer(&world, &a, &show).await;
+    let tries = ["SEAT_HELD", "SEAT_SOLD", "NO_ADJACENT_SEATS", "SEAT_LIMIT_REACHED"];
+    for code in tries {
+        age(&world, &fan.client, 60).await;
+        let refused = match code {
+            "SEAT_HELD" => fan.hold(&show, 0).await,
+            "SEAT_SOLD" => fan.hold(&show, 1).await,
+            "NO_ADJACENT_SEATS" => fan.hold_best(&show, "VIP", 1).await,
+            _ => fan.hold_seats(&show, &[0, 2]).await,
+        };
+        assert_eq!(refusal(&refused), Some(code), "{refused}");
+        let left = seconds_left(&world, &fan.client).await;
+        assert!((118..=120).contains(&left), "{code}: {left}");
+    }
 }
