@@ -205,6 +205,19 @@ async fn many_people_who_ask_for_the_best_seats_at_once_get_seats_of_their_own()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn as_long_as_there_are_neighbours_nobody_is_told_that_there_are_none() {
+    let setup = Setup { rows: 10, seats_per_row: 20, max_seats_per_person: 2, ..Setup::default() };
+    let (world, a, b, show) = world(setup).await;
+    let people = buying::buyers(&world, &[&a, &b], &show, 60).await;
+    let held = join_all(people.iter().map(|buyer| buyer.hold_best(&show, "R", 2))).await;
+    let refused: Vec<&Value> = held.iter().filter(|payload| refusal(payload).is_some()).collect();
+    assert!(refused.is_empty(), "{} of 60: {}", refused.len(), refused[0]);
+    let taken = world.number("SELECT count(*) FROM seat WHERE status = 'HOLD'").await;
+    assert_eq!(taken, 120);
+    world.books_are_true().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hold_is_given_back_and_its_seat_held_by_somebody_else() {
     let (world, a, b, show) = world(Setup::default()).await;
     let two = buying::buyers(&world, &[&a, &b], &show, 2).await;

@@ -125,7 +125,11 @@ pub(in crate::reservation) async fn hold_facts(
         vec![order.queue_token_id.into(), order.schedule_id.into(), order.person_id.into()];
     let row: Option<HoldFactsRow> = db.row(SQL, values).await?;
     let ids = uuids(order.seat_ids.iter().map(|seat| seat.0));
-    let seats: Vec<SeatStatusRow> = db.rows(SEATS, vec![ids, order.schedule_id.into()]).await?;
+    let seats: Vec<SeatStatusRow> = if order.seat_ids.is_empty() {
+        Vec::new()
+    } else {
+        db.rows(SEATS, vec![ids, order.schedule_id.into()]).await?
+    };
     let row = row.unwrap_or(HoldFactsRow { token: None, on_sale: false, taken: 0, seat_limit: 0 });
     Ok(HoldFacts {
         token: row.token,
