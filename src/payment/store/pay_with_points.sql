@@ -68,9 +68,16 @@ entry AS (
 touched AS (
     UPDATE queue_token t
     SET version = t.version + 1, last_action_at = clock.now,
+        expires_at = CASE WHEN t.status = 'ACTIVE' AND t.expires_at > clock_timestamp() THEN greatest(
+            least(clock.now + make_interval(secs => w.idle_seconds),
+                  t.activated_at + make_interval(secs => w.active_seconds)),
+            (SELECT max(other.expires_at) FROM reservation other
+             WHERE other.queue_token_id = t.id AND other.schedule_id = t.schedule_id
+               AND other.person_id = $2 AND other.id <> $1
+               AND other.status = 'HOLD' AND other.expires_at > clock.now)) ELSE t.expires_at END,
         status = CASE WHEN used.up AND t.status = 'ACTIVE' THEN 'USED' ELSE t.status END,
         ended_at = CASE WHEN used.up AND t.status = 'ACTIVE' THEN clock.now ELSE t.ended_at END
-    FROM token, current, paid, clock, LATERAL (
+    FROM token, current, paid, waiting_room w, clock, LATERAL (
         SELECT current.seat_count + coalesce(sum(r.seat_count), 0) >= s.max_seats_per_person AS up
         FROM schedule s
         LEFT JOIN reservation r
@@ -78,7 +85,7 @@ touched AS (
         WHERE s.id = current.schedule_id
         GROUP BY s.max_seats_per_person
     ) used
-    WHERE t.id = token.id
+    WHERE t.id = token.id AND w.schedule_id = t.schedule_id
     RETURNING t.number, token.status AS before, t.status, t.version, t.activated_at, t.expires_at
 )
 SELECT sold.id AS seat_id, sold.version AS seat_version, confirmed.schedule_id,

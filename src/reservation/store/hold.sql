@@ -71,9 +71,14 @@ claimed AS (
 touched AS (
     UPDATE queue_token t
     SET version = t.version + 1, last_action_at = clock.now,
-        expires_at = greatest(t.expires_at, held.expires_at, least(
-            clock.now + make_interval(secs => token.idle_seconds),
-            token.activated_at + make_interval(secs => token.active_seconds)))
+        expires_at = greatest(
+            least(clock.now + make_interval(secs => token.idle_seconds),
+                  token.activated_at + make_interval(secs => token.active_seconds)),
+            held.expires_at,
+            (SELECT max(other.expires_at) FROM reservation other
+             WHERE other.queue_token_id = t.id AND other.schedule_id = t.schedule_id
+               AND other.person_id = $3
+               AND other.status = 'HOLD' AND other.expires_at > clock.now))
     FROM token, held, clock
     WHERE t.id = token.id
     RETURNING t.number, t.version, t.activated_at, t.expires_at
