@@ -133,51 +133,56 @@ pub(super) struct HoldPayload {
 }
 
 impl HoldPayload {
-    fn of(outcome: Result<reservation::Reservation, HoldRefusal>, path: &[&str]) -> Self {
-        let (reservation, user_errors) =
-            payload(outcome.map(Reservation::from).map_err(|refusal| hold_error(refusal, path)));
+    fn of(
+        outcome: Result<reservation::Reservation, HoldRefusal>,
+        path: &[&str],
+        asked: &AskedSeats<'_>,
+    ) -> Self {
+        let refused = |refusal| hold_error(refusal, path, asked);
+        let (reservation, user_errors) = payload(outcome.map(Reservation::from).map_err(refused));
         Self { reservation, user_errors }
     }
 }
 
-/// `seats` names the input field that chooses seats, in this mutation.
-fn hold_error(refusal: HoldRefusal, seats: &[&str]) -> HoldError {
+/// `seats` names the input field that chooses seats, in this mutation; `asked` are what it names.
+fn hold_error(refusal: HoldRefusal, seats: &[&str], asked: &AskedSeats<'_>) -> HoldError {
     use HoldErrorCode as Code;
-    let (code, message, at_seats) = match refusal.code {
+    const QUEUE_TOKEN: &[&str] = &["input", "queueToken"];
+    const SCHEDULE: &[&str] = &["input", "scheduleId"];
+    let (code, message, path) = match refusal.code {
         HoldCode::QueueTokenInvalid => (
             Code::QueueTokenInvalid,
             "This is not your queue token for this performance; enter its queue.",
-            false,
+            QUEUE_TOKEN,
         ),
         HoldCode::QueueNotActive => {
-            (Code::QueueNotActive, "It is not your turn yet; watch `queueStatus`.", false)
+            (Code::QueueNotActive, "It is not your turn yet; watch `queueStatus`.", QUEUE_TOKEN)
         }
         HoldCode::QueueEnded => {
-            (Code::QueueEnded, "Your turn is over; enter the queue again.", false)
+            (Code::QueueEnded, "Your turn is over; enter the queue again.", QUEUE_TOKEN)
         }
         HoldCode::SeatNotFound => {
-            (Code::SeatNotFound, "There is no such seat at this performance.", true)
+            (Code::SeatNotFound, "There is no such seat at this performance.", seats)
         }
         HoldCode::SeatHeld => {
-            (Code::SeatHeld, "Somebody else holds this seat; it may come back.", true)
+            (Code::SeatHeld, "Somebody else holds this seat; it may come back.", seats)
         }
-        HoldCode::SeatSold => (Code::SeatSold, "This seat is sold.", true),
+        HoldCode::SeatSold => (Code::SeatSold, "This seat is sold.", seats),
         HoldCode::NoAdjacentSeats => (
             Code::NoAdjacentSeats,
             "There are not so many free seats side by side; ask for fewer.",
-            true,
+            seats,
         ),
         HoldCode::SeatLimitReached => {
-            (Code::SeatLimitReached, "That is more than one person may hold and own here.", true)
+            (Code::SeatLimitReached, "That is more than one person may hold and own here.", seats)
         }
-        HoldCode::SaleClosed => (Code::SaleClosed, "This performance is not on sale.", false),
+        HoldCode::SaleClosed => (Code::SaleClosed, "This performance is not on sale.", SCHEDULE),
     };
-    let path = if at_seats { seats } else { &["input", "queueToken"] };
     HoldError {
         code,
         message: message.to_owned(),
         path: Some(path.iter().map(|&step| step.to_owned()).collect()),
-        seat_ids: refusal.seat_ids.into_iter().map(|id| id.0.into()).collect(),
+        seat_ids: refusal.seat_ids.into_iter().map(|id| asked.as_given(id)).collect(),
     }
 }
 
@@ -216,9 +221,30 @@ fn cancel_error(refusal: CancelRefusal) -> CancelError {
     CancelError::new(code, message).at(&["id"])
 }
 
-/// Ids that are none name no seat: they are kept as ones that do not exist, so that the answer tells so.
-fn seat_ids(ids: &[ID]) -> Vec<SeatId> {
-    ids.iter().map(|id| SeatId::parse(id).unwrap_or_else(SeatId::new)).collect()
+/// The seats that a client asked for, each with the id as they wrote it. One that is no id names no seat: it stands as
+/// one that does not exist, so that the answer tells so.
+#[derive(Debug, Default)]
+struct AskedSeats<'a>(Vec<(SeatId, &'a ID)>);
+
+impl<'a> AskedSeats<'a> {
+    fn new(ids: &'a [ID]) -> Self {
+        let mut asked = Self::default();
+        for given in ids {
+            let same = asked.0.iter().find(|(_, other)| *other == given).map(|(id, _)| *id);
+            let id = same.or_else(|| SeatId::parse(given)).unwrap_or_else(SeatId::new);
+            asked.0.push((id, given));
+        }
+        asked
+    }
+
+    fn ids(&self) -> Vec<SeatId> {
+        self.0.iter().map(|(id, _)| *id).collect()
+    }
+
+    fn as_given(&self, id: SeatId) -> ID {
+        let given = self.0.iter().find(|(asked, _)| *asked == id);
+        given.map_or_else(|| id.0.into(), |(_, given)| (*given).clone())
+    }
 }
 
 /// Looking at one's reservations.
@@ -283,7 +309,7 @@ impl ReservationMutation {
             count.ok_or(ApiError::new(RequestCode::BadRequest, "`count` has to be 1 to 20."))?;
         let Some(id) = ScheduleId::parse(&input.schedule_id) else { return Ok(not_admitted()) };
         let held = reservations.hold_best(actor, id, &input.grade, count, &input.queue_token).await;
-        Ok(HoldPayload::of(settle(held)?, &["input", "count"]))
+        Ok(HoldPayload::of(settle(held)?, &["input", "count"], &AskedSeats::default()))
     }
 
     /// Gives a HOLD back, or refunds a CONFIRMED reservation. Safe to repeat.
@@ -310,14 +336,15 @@ async fn hold(
         return Err(ApiError::new(RequestCode::BadRequest, "`seatIds` has to name 1 to 20 seats."));
     }
     let Some(id) = ScheduleId::parse(schedule_id) else { return Ok(not_admitted()) };
-    let held = reservations.hold(actor, id, &seat_ids(seats), queue_token).await;
-    Ok(HoldPayload::of(settle(held)?, path))
+    let asked = AskedSeats::new(seats);
+    let held = reservations.hold(actor, id, &asked.ids(), queue_token).await;
+    Ok(HoldPayload::of(settle(held)?, path, &asked))
 }
 
 /// No token is one for a schedule that cannot exist.
 fn not_admitted() -> HoldPayload {
     let refusal = HoldRefusal { code: HoldCode::QueueTokenInvalid, seat_ids: Vec::new() };
-    HoldPayload::of(Err(refusal), &[])
+    HoldPayload::of(Err(refusal), &[], &AskedSeats::default())
 }
 
 /// Watching one's reservations.

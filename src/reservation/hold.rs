@@ -1,5 +1,7 @@
 //! Holding seats: one guarded statement, and words for why not.
 
+use std::collections::HashSet;
+
 use super::{HoldCode, Reservation, Reservations, SeatStatus, rules, store};
 use crate::{
     kernel::{Actor, Failure, Fault, ReservationId, ScheduleId, SeatId},
@@ -20,7 +22,12 @@ pub struct HoldRefusal {
 /// cancellation of the same person; it is run again so many times. A person in a hurry has one for each of their seats.
 const ATTEMPTS: usize = rules::SEATS_MAX + 5;
 /// Blocks of neighbours that are tried while others take them away.
-const BLOCKS: usize = 8;
+const BLOCKS: usize = 50;
+/// The first try is for the best block. Everybody who loses it would meet again at the next best, so the next tries are
+/// for one of the best 2, 4, 8 and so on, up to this power of two.
+const CHOICES_LOG: usize = 6;
+/// The hall is read anew after so many tries.
+const READ_EVERY: usize = 4;
 
 impl Reservations {
     /// Holds seats for the caller, all of them or none.
@@ -37,7 +44,10 @@ impl Reservations {
         queue_token: &str,
     ) -> Result<Reservation, Failure<HoldRefusal>> {
         let result = match self.check(actor, schedule_id, queue_token) {
-            Ok(admission) => self.hold_as(actor, admission, schedule_id, seat_ids).await,
+            Ok(admission) => {
+                let result = self.hold_as(actor, admission, schedule_id, seat_ids).await;
+                self.touch(admission, schedule_id, result).await
+            }
             Err(refusal) => Err(Failure::Refused(refusal)),
         };
         self.count(&result);
@@ -57,7 +67,10 @@ impl Reservations {
         queue_token: &str,
     ) -> Result<Reservation, Failure<HoldRefusal>> {
         let result = match self.check(actor, schedule_id, queue_token) {
-            Ok(admission) => self.hold_best_as(actor, admission, schedule_id, grade, count).await,
+            Ok(admission) => {
+                let result = self.hold_best_as(actor, admission, schedule_id, grade, count).await;
+                self.touch(admission, schedule_id, result).await
+            }
             Err(refusal) => Err(Failure::Refused(refusal)),
         };
         self.count(&result);
@@ -124,28 +137,37 @@ impl Reservations {
         grade: &str,
         count: usize,
     ) -> Result<Reservation, Failure<HoldRefusal>> {
-        let none_left = || {
-            Failure::Refused(HoldRefusal { code: HoldCode::NoAdjacentSeats, seat_ids: Vec::new() })
-        };
-        for _ in 0..BLOCKS {
-            // Postgres has no text with a NUL, so no grade is called that.
-            let free = if grade.contains('\0') {
-                Vec::new()
-            } else {
-                store::free_seats(&self.db, schedule_id, grade).await?
-            };
-            let Some(block) = rules::best_adjacent(&free, count) else {
-                // Who may not hold at all is told so rather than that there are no seats.
-                let refusal = self.why_not(actor, admission, schedule_id, count).await?;
-                return Err(refusal.map_or_else(none_left, Failure::Refused));
-            };
+        // Who may not hold at all is told so, before the hall is read for them.
+        if let Some(refusal) = self.why_not(actor, admission, schedule_id, count).await? {
+            return Err(Failure::Refused(refusal));
+        }
+        let mut free = Vec::new();
+        let mut lost = HashSet::new();
+        for attempt in 0..BLOCKS {
+            let among = 1 << attempt.min(CHOICES_LOG);
+            let mut blocks = rules::best_blocks(&free, count, &lost, among);
+            if attempt % READ_EVERY == 0 || blocks.is_empty() {
+                // Postgres has no text with a NUL, so no grade is called that.
+                if !grade.contains('\0') {
+                    free = store::free_seats(&self.db, schedule_id, grade).await?;
+                }
+                lost.clear();
+                blocks = rules::best_blocks(&free, count, &lost, among);
+            }
+            if blocks.is_empty() {
+                break;
+            }
+            let block = blocks.swap_remove(dice() % blocks.len());
             match self.hold_as(actor, admission, schedule_id, &block).await {
                 Err(Failure::Refused(refusal))
-                    if matches!(refusal.code, HoldCode::SeatHeld | HoldCode::SeatSold) => {}
+                    if matches!(refusal.code, HoldCode::SeatHeld | HoldCode::SeatSold) =>
+                {
+                    lost.extend(refusal.seat_ids);
+                }
                 result => return result,
             }
         }
-        Err(none_left())
+        Err(Failure::Refused(HoldRefusal { code: HoldCode::NoAdjacentSeats, seat_ids: Vec::new() }))
     }
 
     async fn why_not(
@@ -170,6 +192,27 @@ impl Reservations {
         Ok(rules::why_refused(&facts, &imagined))
     }
 
+    /// Who was refused because of the seats was busy: their idle time starts anew, as it does with a hold.
+    async fn touch(
+        &self,
+        admission: Admission,
+        schedule_id: ScheduleId,
+        result: Result<Reservation, Failure<HoldRefusal>>,
+    ) -> Result<Reservation, Failure<HoldRefusal>> {
+        if let Err(Failure::Refused(refusal)) = &result
+            && matches!(
+                refusal.code,
+                HoldCode::SeatHeld
+                    | HoldCode::SeatSold
+                    | HoldCode::NoAdjacentSeats
+                    | HoldCode::SeatLimitReached
+            )
+        {
+            self.waiting_rooms.acted(schedule_id, admission).await?;
+        }
+        result
+    }
+
     fn count(&self, result: &Result<Reservation, Failure<HoldRefusal>>) {
         let outcome = match result {
             Ok(_) => "ok",
@@ -178,4 +221,10 @@ impl Reservations {
         };
         self.metrics.holds.get_or_create(&OutcomeLabels { outcome }).inc();
     }
+}
+
+/// Some number: the random bits of a new id.
+fn dice() -> usize {
+    let (_, low) = ReservationId::new().0.as_u64_pair();
+    usize::try_from(low & 0xffff_ffff).unwrap_or_default()
 }

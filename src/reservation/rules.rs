@@ -67,18 +67,40 @@ pub(super) struct FreeSeat {
     pub preference: i32,
 }
 
-/// The best `count` adjacent seats: of all blocks the one with the lowest sum of preferences, the first of equals.
+/// The best blocks of `count` adjacent seats, at most `most` of them, best first; no two share a seat, and none has a
+/// `lost` one. A block is the better the lower its sum of preferences; the first of equals.
 ///
 /// `seats` are sorted by section, row and number.
-pub(super) fn best_adjacent(seats: &[FreeSeat], count: usize) -> Option<Vec<SeatId>> {
+pub(super) fn best_blocks(
+    seats: &[FreeSeat],
+    count: usize,
+    lost: &HashSet<SeatId>,
+    most: usize,
+) -> Vec<Vec<SeatId>> {
     if count == 0 {
-        return None;
+        return Vec::new();
     }
-    seats
+    let sum = |block: &[FreeSeat]| block.iter().map(|seat| i64::from(seat.preference)).sum::<i64>();
+    let mut ranked: Vec<(i64, usize)> = seats
         .windows(count)
-        .filter(|block| block.windows(2).all(|pair| adjacent(&pair[0], &pair[1])))
-        .min_by_key(|block| block.iter().map(|seat| i64::from(seat.preference)).sum::<i64>())
-        .map(|block| block.iter().map(|seat| seat.id).collect())
+        .enumerate()
+        .filter(|(_, block)| block.windows(2).all(|pair| adjacent(&pair[0], &pair[1])))
+        .map(|(start, block)| (sum(block), start))
+        .collect();
+    ranked.sort_unstable();
+    let mut given: Vec<bool> = seats.iter().map(|seat| lost.contains(&seat.id)).collect();
+    let mut blocks = Vec::new();
+    for (_, start) in ranked {
+        if blocks.len() == most {
+            break;
+        }
+        let place = start..start + count;
+        if !given[place.clone()].contains(&true) {
+            given[place.clone()].fill(true);
+            blocks.push(seats[place].iter().map(|seat| seat.id).collect());
+        }
+    }
+    blocks
 }
 
 fn adjacent(left: &FreeSeat, right: &FreeSeat) -> bool {
@@ -156,9 +178,22 @@ mod tests {
             seat(4, 1, 5, 1),
             seat(5, 1, 6, 1),
         ];
-        assert_eq!(best_adjacent(&hall, 2), Some(vec![id(4), id(5)]));
-        assert_eq!(best_adjacent(&hall, 1), Some(vec![id(2)]));
-        assert_eq!(best_adjacent(&hall, 3), None);
-        assert_eq!(best_adjacent(&hall, 0), None);
+        let best = |count, lost: &[u128], most| {
+            let lost = lost.iter().map(|n| id(*n)).collect();
+            best_blocks(&hall, count, &lost, most)
+        };
+        assert_eq!(best(2, &[], 1), [[id(4), id(5)]]);
+        assert_eq!(best(2, &[], 9), [[id(4), id(5)], [id(2), id(3)]]);
+        assert_eq!(best(2, &[5], 9), [[id(2), id(3)]]);
+        assert_eq!(best(1, &[], 2), [[id(2)], [id(4)]]);
+        assert!(best(3, &[], 9).is_empty());
+        assert!(best(0, &[], 9).is_empty());
+    }
+
+    #[test]
+    fn blocks_do_not_overlap() {
+        let row: Vec<FreeSeat> = [1, 2, 3, 4, 5].map(|n: u8| seat(n.into(), 0, n.into(), 1)).into();
+        let blocks = best_blocks(&row, 2, &HashSet::new(), 9);
+        assert_eq!(blocks, [[id(1), id(2)], [id(3), id(4)]]);
     }
 }

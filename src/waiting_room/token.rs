@@ -85,16 +85,7 @@ impl WaitingRooms {
         token: &str,
     ) -> Result<Admission, Failure<PassRefusal>> {
         let admission = self.check(actor, schedule_id, token).map_err(Failure::Refused)?;
-        let touched = store::touch(&self.db, admission.queue_token_id).await?;
-        let status = touched.map(|(status, change)| {
-            if let Some(change) = change {
-                let event = Event { changes: vec![change], ..Event::default() };
-                let rooms = self.clone();
-                tokio::spawn(async move { rooms.announce(schedule_id, event).await });
-            }
-            status
-        });
-        match status {
+        match self.acted(schedule_id, admission).await? {
             Some(QueueStatus::Active) => Ok(admission),
             Some(QueueStatus::Waiting) => Err(Failure::Refused(PassRefusal::NotActive)),
             Some(QueueStatus::Used | QueueStatus::Expired) => {
@@ -102,5 +93,25 @@ impl WaitingRooms {
             }
             None => Err(Failure::Refused(PassRefusal::Invalid)),
         }
+    }
+
+    /// Counts as an action of an ACTIVE token's person; the token's status now, `None` when there is no such token.
+    ///
+    /// # Errors
+    /// A fault.
+    pub async fn acted(
+        &self,
+        schedule_id: ScheduleId,
+        admission: Admission,
+    ) -> Result<Option<QueueStatus>, Fault> {
+        let touched = store::touch(&self.db, admission.queue_token_id).await?;
+        Ok(touched.map(|(status, change)| {
+            if let Some(change) = change {
+                let event = Event { changes: vec![change], ..Event::default() };
+                let rooms = self.clone();
+                tokio::spawn(async move { rooms.announce(schedule_id, event).await });
+            }
+            status
+        }))
     }
 }

@@ -16,7 +16,7 @@ use crate::support::{
     buying::{self, Buyer},
     client::refusal,
     shop::{self, Setup},
-    world::World,
+    world::{Instance, World},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -270,5 +270,84 @@ async fn a_person_in_a_hurry_pays_and_cancels_everything_they_hold() {
         assert_eq!(cancelled["reservation"]["status"], "CANCELLED", "{cancelled}");
     }
     assert_eq!(buyer.client.balance().await, 20_000);
+    world.books_are_true().await;
+}
+
+/// A fan who held the first seat with a token that they gave up since, and who is in again; and when that hold lapses.
+async fn twice_in(
+    world: &World,
+    show: &shop::Show,
+    a: &Instance,
+) -> (Buyer, String, DateTime<Utc>) {
+    let first = buying::buyer(world, a, show).await;
+    first.client.charge(2_000, "charge").await;
+    let held = first.client.held(&show.id, &show.seats[0], &first.token).await;
+    first.client.leave(&show.id).await;
+    let again = Buyer { token: first.client.admitted(&show.id).await, ..first.clone() };
+    assert_ne!(again.token, first.token);
+    let end = DateTime::parse_from_rfc3339(held["expiresAt"].as_str().unwrap()).unwrap();
+    (again, held["id"].as_str().unwrap().to_owned(), end.to_utc())
+}
+
+async fn until(instant: DateTime<Utc>) {
+    tokio::time::sleep((instant - Utc::now()).to_std().unwrap_or_default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_that_waited_for_the_wallet_until_its_hold_had_lapsed_pays_nothing() {
+    let world = World::new().await;
+    let (a, b) = (world.instance_with(&["--hold-seconds=3"]).await, world.instance().await);
+    let show = shop::show(&world, &a, Setup::default()).await;
+    let (fan, old, end) = twice_in(&world, &show, &a).await;
+    let wallet = format!(
+        "DO $$ BEGIN PERFORM 1 FROM wallet WHERE person_id = '{}' FOR UPDATE; PERFORM pg_sleep(1.6); END $$",
+        fan.person_id()
+    );
+    until(end - TimeDelta::milliseconds(900)).await;
+    let ((), paid, held) = tokio::join!(
+        world.sql(&wallet),
+        async {
+            until(end - TimeDelta::milliseconds(400)).await;
+            fan.client.pay(&old, 1_000, "old").await
+        },
+        async {
+            until(end + TimeDelta::milliseconds(100)).await;
+            fan.at(&b).hold(&show, 1).await
+        }
+    );
+    assert_eq!(refusal(&paid), Some("HOLD_EXPIRED"), "{paid}");
+    assert_eq!(refusal(&held), None, "{held}");
+    assert_eq!(fan.client.balance().await, 2_000);
+    let new = held["reservation"]["id"].as_str().unwrap();
+    assert_eq!(refusal(&fan.client.pay(new, 1_000, "new").await), None);
+    world.books_are_true().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_waits_for_the_payment_of_what_the_person_held_with_an_earlier_token() {
+    let world = World::new().await;
+    let (a, b) = (world.instance_with(&["--hold-seconds=3"]).await, world.instance().await);
+    let show = shop::show(&world, &a, Setup::default()).await;
+    let (fan, old, end) = twice_in(&world, &show, &a).await;
+    // The payment is decided in time, and committed after the lapse.
+    world
+        .sql(
+            "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql
+                 AS $$ BEGIN PERFORM pg_sleep(1.2); RETURN NULL; END $$;
+             CREATE TRIGGER dawdle AFTER INSERT ON payment FOR EACH ROW EXECUTE FUNCTION dawdle()",
+        )
+        .await;
+    let (paid, held) = tokio::join!(
+        async {
+            until(end - TimeDelta::milliseconds(500)).await;
+            fan.client.pay(&old, 1_000, "old").await
+        },
+        async {
+            until(end + TimeDelta::milliseconds(100)).await;
+            fan.at(&b).hold(&show, 1).await
+        }
+    );
+    assert_eq!(paid["payment"]["status"], "APPROVED", "{paid}");
+    assert_eq!(refusal(&held), Some("SEAT_LIMIT_REACHED"), "{held}");
     world.books_are_true().await;
 }

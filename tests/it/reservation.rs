@@ -105,7 +105,11 @@ async fn every_reason_not_to_hold_has_its_code() {
     for unknown in ["00000000-0000-7000-8000-000000000000", "no id", &other_show.seats[0]] {
         let refused = buyer.hold_ids(&show, &[unknown]).await;
         assert_eq!(refusal(&refused), Some("SEAT_NOT_FOUND"), "{refused}");
+        assert_eq!(refused["userErrors"][0]["seatIds"], json!([unknown]), "as it was given");
+        assert_eq!(refused["userErrors"][0]["path"], json!(["input", "seatIds"]));
     }
+    let twice = buyer.hold_ids(&show, &["no id", "no id"]).await;
+    assert_eq!(twice["userErrors"][0]["seatIds"], json!(["no id"]));
     people[1].held(&show, 0).await;
     let refused = buyer.hold(&show, 0).await;
     assert_eq!(refusal(&refused), Some("SEAT_HELD"));
@@ -133,13 +137,17 @@ async fn every_reason_not_to_hold_has_its_code() {
     let entered = people[3].client.enter(&show.id).await;
     let token = entered["queueToken"]["token"].as_str().unwrap().to_owned();
     let waiting = Buyer { token, client: people[3].client.clone() };
-    assert_eq!(refusal(&waiting.hold(&show, 4).await), Some("QUEUE_NOT_ACTIVE"));
+    let refused = waiting.hold(&show, 4).await;
+    assert_eq!(refusal(&refused), Some("QUEUE_NOT_ACTIVE"));
+    assert_eq!(refused["userErrors"][0]["path"], json!(["input", "queueToken"]));
     assert_eq!(refusal(&waiting.hold_best(&show, "R", 1).await), Some("QUEUE_NOT_ACTIVE"));
 
     for closed in ["sales_close_at = clock_timestamp()", "status = 'CLOSED'"] {
         // A live hold keeps its person's turn alive, so that the sale's end is what they are told.
         world.sql(&format!("UPDATE schedule SET {closed} WHERE id = '{}'", show.id)).await;
-        assert_eq!(refusal(&people[1].hold(&show, 4).await), Some("SALE_CLOSED"), "{closed}");
+        let refused = people[1].hold(&show, 4).await;
+        assert_eq!(refusal(&refused), Some("SALE_CLOSED"), "{closed}");
+        assert_eq!(refused["userErrors"][0]["path"], json!(["input", "scheduleId"]));
         assert_eq!(refusal(&people[1].hold_best(&show, "R", 1).await), Some("SALE_CLOSED"));
     }
     world.books_are_true().await;
@@ -201,6 +209,19 @@ async fn many_people_who_ask_for_the_best_seats_at_once_get_seats_of_their_own()
     assert!(won >= 8, "only {won} of 12 pairs found somebody");
     let taken = world.number("SELECT count(*) FROM seat WHERE status = 'HOLD'").await;
     assert_eq!(taken, won * 2);
+    world.books_are_true().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_long_as_there_are_neighbours_nobody_is_told_that_there_are_none() {
+    let setup = Setup { rows: 10, seats_per_row: 20, max_seats_per_person: 2, ..Setup::default() };
+    let (world, a, b, show) = world(setup).await;
+    let people = buying::buyers(&world, &[&a, &b], &show, 60).await;
+    let held = join_all(people.iter().map(|buyer| buyer.hold_best(&show, "R", 2))).await;
+    let refused: Vec<&Value> = held.iter().filter(|payload| refusal(payload).is_some()).collect();
+    assert!(refused.is_empty(), "{} of 60: {}", refused.len(), refused[0]);
+    let taken = world.number("SELECT count(*) FROM seat WHERE status = 'HOLD'").await;
+    assert_eq!(taken, 120);
     world.books_are_true().await;
 }
 

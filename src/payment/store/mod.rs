@@ -76,6 +76,8 @@ struct PaidRow {
 ///
 /// Locks in the order token, reservation, seats, wallet; each step needs the one before, so a payment is made whole or
 /// not at all. A seat that somebody took over after the hold had lapsed is missing from `place`, and then nothing is paid.
+/// Nor is it when the hold has lapsed by the time at which the last lock was there: since the lapse the person may have
+/// held other seats instead.
 /// The token is USED up when the person owns as many seats as they may; its version must be that of the statement's
 /// snapshot, else another payment of theirs was committed in between and the seats counted are stale.
 pub(super) async fn pay_with_points(

@@ -11,7 +11,7 @@ token AS MATERIALIZED (
     FOR NO KEY UPDATE OF t
 ),
 current AS MATERIALIZED (
-    SELECT r.id, r.schedule_id, r.seat_count, r.total_price
+    SELECT r.id, r.schedule_id, r.seat_count, r.total_price, r.expires_at
     FROM token
     JOIN seen ON seen.version = token.version
     JOIN reservation r ON r.id = $1
@@ -32,11 +32,14 @@ purse AS MATERIALIZED (
     WHERE (SELECT count(*) FROM place) = current.seat_count AND w.balance >= current.total_price
     FOR NO KEY UPDATE OF w
 ),
+-- The time at which every lock was there. Waiting for the last of them may have taken until after the lapse.
+decided AS MATERIALIZED (SELECT clock_timestamp() AS at FROM purse),
 paid AS (
     INSERT INTO payment (id, person_id, reservation_id, method, amount, status, idempotency_key,
                          fingerprint, created_at, approved_at)
     SELECT $4, $2, current.id, 'POINT', current.total_price, 'APPROVED', $5, $6, clock.now, clock.now
-    FROM current, purse, clock
+    FROM current, decided, clock
+    WHERE current.expires_at > decided.at
     RETURNING id, person_id, reservation_id, method, amount, status, failure_code,
               created_at, approved_at, refunded_at
 ),
@@ -65,9 +68,16 @@ entry AS (
 touched AS (
     UPDATE queue_token t
     SET version = t.version + 1, last_action_at = clock.now,
+        expires_at = CASE WHEN t.status = 'ACTIVE' AND t.expires_at > clock_timestamp() THEN greatest(
+            least(clock.now + make_interval(secs => w.idle_seconds),
+                  t.activated_at + make_interval(secs => w.active_seconds)),
+            (SELECT max(other.expires_at) FROM reservation other
+             WHERE other.queue_token_id = t.id AND other.schedule_id = t.schedule_id
+               AND other.person_id = $2 AND other.id <> $1
+               AND other.status = 'HOLD' AND other.expires_at > clock.now)) ELSE t.expires_at END,
         status = CASE WHEN used.up AND t.status = 'ACTIVE' THEN 'USED' ELSE t.status END,
         ended_at = CASE WHEN used.up AND t.status = 'ACTIVE' THEN clock.now ELSE t.ended_at END
-    FROM token, current, paid, clock, LATERAL (
+    FROM token, current, paid, waiting_room w, clock, LATERAL (
         SELECT current.seat_count + coalesce(sum(r.seat_count), 0) >= s.max_seats_per_person AS up
         FROM schedule s
         LEFT JOIN reservation r
@@ -75,7 +85,7 @@ touched AS (
         WHERE s.id = current.schedule_id
         GROUP BY s.max_seats_per_person
     ) used
-    WHERE t.id = token.id
+    WHERE t.id = token.id AND w.schedule_id = t.schedule_id
     RETURNING t.number, token.status AS before, t.status, t.version, t.activated_at, t.expires_at
 )
 SELECT sold.id AS seat_id, sold.version AS seat_version, confirmed.schedule_id,

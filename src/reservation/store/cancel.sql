@@ -67,7 +67,7 @@ entry AS (
 touched AS (
     UPDATE queue_token t
     SET version = t.version + 1, last_action_at = clock.now,
-        expires_at = CASE WHEN t.status = 'ACTIVE' THEN greatest(
+        expires_at = CASE WHEN t.status = 'ACTIVE' AND t.expires_at > clock_timestamp() THEN greatest(
             least(clock.now + make_interval(secs => w.idle_seconds),
                   t.activated_at + make_interval(secs => w.active_seconds)),
             (SELECT max(other.expires_at) FROM reservation other

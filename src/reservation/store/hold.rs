@@ -47,9 +47,10 @@ struct HeldRow {
 
 /// The whole hold in one statement; `None` when something stood in its way, and then nothing was changed.
 ///
-/// Locks in the order token, seats. The token's row lock lets one hold of a person through at a time, and the version it
-/// finds there must be that of the statement's snapshot: else another hold of theirs was committed in between, and the
-/// seats counted against the limit are stale. A seat whose hold has lapsed is free; its version grows by two, one for
+/// Locks in the order token, reservations of earlier tokens, seats. The token's row lock lets one hold of a person through
+/// at a time, and the version it finds there must be that of the statement's snapshot: else another hold of theirs was
+/// committed in between, and the seats counted against the limit are stale. What the person holds by an earlier token is
+/// locked too: it may be being paid, and a payment that comes later finds it lapsed if this hold did. A seat whose hold has lapsed is free; its version grows by two, one for
 /// the lapse that nobody has written down yet.
 pub(in crate::reservation) async fn hold(
     db: &Db,
@@ -124,7 +125,11 @@ pub(in crate::reservation) async fn hold_facts(
         vec![order.queue_token_id.into(), order.schedule_id.into(), order.person_id.into()];
     let row: Option<HoldFactsRow> = db.row(SQL, values).await?;
     let ids = uuids(order.seat_ids.iter().map(|seat| seat.0));
-    let seats: Vec<SeatStatusRow> = db.rows(SEATS, vec![ids, order.schedule_id.into()]).await?;
+    let seats: Vec<SeatStatusRow> = if order.seat_ids.is_empty() {
+        Vec::new()
+    } else {
+        db.rows(SEATS, vec![ids, order.schedule_id.into()]).await?
+    };
     let row = row.unwrap_or(HoldFactsRow { token: None, on_sale: false, taken: 0, seat_limit: 0 });
     Ok(HoldFacts {
         token: row.token,

@@ -12,10 +12,25 @@ token AS MATERIALIZED (
       AND s.status = 'ON_SALE' AND clock.now >= s.sales_open_at AND clock.now < s.sales_close_at
     FOR NO KEY UPDATE OF t
 ),
+-- The token's lock stops everything else that is done with this token, not the payment of a hold made with an earlier one.
+earlier AS MATERIALIZED (
+    SELECT r.seat_count, r.status, r.expires_at
+    FROM token
+    JOIN seen ON seen.version = token.version
+    JOIN reservation r ON r.schedule_id = $2 AND r.person_id = $3 AND r.queue_token_id <> token.id
+    WHERE r.status IN ('HOLD', 'CONFIRMED')
+    ORDER BY r.id
+    FOR NO KEY UPDATE OF r
+),
 taken AS MATERIALIZED (
-    SELECT coalesce(sum(r.seat_count), 0) AS seats FROM reservation r, clock
-    WHERE r.schedule_id = $2 AND r.person_id = $3
-      AND (r.status = 'CONFIRMED' OR (r.status = 'HOLD' AND r.expires_at > clock.now))
+    SELECT coalesce(sum(r.seat_count), 0) AS seats
+    FROM clock, (
+        SELECT seat_count, status, expires_at FROM reservation
+        WHERE schedule_id = $2 AND person_id = $3 AND queue_token_id = $1
+        UNION ALL
+        SELECT seat_count, status, expires_at FROM earlier
+    ) r
+    WHERE r.status = 'CONFIRMED' OR (r.status = 'HOLD' AND r.expires_at > clock.now)
 ),
 claimable AS MATERIALIZED (
     SELECT seat.id, seat.price
@@ -56,9 +71,14 @@ claimed AS (
 touched AS (
     UPDATE queue_token t
     SET version = t.version + 1, last_action_at = clock.now,
-        expires_at = greatest(t.expires_at, held.expires_at, least(
-            clock.now + make_interval(secs => token.idle_seconds),
-            token.activated_at + make_interval(secs => token.active_seconds)))
+        expires_at = greatest(
+            least(clock.now + make_interval(secs => token.idle_seconds),
+                  token.activated_at + make_interval(secs => token.active_seconds)),
+            held.expires_at,
+            (SELECT max(other.expires_at) FROM reservation other
+             WHERE other.queue_token_id = t.id AND other.schedule_id = t.schedule_id
+               AND other.person_id = $3
+               AND other.status = 'HOLD' AND other.expires_at > clock.now))
     FROM token, held, clock
     WHERE t.id = token.id
     RETURNING t.number, t.version, t.activated_at, t.expires_at

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::support::{
+    buying,
     client::refusal,
     socket::{Pushed, Subscription},
 };
@@ -209,4 +210,76 @@ async fn a_lapsed_place_admits_the_next_by_itself() {
     age(&world, &first, 121).await;
     watch.until("ACTIVE", |token| token["status"] == "ACTIVE").await;
     assert_eq!(first.queue_status(&show.id).await["status"], "EXPIRED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_tries_for_seats_that_others_have_is_not_idle() {
+    let world = World::new().await;
+    let a = world.instance().await;
+    let show = shop::show(&world, &a, Setup { seats_per_row: 4, ..Setup::default() }).await;
+    let others = buying::buyers(&world, &[&a], &show, 3).await;
+    others[0].held(&show, 0).await;
+    others[1].bought(&show, 1, 1_000).await;
+    others[2].held(&show, 3).await;
+    let fan = buying::buyer(&world, &a, &show).await;
+    let tries = ["SEAT_HELD", "SEAT_SOLD", "NO_ADJACENT_SEATS", "SEAT_LIMIT_REACHED"];
+    for code in tries {
+        age(&world, &fan.client, 60).await;
+        let refused = match code {
+            "SEAT_HELD" => fan.hold(&show, 0).await,
+            "SEAT_SOLD" => fan.hold(&show, 1).await,
+            "NO_ADJACENT_SEATS" => fan.hold_best(&show, "VIP", 1).await,
+            _ => fan.hold_seats(&show, &[0, 2]).await,
+        };
+        assert_eq!(refusal(&refused), Some(code), "{refused}");
+        let left = seconds_left(&world, &fan.client).await;
+        assert!((118..=120).contains(&left), "{code}: {left}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn paying_starts_the_idle_time_anew_and_ends_what_the_hold_gave() {
+    let world = World::new().await;
+    let a = world.instance().await;
+    let setup = Setup { max_seats_per_person: 5, ..Setup::default() };
+    let show = shop::show(&world, &a, setup).await;
+    let fan = buying::buyer(&world, &a, &show).await;
+    // Paid early: the hold is gone, and so is its time.
+    fan.bought(&show, 0, 1_000).await;
+    assert!((118..=120).contains(&seconds_left(&world, &fan.client).await));
+    // Paid late.
+    fan.client.charge(1_000, "late").await;
+    let late = fan.held(&show, 1).await;
+    world
+        .sql(&format!(
+            "UPDATE reservation SET expires_at = expires_at - interval '290 s' WHERE id = '{late}'"
+        ))
+        .await;
+    meddle(&world, &fan.client, "expires_at = expires_at - interval '290 s'").await;
+    assert_eq!(refusal(&fan.client.pay(&late, 1_000, "late").await), None);
+    assert!((118..=120).contains(&seconds_left(&world, &fan.client).await));
+    // With another hold the time lasts as long as that.
+    let other = fan.held(&show, 2).await;
+    fan.bought(&show, 3, 1_000).await;
+    assert!((290..=300).contains(&seconds_left(&world, &fan.client).await));
+    assert_eq!(refusal(&fan.client.cancel(&other).await), None);
+    assert!((118..=120).contains(&seconds_left(&world, &fan.client).await));
+    world.books_are_true().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_does_not_bring_a_lapsed_place_back() {
+    let world = World::new().await;
+    let a = world.quiet_instance(&[]).await;
+    let setup = Setup { max_seats_per_person: 2, ..Setup::default() };
+    let show = shop::show(&world, &a, setup).await;
+    let fan = line(&world, &a, &show, 1).await.remove(0);
+    assert!(a.app.waiting_rooms.run_round(schedule(&show)).await.is_ok());
+    let token = fan.queue_status(&show.id).await["token"].as_str().unwrap().to_owned();
+    let fan = buying::Buyer { client: fan, token };
+    let bought = fan.bought(&show, 0, 1_000).await;
+    age(&world, &fan.client, 400).await;
+    assert_eq!(refusal(&fan.client.cancel(&bought).await), None);
+    assert!(seconds_left(&world, &fan.client).await < 0);
+    assert_eq!(fan.client.queue_status(&show.id).await["status"], "EXPIRED");
 }
