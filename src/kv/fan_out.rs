@@ -102,6 +102,7 @@ impl FanOut {
         };
         let (ready, done) = oneshot::channel();
         if self.commands.send(Command { channel, ready }).await.is_ok() {
+            // Giving up drops `done`, and whoever subscribes later tells of a gap instead.
             drop(timeout(ANSWER_TIMEOUT, done).await);
         }
         Topic { receiver, _serving: self.commands.clone() }
@@ -223,9 +224,14 @@ async fn subscribe(
         if !matches!(timeout(ANSWER_TIMEOUT, sink.subscribe(&channel)).await, Ok(Ok(()))) {
             return false;
         }
-        subscribed.insert(channel);
+        subscribed.insert(channel.clone());
     }
-    _ = ready.send(());
+    if ready.send(()).is_err()
+        && let Some(sender) = lock(channels).get(&channel)
+    {
+        // The listener went on before the subscription stood.
+        drop(sender.send(Signal::Gap));
+    }
     true
 }
 

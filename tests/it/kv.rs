@@ -7,6 +7,10 @@ use frontrow::{
     telemetry::Metrics,
 };
 use futures_util::future::join_all;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
 use uuid::Uuid;
 
 use crate::support::eventually;
@@ -57,4 +61,43 @@ async fn channels_are_given_up_soon_after_their_last_listener_is_gone() {
     let mut back = kv.listen("channel-2").await;
     kv.publish("channel-2", b"again".to_vec()).await.expect("published");
     assert_eq!(back.next().await, Some(Signal::Message("again".into())));
+}
+
+/// A way to Redis on which every request takes its time; its URL.
+async fn slow_way(delay: Duration) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("redis://{}/", listener.local_addr().expect("an address"));
+    let server = redis_url();
+    let server = server.trim_start_matches("redis://").trim_end_matches('/').to_owned();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(&server).await.expect("Redis is there");
+            let (mut requests, mut to_client) = client.into_split();
+            let (mut answers, mut to_server) = server.into_split();
+            tokio::spawn(async move { tokio::io::copy(&mut answers, &mut to_client).await });
+            tokio::spawn(async move {
+                let mut buffer = vec![0; 4_096];
+                while let Ok(length @ 1..) = requests.read(&mut buffer).await {
+                    tokio::time::sleep(delay).await;
+                    to_server.write_all(&buffer[..length]).await.expect("sent");
+                }
+            });
+        }
+    });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_listened_before_the_subscription_stood_is_told_of_a_gap() {
+    let prefix = prefix();
+    let teller = connect(redis_url(), &prefix).await;
+    let kv = connect(slow_way(Duration::from_millis(250)).await, &prefix).await;
+    let names: Vec<String> = (0..8).map(|number| format!("channel-{number}")).collect();
+    let mut topics = join_all(names.iter().map(|name| kv.listen(name))).await;
+    let mut last = topics.pop().expect("eight");
+    assert!(subscribed(&teller).await < 8, "the last one has not waited for its subscription");
+    teller.publish("channel-7", b"lost".to_vec()).await.expect("published");
+    let told = tokio::time::timeout(Duration::from_secs(5), last.next()).await;
+    assert_eq!(told.expect("told in time"), Some(Signal::Gap));
+    assert!(kv.listening(), "and not because the connection was lost");
 }
