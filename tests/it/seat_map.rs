@@ -101,6 +101,38 @@ async fn a_change_that_was_never_told_is_found_by_comparing_with_the_truth() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_a_reservation_that_could_not_be_read_is_shown_later() {
+    let (world, a, b, show) = world(Setup::default()).await;
+    let (_nowhere, mute) = mute_instance(&world).await;
+    let buyer = buying::buyer(&world, &a, &show).await;
+    let mut watch = buyer.at(&b).client.subscribe(RESERVATION_CHANGES, json!({})).await;
+    let channel = format!("person:{{{}}}", buyer.person_id());
+    eventually("the subscription", async || listeners(&a, &channel).await.eq(&1).then_some(()))
+        .await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let held = buyer.at(&mute).held(&show, 0).await;
+    world.sql("ALTER TABLE reservation RENAME TO away").await;
+    a.app.kv.publish(&channel, held.clone().into_bytes()).await.expect("published");
+    assert_eq!(watch.soon().await, None);
+    world.sql("ALTER TABLE away RENAME TO reservation").await;
+    assert_eq!(watch.field().await["id"], held.as_str());
+}
+
+/// How many connections listen on a channel.
+async fn listeners(instance: &Instance, channel: &str) -> i64 {
+    let name = instance.app.kv.name(channel);
+    let count: (String, i64) = instance
+        .app
+        .kv
+        .call(async move |mut connection| {
+            redis::cmd("PUBSUB").arg("NUMSUB").arg(name).query_async(&mut connection).await
+        })
+        .await
+        .expect("an answer");
+    count.1
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn seats_that_change_together_are_pushed_together() {
     let (world, a, b, show) = world(Setup { max_seats_per_person: 4, ..Setup::default() }).await;
     let people = buying::buyers(&world, &[&a], &show, 3).await;
