@@ -28,6 +28,10 @@ const COMMANDS: usize = 1024;
 const HEARTBEAT: Duration = Duration::from_secs(1);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 const RECONNECT_DELAY: Duration = Duration::from_millis(200);
+/// Channels in one command.
+const CHUNK: usize = 100;
+/// Channels that are given up at one heartbeat at most, so that messages do not wait long.
+const GIVE_UP: usize = 5_000;
 
 /// What a listener is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,11 +42,12 @@ pub enum Signal {
     Gap,
 }
 
-/// A listener on one channel.
+/// A listener on one channel. Soon after the last one is dropped the channel is given up.
 #[derive(Debug)]
 pub struct Topic {
     receiver: broadcast::Receiver<Signal>,
-    _interest: Interest,
+    /// The connection is served as long as anybody listens.
+    _serving: mpsc::Sender<Command>,
 }
 
 impl Topic {
@@ -59,25 +64,13 @@ impl Topic {
     }
 }
 
-/// Keeps a channel subscribed as long as somebody listens.
-#[derive(Debug)]
-struct Interest {
-    channel: String,
-    commands: mpsc::Sender<Command>,
-}
-
-impl Drop for Interest {
-    fn drop(&mut self) {
-        // When the queue of commands is full the channel stays subscribed, and is dropped at the next reconnect.
-        drop(self.commands.try_send(Command::Release(self.channel.clone())));
-    }
-}
-
 type Channels = Arc<Mutex<HashMap<String, broadcast::Sender<Signal>>>>;
 
-enum Command {
-    Subscribe { channel: String, ready: oneshot::Sender<()> },
-    Release(String),
+/// To subscribe to a channel, and to say when that stands.
+#[derive(Debug)]
+struct Command {
+    channel: String,
+    ready: oneshot::Sender<()>,
 }
 
 pub(super) struct FanOut {
@@ -107,13 +100,12 @@ impl FanOut {
                 .or_insert_with(|| broadcast::channel(BACKLOG).0)
                 .subscribe()
         };
-        // Made before waiting, so that giving up waiting releases the channel again.
-        let interest = Interest { channel: channel.clone(), commands: self.commands.clone() };
         let (ready, done) = oneshot::channel();
-        if self.commands.send(Command::Subscribe { channel, ready }).await.is_ok() {
+        if self.commands.send(Command { channel, ready }).await.is_ok() {
+            // Giving up drops `done`, and whoever subscribes later tells of a gap instead.
             drop(timeout(ANSWER_TIMEOUT, done).await);
         }
-        Topic { receiver, _interest: interest }
+        Topic { receiver, _serving: self.commands.clone() }
     }
 }
 
@@ -132,6 +124,7 @@ async fn run(
 ) {
     let mut first = true;
     loop {
+        forget_unheard(&channels);
         if let Ok(Ok(pubsub)) = timeout(ANSWER_TIMEOUT, client.get_async_pubsub()).await {
             let (mut sink, stream) = pubsub.split();
             if let Some(subscribed) = resubscribe(&mut sink, &channels).await {
@@ -159,8 +152,7 @@ async fn run(
                 () = &mut pause => break,
                 command = inbox.recv() => match command {
                     None => return,
-                    Some(Command::Subscribe { ready, .. }) => _ = ready.send(()),
-                    Some(Command::Release(channel)) => release(&channels, &channel),
+                    Some(Command { ready, .. }) => _ = ready.send(()),
                 },
             }
         }
@@ -171,12 +163,9 @@ async fn run(
 ///
 /// Channels that are added meanwhile are not among them: their own command follows.
 async fn resubscribe(sink: &mut PubSubSink, channels: &Channels) -> Option<HashSet<String>> {
-    let names: Vec<String> = {
-        let mut channels = lock(channels);
-        channels.retain(|_, sender| sender.receiver_count() > 0);
-        channels.keys().cloned().collect()
-    };
-    for chunk in names.chunks(100) {
+    forget_unheard(channels);
+    let names: Vec<String> = lock(channels).keys().cloned().collect();
+    for chunk in names.chunks(CHUNK) {
         if !matches!(timeout(ANSWER_TIMEOUT, sink.subscribe(chunk)).await, Ok(Ok(()))) {
             return None;
         }
@@ -210,24 +199,11 @@ async fn serve(
             },
             command = inbox.recv() => match command {
                 None => return Ended::ForGood,
-                Some(Command::Subscribe { channel, ready }) => {
-                    let stands = subscribed.contains(&channel)
-                        || matches!(timeout(ANSWER_TIMEOUT, sink.subscribe(&channel)).await, Ok(Ok(())));
-                    subscribed.insert(channel);
-                    _ = ready.send(());
-                    stands
-                }
-                Some(Command::Release(channel)) => {
-                    release(channels, &channel);
-                    if lock(channels).contains_key(&channel) || !subscribed.remove(&channel) {
-                        true
-                    } else {
-                        matches!(timeout(ANSWER_TIMEOUT, sink.unsubscribe(&channel)).await, Ok(Ok(())))
-                    }
-                }
+                Some(command) => subscribe(sink, channels, &mut subscribed, command).await,
             },
             _ = heartbeat.tick() => {
                 matches!(timeout(ANSWER_TIMEOUT, sink.ping::<redis::Value>()).await, Ok(Ok(_)))
+                    && give_up_unheard(sink, channels, &mut subscribed).await
             }
         };
         if !answered {
@@ -236,18 +212,68 @@ async fn serve(
     }
 }
 
+/// `false` when the connection broke.
+async fn subscribe(
+    sink: &mut PubSubSink,
+    channels: &Channels,
+    subscribed: &mut HashSet<String>,
+    Command { channel, ready }: Command,
+) -> bool {
+    // Where the listener has gone, so may have the channel; whoever came later has sent a command of its own.
+    if !subscribed.contains(&channel) && lock(channels).contains_key(&channel) {
+        if !matches!(timeout(ANSWER_TIMEOUT, sink.subscribe(&channel)).await, Ok(Ok(()))) {
+            return false;
+        }
+        subscribed.insert(channel.clone());
+    }
+    if ready.send(()).is_err()
+        && let Some(sender) = lock(channels).get(&channel)
+    {
+        // The listener went on before the subscription stood.
+        drop(sender.send(Signal::Gap));
+    }
+    true
+}
+
+/// Unsubscribes from channels that nobody listens to any more; `false` when the connection broke.
+///
+/// Looked for and not told: a crowd that leaves at once would overflow any queue.
+async fn give_up_unheard(
+    sink: &mut PubSubSink,
+    channels: &Channels,
+    subscribed: &mut HashSet<String>,
+) -> bool {
+    forget_unheard(channels);
+    let unheard: Vec<String> = {
+        let channels = lock(channels);
+        subscribed
+            .iter()
+            .filter(|name| !channels.contains_key(*name))
+            .take(GIVE_UP)
+            .cloned()
+            .collect()
+    };
+    for chunk in unheard.chunks(CHUNK) {
+        // Whoever listens again meanwhile sends a command, which is read after this.
+        for name in chunk {
+            subscribed.remove(name);
+        }
+        if !matches!(timeout(ANSWER_TIMEOUT, sink.unsubscribe(chunk)).await, Ok(Ok(()))) {
+            return false;
+        }
+    }
+    true
+}
+
 fn deliver(channels: &Channels, message: &redis::Msg) {
     if let Some(sender) = lock(channels).get(message.get_channel_name()) {
-        // Nobody listening any more is no error; the release is on its way.
+        // Nobody listening any more is no error; the channel is about to be given up.
         drop(sender.send(Signal::Message(Bytes::copy_from_slice(message.get_payload_bytes()))));
     }
 }
 
-fn release(channels: &Channels, channel: &str) {
-    let mut channels = lock(channels);
-    if channels.get(channel).is_some_and(|sender| sender.receiver_count() == 0) {
-        channels.remove(channel);
-    }
+fn forget_unheard(channels: &Channels) {
+    lock(channels).retain(|_, sender| sender.receiver_count() > 0);
 }
 
 fn announce_gap(channels: &Channels) {

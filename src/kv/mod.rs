@@ -121,8 +121,8 @@ impl Kv {
 
     /// Listens on a channel. All listeners of this process share one connection to Redis.
     ///
-    /// Returns when the subscription stands, or at once when Redis is away; then a [`Signal::Gap`] follows as soon as it
-    /// is back. Read the state that the messages are about after this, never before.
+    /// Returns when the subscription stands, or without it when Redis is away or takes long; then a [`Signal::Gap`] follows
+    /// as soon as it stands. Read the state that the messages are about after this, never before.
     pub async fn listen(&self, channel: &str) -> Topic {
         self.inner.fan_out.listen(self.name(channel)).await
     }

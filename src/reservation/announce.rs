@@ -33,7 +33,8 @@ impl Reservations {
     /// Tells all instances about changed seats and a changed reservation.
     ///
     /// Awaited before a client is answered, so that what it asks next, of any instance, most likely knows already. A
-    /// failure here loses nothing: boards reload when they have reason to doubt.
+    /// failure here delays, and loses nothing: a board that is looked at is compared with Postgres every few seconds, and a
+    /// reservation that is asked for is read from Postgres. Only `reservationChanges` may stay silent about this change.
     pub async fn announce(
         &self,
         schedule_id: ScheduleId,

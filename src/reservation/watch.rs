@@ -1,8 +1,9 @@
 //! Watching one's reservations.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use futures_util::{Stream, stream};
+use tokio::time::{Instant, timeout_at};
 
 use super::{Reservation, ReservationStatus, Reservations, person_channel};
 use crate::{
@@ -12,6 +13,10 @@ use crate::{
 
 /// Reservations that are looked through after messages may have been missed.
 const LOOK_BACK: u32 = 50;
+/// How soon a read that failed is tried again; the time doubles with every failure, up to [`SETTLED`].
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+/// So long after a gap they are looked through once more: other instances may have found Redis again later than this one.
+const SETTLED: Duration = Duration::from_secs(5);
 
 impl Reservations {
     /// The caller's reservations as they change, from now on. Each is read from Postgres when it is told about.
@@ -23,8 +28,10 @@ impl Reservations {
             topic,
             shown: HashMap::new(),
             pending: Vec::new(),
+            look_again: None,
+            patience: RETRY_AFTER,
         };
-        // What is there already is no change.
+        // What is there already is no change. Should it not be readable now, all of it is shown later.
         watching.catch_up().await;
         watching.pending.clear();
         stream::unfold(watching, Watching::next)
@@ -37,6 +44,10 @@ struct Watching {
     topic: Topic,
     shown: HashMap<ReservationId, ReservationStatus>,
     pending: Vec<Reservation>,
+    /// When to look through the reservations, because something was missed.
+    look_again: Option<Instant>,
+    /// How long to wait after the next read that fails.
+    patience: Duration,
 }
 
 impl Watching {
@@ -45,7 +56,17 @@ impl Watching {
             if let Some(reservation) = self.pending.pop() {
                 return Some((reservation, self));
             }
-            match self.topic.next().await? {
+            let signal = match self.look_again {
+                None => self.topic.next().await?,
+                Some(due) => match timeout_at(due, self.topic.next()).await {
+                    Ok(signal) => signal?,
+                    Err(_) => {
+                        self.catch_up().await;
+                        continue;
+                    }
+                },
+            };
+            match signal {
                 Signal::Message(id) => {
                     let id = std::str::from_utf8(&id).ok().and_then(ReservationId::parse);
                     let Some(id) = id else { continue };
@@ -53,13 +74,24 @@ impl Watching {
                         Ok(Some(found)) if self.is_news(&found) => self.pending.push(found),
                         Ok(_) => {}
                         Err(fault) => {
-                            tracing::warn!(fault = %fault.report(), "a change could not be read")
+                            tracing::warn!(fault = %fault.report(), "a change could not be read");
+                            self.failed();
                         }
                     }
                 }
-                Signal::Gap => self.catch_up().await,
+                Signal::Gap => {
+                    self.catch_up().await;
+                    self.look_again.get_or_insert_with(|| Instant::now() + SETTLED);
+                }
             }
         }
+    }
+
+    /// Notes that something was missed. What is due already stays due then, however many reads fail.
+    fn failed(&mut self) {
+        let due = Instant::now() + self.patience;
+        self.look_again = Some(self.look_again.map_or(due, |earlier| earlier.min(due)));
+        self.patience = (self.patience * 2).min(SETTLED);
     }
 
     /// Notes the state that is about to be shown; `false` when it was shown before.
@@ -69,9 +101,11 @@ impl Watching {
 
     async fn catch_up(&mut self) {
         let page = PageRequest { first: LOOK_BACK, after: None };
+        self.look_again = None;
         match self.reservations.list(self.actor, None, page).await {
             // Newest first, and taken from the end: the oldest change is shown first.
             Ok(page) => {
+                self.patience = RETRY_AFTER;
                 for reservation in page.items {
                     if self.is_news(&reservation) {
                         self.pending.push(reservation);
@@ -79,7 +113,8 @@ impl Watching {
                 }
             }
             Err(fault) => {
-                tracing::warn!(fault = %fault.report(), "missed changes could not be read")
+                tracing::warn!(fault = %fault.report(), "missed changes could not be read");
+                self.failed();
             }
         }
     }

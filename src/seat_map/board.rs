@@ -21,6 +21,8 @@ use crate::{
 const BACKLOG: usize = 64;
 /// A board that nobody looks at is kept for so long.
 const IDLE: Duration = Duration::from_secs(120);
+/// Whoever asked so long ago may still be looking.
+const LOOKING: Duration = Duration::from_secs(5);
 
 /// What never changes about a seat.
 #[derive(Debug, PartialEq, Eq)]
@@ -72,6 +74,16 @@ impl BoardSeat {
     }
 }
 
+/// What a hall comes to. Versions only grow and are told after they are committed, so a board whose tally was taken
+/// before Postgres was asked for its own is complete if, and only if, both are equal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tally {
+    /// How many seats there are.
+    pub seats: i64,
+    /// The sum of their versions.
+    pub versions: i64,
+}
+
 #[derive(Debug, Default)]
 struct State {
     seats: Vec<BoardSeat>,
@@ -97,6 +109,8 @@ pub(super) struct Board {
     /// Whether the board may have missed something.
     doubtful: AtomicBool,
     used: std::sync::Mutex<Instant>,
+    /// When the board was last compared with Postgres, or loaded.
+    compared: std::sync::Mutex<Instant>,
     state: RwLock<State>,
     changes: broadcast::Sender<Arc<[SeatView]>>,
 }
@@ -109,6 +123,7 @@ impl Board {
             loading: Mutex::new(()),
             doubtful: AtomicBool::new(true),
             used: std::sync::Mutex::new(Instant::now()),
+            compared: std::sync::Mutex::new(Instant::now()),
             state: RwLock::default(),
             changes: broadcast::channel(BACKLOG).0,
         }
@@ -134,6 +149,28 @@ impl Board {
     /// To be called before the seats are read for [`Board::load`]: what is told from now on counts.
     pub(super) fn begin_load(&self) {
         self.doubtful.store(false, Ordering::Release);
+        *self.compared.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Whether nobody has compared the board with Postgres for so long; then the caller has to do it now.
+    pub(super) fn begin_comparison(&self, after: Duration) -> bool {
+        let mut compared = self.compared.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = compared.elapsed() >= after;
+        if due {
+            *compared = Instant::now();
+        }
+        due
+    }
+
+    /// What the hall comes to as it is shown.
+    pub(super) fn tally(&self) -> Tally {
+        let state = self.read();
+        let mut tally = Tally { seats: 0, versions: 0 };
+        for seat in &state.seats {
+            tally.seats += 1;
+            tally.versions += i64::from(seat.version);
+        }
+        tally
     }
 
     /// How long ago the board was loaded.
@@ -227,8 +264,17 @@ impl Board {
     }
 
     pub(super) fn idle(&self) -> bool {
-        self.changes.receiver_count() == 0
-            && self.used.lock().unwrap_or_else(PoisonError::into_inner).elapsed() > IDLE
+        !self.looked_at_within(IDLE)
+    }
+
+    /// Whether somebody is looking at the moment.
+    pub(super) fn looked_at(&self) -> bool {
+        self.looked_at_within(LOOKING)
+    }
+
+    fn looked_at_within(&self, time: Duration) -> bool {
+        self.changes.receiver_count() > 0
+            || self.used.lock().unwrap_or_else(PoisonError::into_inner).elapsed() <= time
     }
 }
 

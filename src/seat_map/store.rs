@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use sea_orm::FromQueryResult;
 
-use super::board::{BoardSeat, SeatPlace};
+use super::board::{BoardSeat, SeatPlace, Tally};
 use crate::{
     db::{Db, Session},
     kernel::{Fault, Points, ScheduleId, SeatId, Timestamp},
-    reservation::SeatStatus,
+    reservation::{SeatChange, SeatStatus},
 };
 
 #[derive(Debug, FromQueryResult)]
@@ -51,4 +51,43 @@ pub(super) async fn seats(
         hold_expires_at: row.hold_expires_at,
     };
     Ok((now, rows.into_iter().map(seat).collect()))
+}
+
+#[derive(Debug, FromQueryResult)]
+struct TallyRow {
+    seats: i64,
+    versions: i64,
+}
+
+/// What a hall comes to: a scan, and one row to send.
+pub(super) async fn tally(db: &Db, schedule_id: ScheduleId) -> Result<Tally, Fault> {
+    const SQL: &str = "
+        SELECT count(*) AS seats, coalesce(sum(version), 0) AS versions
+        FROM seat WHERE schedule_id = $1";
+    let row: Option<TallyRow> = db.row(SQL, vec![schedule_id.into()]).await?;
+    let empty = TallyRow { seats: 0, versions: 0 };
+    let TallyRow { seats, versions } = row.unwrap_or(empty);
+    Ok(Tally { seats, versions })
+}
+
+#[derive(Debug, FromQueryResult)]
+struct StateRow {
+    id: SeatId,
+    status: SeatStatus,
+    version: i32,
+    hold_expires_at: Option<Timestamp>,
+}
+
+/// How all seats of a performance stand; cheaper than the whole hall, and in no order.
+pub(super) async fn states(db: &Db, schedule_id: ScheduleId) -> Result<Vec<SeatChange>, Fault> {
+    const SQL: &str = "
+        SELECT id, status, version, hold_expires_at FROM seat WHERE schedule_id = $1";
+    let rows: Vec<StateRow> = db.rows(SQL, vec![schedule_id.into()]).await?;
+    let state = |row: StateRow| SeatChange {
+        seat_id: row.id,
+        status: row.status,
+        version: row.version,
+        hold_expires_at: row.hold_expires_at,
+    };
+    Ok(rows.into_iter().map(state).collect())
 }

@@ -20,6 +20,10 @@ const MAX_AGE_UNTOLD: Duration = Duration::from_secs(1);
 /// Seats in one batch at most: a message has to fit what a socket may buffer.
 const BATCH: usize = 500;
 const LOOK_AROUND: Duration = Duration::from_secs(1);
+/// How often a board that is looked at is compared with Postgres: a message that was never published tells nobody.
+const COMPARE_EVERY: Duration = Duration::from_secs(2);
+/// Whoever looks at a board that nobody has compared for so long compares it first.
+const COMPARED_LATELY: Duration = Duration::from_secs(6);
 
 impl SeatMaps {
     /// Batches of seats that changed since the call; each seat with its newest state.
@@ -52,6 +56,11 @@ impl SeatMaps {
         board.followed.get_or_init(follow).await;
         if !self.current(&board) {
             self.reload(&board).await?;
+        } else if board.begin_comparison(COMPARED_LATELY)
+            && let Err(fault) = self.compare(&board).await
+        {
+            // It is shown as it was told.
+            tracing::warn!(fault = %fault.report(), "a seat map could not be compared");
         }
         Ok(board)
     }
@@ -79,33 +88,68 @@ impl SeatMaps {
         }
     }
 
+    /// Finds what was changed and never told: its instance had no Redis, or died between the commit and the message.
+    async fn compare(&self, board: &Board) -> Result<(), Fault> {
+        let shown = board.tally();
+        let truth = store::tally(&self.db, board.schedule_id).await?;
+        if truth.seats != shown.seats {
+            board.doubt();
+            return self.reload(board).await;
+        }
+        // Messages on their way make a difference too. What they will say is read a moment early, and does no harm.
+        if truth != shown {
+            board.apply(&store::states(&self.db, board.schedule_id).await?);
+        }
+        Ok(())
+    }
+
     /// Follows one hall until nobody has looked at it for a while.
-    async fn follow(self, board: Arc<Board>, mut topic: Topic) {
+    async fn follow(self, board: Arc<Board>, topic: Topic) {
+        // Side by side, so that no messages pile up behind a slow database.
+        tokio::select! {
+            () = take_in(&board, topic) => {}
+            () = self.look_after(&board) => {}
+        }
+    }
+
+    async fn look_after(&self, board: &Arc<Board>) {
         let mut tick = interval(LOOK_AROUND);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            tokio::select! {
-                signal = topic.next() => match signal {
-                    Some(Signal::Message(bytes)) => match serde_json::from_slice::<Vec<SeatChange>>(&bytes) {
-                        Ok(changes) => board.apply(&changes),
-                        Err(error) => {
-                            tracing::warn!(%error, "changed seats could not be read");
-                            board.doubt();
-                        }
-                    },
-                    Some(Signal::Gap) => board.doubt(),
-                    None => return,
-                },
-                _ = tick.tick() => {
-                    if self.forget_if_idle(&board) {
-                        return;
-                    }
-                    // Subscribers do not ask, so a doubtful board has to be loaded for them.
-                    if !self.current(&board) && let Err(fault) = self.reload(&board).await {
-                        tracing::warn!(fault = %fault.report(), "a seat map could not be loaded again");
-                    }
-                }
+            tick.tick().await;
+            if self.forget_if_idle(board) {
+                return;
             }
+            if !board.looked_at() {
+                continue;
+            }
+            // Subscribers do not ask, so a doubtful board has to be loaded for them.
+            let kept = if !self.current(board) {
+                self.reload(board).await
+            } else if board.begin_comparison(COMPARE_EVERY) {
+                self.compare(board).await
+            } else {
+                Ok(())
+            };
+            if let Err(fault) = kept {
+                tracing::warn!(fault = %fault.report(), "a seat map could not be kept current");
+            }
+        }
+    }
+}
+
+/// Takes in what is told about one hall, as long as anything is.
+async fn take_in(board: &Board, mut topic: Topic) {
+    while let Some(signal) = topic.next().await {
+        match signal {
+            Signal::Message(bytes) => match serde_json::from_slice::<Vec<SeatChange>>(&bytes) {
+                Ok(changes) => board.apply(&changes),
+                Err(error) => {
+                    tracing::warn!(%error, "changed seats could not be read");
+                    board.doubt();
+                }
+            },
+            Signal::Gap => board.doubt(),
         }
     }
 }

@@ -20,6 +20,7 @@ mod catalogue;
 mod cli;
 mod crash;
 mod http;
+mod kv;
 mod payment;
 mod race;
 mod reservation;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::support::{
     buying::{self, Buyer},
     eventually,
+    redis::PrivateRedis,
     shop::{self, Setup, Show},
     socket::{Pushed, Subscription},
     world::{Instance, World},
@@ -70,6 +71,65 @@ async fn every_change_of_a_seat_is_pushed_on_the_other_instance_with_a_growing_v
     world.lapse(&lapsing).await;
     assert_eq!(next(&mut watch).await, ("AVAILABLE".to_owned(), 6));
     world.books_are_true().await;
+}
+
+/// An instance that shares the world's database, and whose Redis is away: nobody is told what it does.
+async fn mute_instance(world: &World) -> (PrivateRedis, Instance) {
+    let nowhere = PrivateRedis::stopped().await;
+    let mute = world.quiet_instance(&[&nowhere.flag()]).await;
+    (nowhere, mute)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_was_never_told_is_found_by_comparing_with_the_truth() {
+    let (world, a, b, show) = world(Setup::default()).await;
+    let (_nowhere, mute) = mute_instance(&world).await;
+    let people = buying::buyers(&world, &[&a], &show, 4).await;
+    let viewer = people[0].at(&b);
+    let mut watch = watch_seats(&viewer, &show, &people[1], 9).await;
+    assert_eq!(people[0].seat(&show, 0).await, ("AVAILABLE".to_owned(), 1));
+    people[2].at(&mute).held(&show, 0).await;
+    assert_eq!(change(&mut watch, &show, 0).await, ("HOLD".to_owned(), 2), "subscribers are told");
+    eventually("the other board to know", async || {
+        (people[0].seat(&show, 0).await.0 == "HOLD").then_some(())
+    })
+    .await;
+    // Nobody looks for a while. Whoever comes then sees the truth at once.
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    people[3].at(&mute).held(&show, 1).await;
+    assert_eq!(people[0].seat(&show, 1).await.0, "HOLD");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_a_reservation_that_could_not_be_read_is_shown_later() {
+    let (world, a, b, show) = world(Setup::default()).await;
+    let (_nowhere, mute) = mute_instance(&world).await;
+    let buyer = buying::buyer(&world, &a, &show).await;
+    let mut watch = buyer.at(&b).client.subscribe(RESERVATION_CHANGES, json!({})).await;
+    let channel = format!("person:{{{}}}", buyer.person_id());
+    eventually("the subscription", async || listeners(&a, &channel).await.eq(&1).then_some(()))
+        .await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let held = buyer.at(&mute).held(&show, 0).await;
+    world.sql("ALTER TABLE reservation RENAME TO away").await;
+    a.app.kv.publish(&channel, held.clone().into_bytes()).await.expect("published");
+    assert_eq!(watch.soon().await, None);
+    world.sql("ALTER TABLE away RENAME TO reservation").await;
+    assert_eq!(watch.field().await["id"], held.as_str());
+}
+
+/// How many connections listen on a channel.
+async fn listeners(instance: &Instance, channel: &str) -> i64 {
+    let name = instance.app.kv.name(channel);
+    let count: (String, i64) = instance
+        .app
+        .kv
+        .call(async move |mut connection| {
+            redis::cmd("PUBSUB").arg("NUMSUB").arg(name).query_async(&mut connection).await
+        })
+        .await
+        .expect("an answer");
+    count.1
 }
 
 #[tokio::test(flavor = "multi_thread")]
