@@ -7,9 +7,11 @@ mod concert;
 mod context;
 mod error;
 mod gather;
+mod live;
 mod loaders;
 mod page;
 mod payment;
+mod queue_updates;
 mod reservation;
 mod scalars;
 mod schedule;
@@ -22,6 +24,7 @@ use async_graphql::{MergedObject, MergedSubscription, Schema, SchemaBuilder};
 pub use context::{Caller, RequestId};
 pub(crate) use error::ApiError;
 use error::ApiResult;
+pub use live::{Handover, Plan, Updates};
 
 use crate::app::App;
 

@@ -1,18 +1,21 @@
 //! The waiting room: `enterQueue` is `WaitingRooms::enter`, `leaveQueue` is `WaitingRooms::leave`, the `queueStatus` query is
 //! `WaitingRooms::status` and the subscription of that name `WaitingRooms::watch`.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, Enum, ID, Object, SimpleObject, Subscription};
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, stream};
 
 use super::{
-    ApiError, ApiResult, context,
+    ApiError, ApiResult, Handover, context,
     error::settle,
+    queue_updates::{Leaf, QueueUpdates},
     scalars::DateTime,
     user_error::{QueueError, QueueErrorCode, payload},
 };
 use crate::{
     kernel::{RequestCode, ScheduleId},
-    waiting_room::{self, PassRefusal, Place, QueueRefusal, Summary},
+    waiting_room::{self, PassRefusal, Place, QueueRefusal, Summary, hexadecimal},
 };
 
 /// Where a person stands.
@@ -66,15 +69,15 @@ impl QueueToken {
 
     /// 1 for the next in line; null unless WAITING, and null before the draw of a pre-queue.
     async fn position(&self) -> Option<i32> {
-        self.0.position.map(|position| i32::try_from(position).unwrap_or(i32::MAX))
+        self.0.shown_position()
     }
 
     /// Everybody WAITING, the caller included.
     async fn waiting_count(&self) -> i32 {
-        i32::try_from(self.0.waiting).unwrap_or(i32::MAX)
+        self.0.shown_waiting()
     }
 
-    /// From the admission rate of late; null when unknown, and while the room is not OPEN.
+    /// From how fast the line moved within the last minute; null when unknown, and while the room is not OPEN.
     async fn estimated_wait_seconds(&self) -> Option<i32> {
         self.0.wait_seconds
     }
@@ -117,6 +120,10 @@ pub(super) struct WaitingRoom {
     round_seconds: f64,
     /// What somebody who entered now would wait; null when unknown.
     estimated_wait_seconds: Option<i32>,
+    /// SHA-256 of the secret of the draw, in hexadecimal; never changes. Who enters before salesOpenAt is drawn.
+    draw_commitment: String,
+    /// The secret itself, in hexadecimal, once the draw is over: every place follows from it. Null before.
+    draw_secret: Option<String>,
 }
 
 impl From<Summary> for WaitingRoom {
@@ -130,6 +137,8 @@ impl From<Summary> for WaitingRoom {
             admit_per_round: summary.admit_per_round,
             round_seconds: f64::from(summary.round_ms) / 1_000.0,
             estimated_wait_seconds: summary.wait_seconds(summary.waiting.saturating_add(1)),
+            draw_commitment: hexadecimal(&summary.draw.commitment),
+            draw_secret: summary.draw.secret.as_ref().map(|secret| hexadecimal(secret)),
         }
     }
 }
@@ -244,7 +253,16 @@ impl WaitingRoomSubscription {
     ) -> Result<impl Stream<Item = QueueToken> + use<>, ApiError> {
         let actor = context::actor(ctx)?;
         let id = ScheduleId::parse(&schedule_id).ok_or_else(schedule_not_found)?;
-        let places = context::app(ctx)?.waiting_rooms.watch(actor, id).await?;
-        Ok(places.ok_or_else(schedule_not_found)?.map(QueueToken))
+        let rooms = &context::app(ctx)?.waiting_rooms;
+        let mut watching = rooms.watch(actor, id).await?.ok_or_else(schedule_not_found)?;
+        let handover = ctx.data_opt::<Arc<Handover>>();
+        let Some((handover, plan)) = handover.and_then(|it| Some((it, it.plan()?))) else {
+            return Ok(watching.map(QueueToken).left_stream());
+        };
+        let first = watching.look();
+        let signed = if plan.has(Leaf::Token) { rooms.sign(&first.token)? } else { String::new() };
+        let plan = plan.clone();
+        handover.leave(Box::new(QueueUpdates { watching, plan, signed: signed.into() }));
+        Ok(stream::iter([QueueToken(first)]).right_stream())
     }
 }

@@ -67,7 +67,8 @@ pub struct Settings {
     pub database: DatabaseArgs,
     #[command(flatten)]
     pub secrets: SecretArgs,
-    /// Redis, the index and the wire: `redis://host:port/`.
+    /// Redis, the index and the wire: `redis://host:port/`; for a cluster, some of its nodes:
+    /// `redis+cluster://host:port,host:port,...`.
     #[arg(long, env = "REDIS_URL", hide_env_values = true)]
     pub redis_url: String,
     /// What every key and channel in Redis starts with; one Redis can serve several deployments.

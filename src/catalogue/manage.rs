@@ -186,10 +186,11 @@ impl Catalogue {
         let sale = found.ok_or(Failure::Refused(CatalogueRefusal::ScheduleNotFound))?;
         rules::change_sale(sale.status, sale.window_over, to).map_err(Failure::Refused)?;
         store::set_status(tx, id, to).await?;
+        store::interrupt_rounds(tx, id).await?;
         stored(tx, id).await
     }
 
-    /// Changes how a waiting room is run, also while it runs.
+    /// Changes how a waiting room is run, also while it runs. When this returns, no round goes by the settings of before.
     ///
     /// # Errors
     /// [`CatalogueRefusal::ScheduleNotFound`] or [`CatalogueRefusal::ValueInvalid`], or a fault.
@@ -205,6 +206,7 @@ impl Catalogue {
                 let room = found.ok_or(Failure::Refused(CatalogueRefusal::ScheduleNotFound))?;
                 let room = rules::waiting_room(room, &patch).map_err(Failure::Refused)?;
                 store::update_waiting_room(tx, id, room).await?;
+                store::interrupt_rounds(tx, id).await?;
                 stored(tx, id).await
             })
             .await

@@ -326,7 +326,13 @@ pub(super) async fn set_status(
     id: ScheduleId,
     status: ScheduleStatus,
 ) -> Result<(), Fault> {
-    let sql = "UPDATE schedule SET status = $2 WHERE id = $1 AND status <> $2";
+    // Where the sale opens at once nobody can have entered before it: there is nothing to draw.
+    let sql = "WITH changed AS (
+                   UPDATE schedule SET status = $2 WHERE id = $1 AND status <> $2 RETURNING id, status, sales_open_at
+               )
+               UPDATE waiting_room w SET drawn_at = clock_timestamp() FROM changed
+               WHERE w.schedule_id = changed.id AND w.drawn_at IS NULL AND changed.status = 'ON_SALE'
+                 AND changed.sales_open_at <= clock_timestamp()";
     tx.run(sql, vec![id.into(), status.into()]).await?;
     Ok(())
 }
@@ -353,6 +359,16 @@ pub(super) async fn update_waiting_room(
                       active_seconds = $6, paused = $7 WHERE schedule_id = $1";
     let values = std::iter::once(id.into()).chain(room_values(room)).collect();
     tx.run(sql, values).await?;
+    Ok(())
+}
+
+/// Makes a round that is under way, and has counted by what was true before, let go: it finds another version. When this
+/// transaction is committed, nobody is admitted any more by the old settings.
+///
+/// Waits for a round that has the lock already.
+pub(super) async fn interrupt_rounds(tx: &Tx, id: ScheduleId) -> Result<(), Fault> {
+    let sql = "UPDATE admission SET version = version + 1 WHERE schedule_id = $1";
+    tx.run(sql, vec![id.into()]).await?;
     Ok(())
 }
 

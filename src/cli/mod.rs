@@ -6,6 +6,7 @@ mod add_organizer;
 mod audit;
 mod database;
 mod demo;
+mod draw;
 mod failed;
 mod migrate;
 mod seed;
@@ -41,6 +42,10 @@ enum Command {
     Schema,
     /// Check that seats, reservations, money and the line agree; exit status 1 and the rows at fault when they do not.
     Audit(DatabaseArgs),
+    /// Print everybody who took part in a performance's draw, with their numbers once it is over, as lines of JSON.
+    Roster(draw::RosterArgs),
+    /// Recompute every place of a draw from its roster; exit status 1 and the places at fault when one is not as drawn.
+    VerifyDraw(draw::VerifyDrawArgs),
     /// Make an organizer's account; the password is the first line of standard input.
     AddOrganizer(add_organizer::AddOrganizerArgs),
 }
@@ -68,6 +73,8 @@ async fn run(command: Command) -> Result<ExitCode, Failed> {
         Command::Migrate(args) => migrate::run(&args).await,
         Command::Seed(args) => seed::run(&args).await,
         Command::AddOrganizer(args) => add_organizer::run(&args).await,
+        Command::Roster(args) => draw::roster(&args).await,
+        Command::VerifyDraw(args) => draw::verify(&args),
         Command::Schema => {
             print!("{}", api::sdl());
             Ok(ExitCode::SUCCESS)

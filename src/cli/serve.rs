@@ -2,6 +2,7 @@
 
 use std::{process::ExitCode, time::Duration};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{net::TcpListener, signal};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -13,8 +14,12 @@ use crate::{
     telemetry, workers,
 };
 
+/// Fewer connections than this are soon used up on the day of sale.
+const OPEN_FILES_FEW: u64 = 16_384;
+
 pub(super) async fn run(settings: Settings) -> Result<ExitCode, Failed> {
     telemetry::init_log(&settings.log, settings.log_format);
+    allow_open_files();
     // Said in a sentence here, rather than by the first request that fails.
     database::connect_migrated(&settings.database).await?.close().await;
     let listen = settings.listen;
@@ -52,6 +57,22 @@ pub(super) async fn run(settings: Settings) -> Result<ExitCode, Failed> {
     app.db.close().await;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Every socket is an open file, and most systems start a program with room for a thousand: raises that to what the system
+/// allows, and says so when that is little too.
+fn allow_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, "the limit of open files could not be raised");
+    }
+    match getrlimit(Resource::Nofile).current {
+        Some(open_files) if open_files < OPEN_FILES_FEW => tracing::warn!(
+            open_files,
+            "few files may be open, and each connection is one; raise the hard limit (ulimit -Hn, or LimitNOFILE)"
+        ),
+        open_files => tracing::info!(open_files, "open files are allowed"),
+    }
 }
 
 /// Ends the server on Ctrl-C, and on the signal that process managers send.

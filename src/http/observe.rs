@@ -1,6 +1,6 @@
 //! One log line and one count per GraphQL operation, however it ends.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use super::document::{Kind, Operation};
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
 ///
 /// Never holds tokens, variables or anything else that a client wrote, but the operation's name.
 pub(super) struct Observation {
-    metrics: Metrics,
+    metrics: Arc<Metrics>,
     request_id: RequestId,
     started: Instant,
     operation: Option<Box<str>>,
@@ -24,7 +24,7 @@ pub(super) struct Observation {
 
 impl Observation {
     /// A request has arrived.
-    pub(super) fn start(metrics: &Metrics, request_id: &RequestId) -> Self {
+    pub(super) fn start(metrics: &Arc<Metrics>, request_id: &RequestId) -> Self {
         Self {
             metrics: metrics.clone(),
             request_id: request_id.clone(),

@@ -74,7 +74,8 @@ impl<E: Executor> Engine for E {
 pub(super) struct Transport {
     pub(super) engine: Box<dyn Engine>,
     pub(super) sessions: Sessions,
-    pub(super) metrics: Metrics,
+    /// Behind one pointer: every running subscription has it.
+    pub(super) metrics: Arc<Metrics>,
     pub(super) documents: Documents,
     pub(super) limits: Limits,
     /// Browsers' origins that may use this server besides its own; `*` stands for all.
@@ -95,7 +96,15 @@ impl Transport {
         let documents = Documents::new();
         let origins = origins.iter().map(|origin| origin.trim().trim_end_matches('/'));
         let origins = origins.filter(|origin| !origin.is_empty()).map(str::to_owned).collect();
-        Self { engine: Box::new(schema), sessions, metrics, documents, limits, origins, lifetime }
+        Self {
+            engine: Box::new(schema),
+            sessions,
+            metrics: Arc::new(metrics),
+            documents,
+            limits,
+            origins,
+            lifetime,
+        }
     }
 }
 

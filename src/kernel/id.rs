@@ -51,4 +51,6 @@ typed_ids! {
     PaymentId,
     /// Names a line of a wallet's ledger.
     WalletEntryId,
+    /// Names one attempt to build a room's index anew.
+    RebuildId,
 }

@@ -11,7 +11,8 @@ mod time;
 
 pub use error::{Failure, Fault, FaultKind, RequestCode};
 pub use id::{
-    ConcertId, PaymentId, PersonId, QueueTokenId, ReservationId, ScheduleId, SeatId, WalletEntryId,
+    ConcertId, PaymentId, PersonId, QueueTokenId, RebuildId, ReservationId, ScheduleId, SeatId,
+    WalletEntryId,
 };
 pub use page::{PAGE_MAX, Page, PageRequest};
 pub use points::{POINTS_MAX, Points};

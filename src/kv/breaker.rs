@@ -27,7 +27,7 @@ impl Default for Breaker {
 impl Breaker {
     /// Whether a call may go to Redis now. While open, one caller per [`RETRY_AFTER`] is let through as a probe.
     pub(super) fn permits(&self) -> bool {
-        if self.failures.load(Ordering::Relaxed) < FAILURES_TO_OPEN {
+        if self.closed() {
             return true;
         }
         let now = self.now();
@@ -39,12 +39,22 @@ impl Breaker {
                 .is_ok()
     }
 
-    pub(super) fn record(&self, success: bool) {
+    /// Whether calls go through as usual.
+    pub(super) fn closed(&self) -> bool {
+        self.failures.load(Ordering::Relaxed) < FAILURES_TO_OPEN
+    }
+
+    /// Takes in how a call went; `true` when the circuit is open after it.
+    pub(super) fn record(&self, success: bool) -> bool {
         if success {
             self.failures.store(0, Ordering::Relaxed);
-        } else if self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES_TO_OPEN {
+            return false;
+        }
+        let open = self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES_TO_OPEN;
+        if open {
             self.probe_at.store(self.now() + retry_ms(), Ordering::Relaxed);
         }
+        open
     }
 
     fn now(&self) -> u64 {

@@ -1,7 +1,8 @@
 //! One pub/sub connection per process, and any number of local listeners behind it.
 //!
 //! Redis pub/sub is at most once: what is sent while the connection is down is lost. So every listener is told of a
-//! [`Signal::Gap`] whenever messages may have been missed, and reads the truth again.
+//! [`Signal::Gap`] whenever messages may have been missed, and reads the truth again. Whatever is published on any node of a
+//! cluster reaches all of its nodes, so one connection to any of them will do.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -14,11 +15,13 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use redis::{Client, aio::PubSubSink};
+use redis::aio::PubSubSink;
 use tokio::{
     sync::{broadcast, mpsc, oneshot},
     time::{MissedTickBehavior, interval, timeout},
 };
+
+use super::nodes::Nodes;
 
 /// Messages that a slow listener may be behind before it is told of a gap instead.
 const BACKLOG: usize = 256;
@@ -80,11 +83,11 @@ pub(super) struct FanOut {
 }
 
 impl FanOut {
-    pub(super) fn start(client: Client) -> Self {
+    pub(super) fn start(nodes: Arc<Nodes>) -> Self {
         let channels = Channels::default();
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let connected = Arc::new(AtomicBool::new(false));
-        tokio::spawn(run(client, channels.clone(), connected.clone(), inbox));
+        tokio::spawn(run(nodes, channels.clone(), connected.clone(), inbox));
         Self { channels, connected, commands }
     }
 
@@ -117,14 +120,17 @@ fn lock(
 
 /// Connects, serves until the connection breaks, and starts again; ends when the last handle is gone.
 async fn run(
-    client: Client,
+    nodes: Arc<Nodes>,
     channels: Channels,
     connected: Arc<AtomicBool>,
     mut inbox: mpsc::Receiver<Command>,
 ) {
     let mut first = true;
-    loop {
+    // Every node of a cluster has all messages. Instances spread over them, and move on when one fails.
+    for turn in usize::try_from(std::process::id()).unwrap_or(0).. {
         forget_unheard(&channels);
+        let servers = nodes.all();
+        let client = &servers[turn % servers.len()].client;
         if let Ok(Ok(pubsub)) = timeout(ANSWER_TIMEOUT, client.get_async_pubsub()).await {
             let (mut sink, stream) = pubsub.split();
             if let Some(subscribed) = resubscribe(&mut sink, &channels).await {

@@ -1,20 +1,22 @@
-//! The only door to Redis: one multiplexed connection, a key prefix, a breaker, and the fan-out of pub/sub.
+//! The only door to Redis: a multiplexed connection and a breaker per server, a key prefix, and the fan-out of pub/sub.
 //!
 //! Redis is speed, never truth: every caller has a way on when a call here fails, and a call fails soon. Nothing waits
-//! longer than the time-out, and while Redis is known to be away nothing waits at all.
+//! longer than the time-out, and while a server is known to be away nothing waits for it at all. REDIS_URL may name a
+//! cluster; then a call goes to the node that owns its key, and the others do not notice when that one is away.
 
 mod breaker;
 mod fan_out;
+mod node;
+mod nodes;
+mod script;
+mod slots;
 
 use std::{sync::Arc, time::Duration};
 
-use breaker::Breaker;
 pub use fan_out::{Signal, Topic};
-use redis::{
-    Client, FromRedisValue, IntoConnectionInfo, RedisError,
-    aio::{ConnectionManager, ConnectionManagerConfig},
-    io::tcp::TcpSettings,
-};
+use nodes::Nodes;
+use redis::{FromRedisValue, RedisError, aio::MultiplexedConnection};
+pub use script::{Script, ScriptCall};
 
 use crate::{
     kernel::{Fault, FaultKind},
@@ -24,7 +26,7 @@ use crate::{
 /// How Redis is reached.
 #[derive(Debug, Clone)]
 pub struct KvSettings {
-    /// `redis://host:port/`.
+    /// `redis://host:port/`, or for a cluster `redis+cluster://host:port,host:port,...`.
     pub url: String,
     /// What every key and channel starts with, so that several deployments can share one Redis.
     pub prefix: String,
@@ -40,83 +42,84 @@ pub struct Kv {
 
 struct Inner {
     prefix: String,
-    timeout: Duration,
-    connection: ConnectionManager,
-    breaker: Breaker,
+    nodes: Arc<Nodes>,
     fan_out: fan_out::FanOut,
-    metrics: Metrics,
 }
 
 impl Kv {
-    /// Prepares the connection. Redis need not be there yet: it is reached when first needed.
+    /// Prepares the connections. Redis need not be there yet: it is reached when first needed.
     ///
     /// # Errors
     /// When the URL is malformed.
     pub fn connect(settings: &KvSettings, metrics: &Metrics) -> Result<Self, Fault> {
         let malformed = |error: RedisError| Fault::new(FaultKind::Internal, "REDIS_URL", error);
-        let info = settings.url.as_str().into_connection_info().map_err(malformed)?;
-        let client = Client::open(info.set_tcp_settings(TcpSettings::default().set_nodelay(true)))
-            .map_err(malformed)?;
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(settings.timeout))
-            .set_response_timeout(Some(settings.timeout))
-            .set_number_of_retries(1)
-            .set_max_delay(Duration::from_millis(500));
-        let connection = client.get_connection_manager_lazy(config).map_err(malformed)?;
+        let nodes = Nodes::open(&settings.url, settings.timeout, metrics).map_err(malformed)?;
+        let nodes = Arc::new(nodes);
         Ok(Self {
             inner: Arc::new(Inner {
                 prefix: settings.prefix.clone(),
-                timeout: settings.timeout,
-                connection,
-                breaker: Breaker::default(),
-                fan_out: fan_out::FanOut::start(client),
-                metrics: metrics.clone(),
+                fan_out: fan_out::FanOut::start(nodes.clone()),
+                nodes,
             }),
         })
     }
 
-    /// The full name of a key or channel.
+    /// The full name of a key or channel. What stands in braces is its hash tag: names with the same one live together.
     pub fn name(&self, suffix: &str) -> String {
         format!("{}:{suffix}", self.inner.prefix)
     }
 
-    /// Runs a call against Redis, unless Redis is known to be away.
+    /// Runs a call against the server that owns a key, unless that one is known to be away.
     ///
     /// # Errors
     /// A fault when Redis refuses, does not answer in time, or has failed several times just now.
-    pub async fn call<T, F>(&self, call: impl FnOnce(ConnectionManager) -> F) -> Result<T, Fault>
+    pub async fn call<T, F>(
+        &self,
+        key: &str,
+        call: impl FnOnce(MultiplexedConnection) -> F,
+    ) -> Result<T, Fault>
     where
         F: Future<Output = Result<T, RedisError>>,
     {
-        if !self.inner.breaker.permits() {
-            return Err(Fault::unavailable("Redis is away"));
-        }
-        let answer =
-            tokio::time::timeout(self.inner.timeout, call(self.inner.connection.clone())).await;
-        let result = match answer {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(Fault::new(FaultKind::Unavailable, "Redis", error)),
-            Err(_) => Err(Fault::unavailable("Redis did not answer in time")),
+        let result = match self.inner.nodes.owner(key).await {
+            Ok(node) => node.call(|connected| call(connected.connection)).await,
+            Err(error) => Err(error),
         };
-        self.inner.breaker.record(result.is_ok());
-        if result.is_err() {
-            self.inner.metrics.redis_failures.inc();
-        }
-        result
+        self.settle(result)
     }
 
-    /// Tells everybody who listens on a channel, on every instance.
+    /// Has the cluster's layout read again after a failure: slots may have another owner by now.
+    fn settle<T>(&self, result: Result<T, RedisError>) -> Result<T, Fault> {
+        result.map_err(|error| {
+            self.inner.nodes.look_soon();
+            Fault::new(FaultKind::Unavailable, "Redis", error)
+        })
+    }
+
+    /// Tells everybody who listens on a channel, on every instance. In a cluster any node will do, and another is tried
+    /// when one fails; so a message may be told twice.
     ///
     /// # Errors
     /// As [`Kv::call`].
     pub async fn publish(&self, channel: &str, payload: Vec<u8>) -> Result<(), Fault> {
+        let name = self.name(channel);
         let mut command = redis::cmd("PUBLISH");
-        command.arg(self.name(channel)).arg(payload);
-        self.call(async move |mut connection| {
-            let _listeners: i64 = command.query_async(&mut connection).await?;
-            Ok(())
-        })
-        .await
+        command.arg(&name).arg(payload);
+        self.anywhere(&name, &command).await
+    }
+
+    async fn anywhere(&self, key: &str, command: &redis::Cmd) -> Result<(), Fault> {
+        let mut result = Err(node::away());
+        for node in self.inner.nodes.by_preference(key).await {
+            let answer = node.call(async |mut connected| {
+                command.query_async::<redis::Value>(&mut connected.connection).await
+            });
+            result = answer.await.map(|_| ());
+            if result.is_ok() {
+                break;
+            }
+        }
+        self.settle(result)
     }
 
     /// Listens on a channel. All listeners of this process share one connection to Redis.
@@ -132,24 +135,31 @@ impl Kv {
         self.inner.fan_out.connected()
     }
 
-    /// Whether Redis answers.
+    /// Whether Redis answers; of a cluster, any node.
     ///
     /// # Errors
     /// As [`Kv::call`].
     pub async fn ping(&self) -> Result<(), Fault> {
-        self.call(async |mut connection| redis::cmd("PING").query_async(&mut connection).await)
-            .await
+        self.anywhere("", &redis::cmd("PING")).await
     }
 
-    /// Runs a script by its hash, loading it first where Redis does not know it.
+    /// Runs a script where its keys live.
     ///
     /// # Errors
     /// As [`Kv::call`].
-    pub async fn script<T: FromRedisValue + Send>(
-        &self,
-        script: &redis::ScriptInvocation<'_>,
-    ) -> Result<T, Fault> {
-        self.call(async |mut connection| script.invoke_async(&mut connection).await).await
+    pub async fn script<T: FromRedisValue>(&self, call: &ScriptCall<'_>) -> Result<T, Fault> {
+        let nodes = &self.inner.nodes;
+        let node = match nodes.owner(call.key()).await {
+            Ok(node) => node,
+            Err(error) => return self.settle(Err(error)),
+        };
+        let mut result = node.call(|connected| call.run(connected)).await;
+        if let Err(error) = &result
+            && let Some(node) = nodes.redirected(error, &node)
+        {
+            result = node.call(|connected| call.run(connected)).await;
+        }
+        self.settle(result)
     }
 }
 

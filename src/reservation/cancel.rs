@@ -37,11 +37,8 @@ impl Reservations {
         for _ in 0..ATTEMPTS {
             if let Some(cancelled) = store::cancel(&self.db, actor.person_id, id).await? {
                 let schedule_id = cancelled.reservation.schedule_id;
-                let event = Event {
-                    changes: cancelled.token.into_iter().collect(),
-                    room_changed: true,
-                    ..Event::default()
-                };
+                let event =
+                    Event { changes: cancelled.token.into_iter().collect(), room_changed: true };
                 tokio::join!(
                     self.announce(schedule_id, actor.person_id, id, &cancelled.seats),
                     self.waiting_rooms.announce(schedule_id, event),

@@ -8,6 +8,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use super::rooms::RoomsMetrics;
+
 /// What kind of GraphQL operation, and how it ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RequestLabels {
@@ -63,6 +65,8 @@ pub struct Metrics {
     pub redis_failures: Counter,
     /// Failures of ours that a client was told of as INTERNAL or OVERLOADED.
     pub faults: Counter,
+    /// What is told about each waiting room.
+    pub rooms: RoomsMetrics,
 }
 
 impl Metrics {
@@ -88,6 +92,7 @@ impl Metrics {
             payments: Family::default(),
             redis_failures: Counter::default(),
             faults: Counter::default(),
+            rooms: RoomsMetrics::default(),
         };
         let m = &metrics;
         registry.register("requests", "GraphQL operations answered", m.requests.clone());
@@ -116,6 +121,7 @@ impl Metrics {
             "Failures of the server that a client was told of",
             m.faults.clone(),
         );
+        registry.register_collector(Box::new(m.rooms.clone()));
         metrics.registry = Arc::new(registry);
         metrics
     }

@@ -1,8 +1,10 @@
 //! The log and the metrics. What exists to be counted is declared in `metrics`, in one place.
 
 mod metrics;
+mod rooms;
 
 pub use metrics::{EndedLabels, Metrics, OutcomeLabels, RequestLabels};
+pub use rooms::{RoomMetrics, RoomsMetrics};
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// How log lines look.

@@ -1,14 +1,25 @@
 //! Rounds: letting in the front of the line, and ending what is over.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
-use super::{Event, QueueStatus, WaitingRooms, store, store::rounds};
+use super::{
+    Change, Event, QueueStatus, WaitingRooms, store,
+    store::rounds::{self, Turn},
+};
 use crate::kernel::{Fault, PersonId, ScheduleId};
 
-/// People whose presence is looked up at once.
-const LOOKUP: i64 = 200;
-/// Lookups in one round at most; who is further back has their turn in the next.
-const LOOKUPS: usize = 50;
+/// People whose presence is looked up at once: at first about as many as there are places, then ever more.
+const LOOKUP: std::ops::RangeInclusive<i64> = 20..=1_000;
+/// Lookups in one round at most. Then those who are away are passed over, and the next round goes on from there at once.
+const LOOKUPS: usize = 20;
+
+/// The front of the line, as far as somebody has looked.
+struct Front {
+    /// Those who are away.
+    away: Vec<PersonId>,
+    /// The last number looked at. Nobody behind it is admitted: they may be away as well.
+    upto: i64,
+}
 
 impl WaitingRooms {
     /// The rooms that a round could admit somebody in.
@@ -27,6 +38,18 @@ impl WaitingRooms {
         rounds::with_time_over(&self.db).await
     }
 
+    /// Ends the draw of every room whose sale has opened, and tells who waits there; people are admitted from then on.
+    ///
+    /// # Errors
+    /// A fault; the next call goes on.
+    pub async fn close_draws(&self) -> Result<(), Fault> {
+        for schedule_id in rounds::close_draws(&self.db).await? {
+            tracing::info!(%schedule_id, "the draw is over");
+            self.announce_room(schedule_id).await;
+        }
+        Ok(())
+    }
+
     /// Runs one round of a room. Any number of instances may do so at once: Postgres lets one of them through.
     ///
     /// Returns when the next round is worth running, if that is known.
@@ -35,76 +58,109 @@ impl WaitingRooms {
     /// A fault; then nobody was admitted, or the next round repairs what was left undone.
     pub async fn run_round(&self, schedule_id: ScheduleId) -> Result<Option<Duration>, Fault> {
         let Some(outlook) = rounds::outlook(&self.db, schedule_id).await? else { return Ok(None) };
-        let away = if outlook.places > 0 {
-            self.who_is_away(schedule_id, outlook.places).await?
-        } else {
-            Vec::new()
-        };
         let next =
             outlook.next_round_ms.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis);
         if outlook.places <= 0 && !outlook.overdue {
             return Ok(next);
         }
-        let changes = rounds::admit(&self.db, schedule_id, &away).await?;
+        let front = self.look_at_front(schedule_id, outlook.places).await?;
+        let turns = rounds::admit(&self.db, schedule_id, &front.away, front.upto).await?;
+        let (admitted, passed_over) = self.note(schedule_id, &turns);
         // Who was passed over is still WAITING; nobody is told, since nothing changed for them that is shown.
-        let (passed, changes): (Vec<_>, Vec<_>) =
-            changes.into_iter().partition(|change| change.status == QueueStatus::Waiting);
-        self.metrics.queue_passed_over.inc_by(u64::try_from(passed.len()).unwrap_or(0));
-        if changes.is_empty() {
-            return Ok(next);
+        let changes: Vec<Change> = turns
+            .into_iter()
+            .map(|turn| turn.change)
+            .filter(|change| change.status != QueueStatus::Waiting)
+            .collect();
+        let nothing = changes.is_empty();
+        if !nothing {
+            self.announce(schedule_id, Event { changes, ..Event::default() }).await;
         }
-        let admitted = changes.iter().filter(|change| change.status == QueueStatus::Active).count();
-        self.metrics.queue_admitted.inc_by(u64::try_from(admitted).unwrap_or(0));
-        let admitted_of_late =
-            outlook.admitted.saturating_add(i64::try_from(admitted).unwrap_or(0));
-        let line = Some((admitted_of_late, outlook.window_ms.max(1_000)));
-        self.announce(schedule_id, Event { changes, line, ..Event::default() }).await;
-        Ok(next.or(Some(Duration::ZERO)))
+        // Somebody was away, and a place is left for those behind them.
+        let places = u64::try_from(outlook.places).unwrap_or(0);
+        let again = passed_over > 0 && admitted < places;
+        Ok(if again || (next.is_none() && !nothing) { Some(Duration::ZERO) } else { next })
     }
 
-    /// Those at the front of the line who are away, looking far enough back to fill `places`.
+    /// Counts what a round did: people admitted, and passed over.
+    fn note(&self, schedule_id: ScheduleId, turns: &[Turn]) -> (u64, u64) {
+        let room = self.metrics.rooms.of(schedule_id);
+        for waited_ms in turns.iter().filter_map(|turn| turn.waited_ms) {
+            let waited = Duration::from_millis(u64::try_from(waited_ms).unwrap_or(0));
+            room.wait_seconds.observe(waited.as_secs_f64());
+        }
+        let count = |status| {
+            let turns = turns.iter().filter(|turn| turn.change.status == status);
+            u64::try_from(turns.count()).unwrap_or(u64::MAX)
+        };
+        let (admitted, passed_over) = (count(QueueStatus::Active), count(QueueStatus::Waiting));
+        self.metrics.queue_admitted.inc_by(admitted);
+        self.metrics.queue_passed_over.inc_by(passed_over);
+        room.admitted.inc_by(admitted);
+        room.passed_over.inc_by(passed_over);
+        (admitted, passed_over)
+    }
+
+    /// Counts everybody in the rooms that are open, for those who look at the metrics, and takes the others off the page.
+    ///
+    /// # Errors
+    /// A fault when Postgres cannot be asked.
+    pub async fn count_heads(&self) -> Result<(), Fault> {
+        let rooms = rounds::headcounts(&self.db).await?;
+        self.metrics.rooms.keep(&rooms.iter().map(|room| room.schedule_id).collect());
+        let watchers = self.rooms.watchers();
+        for room in rooms {
+            let metrics = self.metrics.rooms.of(room.schedule_id);
+            metrics.waiting.set(room.waiting);
+            metrics.active.set(room.active);
+            metrics.absent.set(room.absent);
+            let watchers = watchers.get(&room.schedule_id).copied().unwrap_or(0);
+            metrics.watchers.set(i64::try_from(watchers).unwrap_or(i64::MAX));
+        }
+        Ok(())
+    }
+
+    /// Looks who is away, from the front of the line as far back as it takes to fill `places`.
     ///
     /// Without Redis nobody knows who is away, and nobody is held to be.
-    async fn who_is_away(
-        &self,
-        schedule_id: ScheduleId,
-        places: i64,
-    ) -> Result<Vec<PersonId>, Fault> {
-        let mut away = Vec::new();
-        let (mut present, mut after) = (0, 0);
-        for _ in 0..LOOKUPS {
-            let front =
-                rounds::candidates(&self.db, schedule_id, after, LOOKUP.min(places.max(20)))
-                    .await?;
-            let Some(last) = front.last() else { break };
-            after = last.number;
-            let unsure: Vec<PersonId> = front
-                .iter()
-                .filter(|candidate| !candidate.fresh)
-                .map(|candidate| candidate.person_id)
-                .collect();
-            if !unsure.is_empty() {
-                let Ok(gone) = self.index.away(schedule_id, &unsure).await else {
-                    return Ok(Vec::new());
-                };
-                for candidate in &front {
-                    if gone.contains(&candidate.person_id) {
-                        away.push(candidate.person_id);
-                    } else {
-                        present += 1;
-                    }
-                    if present >= places {
-                        return Ok(away);
-                    }
-                }
-            } else {
-                present += i64::try_from(front.len()).unwrap_or(i64::MAX);
-            }
-            if present >= places {
+    async fn look_at_front(&self, schedule_id: ScheduleId, places: i64) -> Result<Front, Fault> {
+        let mut front = Front { away: Vec::new(), upto: i64::MIN };
+        let mut missing = places;
+        for lookup in 0..LOOKUPS {
+            if missing <= 0 {
                 break;
             }
+            let limit = places.saturating_mul(1 << lookup).clamp(*LOOKUP.start(), *LOOKUP.end());
+            let people = rounds::candidates(&self.db, schedule_id, front.upto, limit).await?;
+            if people.is_empty() {
+                break;
+            }
+            let unsure: Vec<PersonId> = people
+                .iter()
+                .filter(|person| !person.fresh)
+                .map(|person| person.person_id)
+                .collect();
+            let gone = if unsure.is_empty() {
+                HashSet::new()
+            } else {
+                let Ok(gone) = self.index.away(schedule_id, &unsure).await else {
+                    return Ok(Front { away: Vec::new(), upto: i64::MAX });
+                };
+                gone
+            };
+            for person in people {
+                if missing <= 0 {
+                    break;
+                }
+                front.upto = person.number;
+                if gone.contains(&person.person_id) {
+                    front.away.push(person.person_id);
+                } else {
+                    missing -= 1;
+                }
+            }
         }
-        Ok(away)
+        Ok(front)
     }
 
     /// Sends people home whose sale is over, a few thousand at a time; `true` when there may be more.
@@ -118,7 +174,7 @@ impl WaitingRooms {
         };
         let changes: Vec<_> = drained.into_iter().map(|(_, change)| change).collect();
         for chunk in changes.chunks(store::index::CHUNK) {
-            let event = Event { changes: chunk.to_vec(), room_changed: true, ..Event::default() };
+            let event = Event { changes: chunk.to_vec(), room_changed: true };
             self.announce(schedule_id, event).await;
         }
         Ok(true)

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{QueueStatus, WaitingRooms, rules::Line};
+use super::{QueueStatus, WaitingRooms};
 use crate::{
     kernel::{PersonId, ScheduleId, Timestamp},
     telemetry::EndedLabels,
@@ -33,18 +33,9 @@ pub struct Event {
     /// Who changed.
     #[serde(default)]
     pub changes: Vec<Change>,
-    /// How fast the line moves, when it was measured for this event.
-    #[serde(default)]
-    pub line: Option<(i64, i64)>,
     /// The room itself changed (paused, sold out, closed, ...): read its summary again.
     #[serde(default)]
     pub room_changed: bool,
-}
-
-impl Event {
-    pub(super) fn line(&self) -> Option<Line> {
-        self.line.map(|(admitted, window_ms)| Line { admitted, window_ms })
-    }
 }
 
 /// An event as it travels: with its place in the numbered stream of the room.
@@ -75,6 +66,9 @@ impl WaitingRooms {
         for change in event.changes.iter().filter(|change| change.status.ended()) {
             let labels = EndedLabels { status: change.status.as_str() };
             self.metrics.queue_ended.get_or_create(&labels).inc();
+            if change.status == QueueStatus::Expired {
+                self.metrics.rooms.of(schedule_id).expired.inc();
+            }
         }
         match self.index.publish(schedule_id, &event).await {
             Ok(true) => {}

@@ -23,6 +23,8 @@ const BACKLOG: usize = 20_000;
 /// So many times people are written who had a place when the statement began and have lost it since.
 const ATTEMPTS: usize = 5;
 
+/// Heard when a batch is in the index, or cannot be for now.
+type Indexed = oneshot::Receiver<()>;
 type Reply = oneshot::Sender<Result<Place, Failure<QueueRefusal>>>;
 
 struct Entry {
@@ -55,16 +57,22 @@ impl Journal {
         Ok(!running)
     }
 
-    /// The next batch, in order of arrival; `None` ends the room's task.
-    fn take(&self, schedule_id: ScheduleId) -> Option<Vec<Entry>> {
+    /// The next batch, in order of arrival; empty when nobody waits to be written.
+    fn take(&self, schedule_id: ScheduleId) -> Vec<Entry> {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let line = lines.get_mut(&schedule_id)?;
-        if line.is_empty() {
-            lines.remove(&schedule_id);
-            return None;
-        }
+        let Some(line) = lines.get_mut(&schedule_id) else { return Vec::new() };
         let rest = line.split_off(line.len().min(BATCH));
-        Some(std::mem::replace(line, rest))
+        std::mem::replace(line, rest)
+    }
+
+    /// `true` ends the room's task; not while somebody waits to be written.
+    fn end(&self, schedule_id: ScheduleId) -> bool {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = lines.get(&schedule_id).is_none_or(Vec::is_empty);
+        if idle {
+            lines.remove(&schedule_id);
+        }
+        idle
     }
 }
 
@@ -78,18 +86,38 @@ impl WaitingRooms {
         let (reply, answer) = oneshot::channel();
         if self.journal.push(schedule_id, Entry { person_id, reply })? {
             let rooms = self.clone();
-            tokio::spawn(async move {
-                while let Some(batch) = rooms.journal.take(schedule_id) {
-                    rooms.commit(schedule_id, batch).await;
-                }
-            });
+            tokio::spawn(async move { rooms.write_journal(schedule_id).await });
         }
         answer
             .await
             .unwrap_or_else(|_| Err(Fault::internal("a journal commit gave no answer").into()))
     }
 
-    async fn commit(&self, schedule_id: ScheduleId, batch: Vec<Entry>) {
+    /// Empties a room's list of people who wait to be written.
+    async fn write_journal(&self, schedule_id: ScheduleId) {
+        let mut indexed = None;
+        loop {
+            let batch = self.journal.take(schedule_id);
+            if !batch.is_empty() {
+                self.commit(schedule_id, batch, &mut indexed).await;
+                continue;
+            }
+            // A new task would not know what it has to wait for.
+            if let Some(indexed) = indexed.take() {
+                _ = indexed.await;
+            }
+            if self.journal.end(schedule_id) {
+                return;
+            }
+        }
+    }
+
+    async fn commit(
+        &self,
+        schedule_id: ScheduleId,
+        batch: Vec<Entry>,
+        indexed: &mut Option<Indexed>,
+    ) {
         let mut seen = HashSet::new();
         let people: Vec<PersonId> = batch
             .iter()
@@ -101,16 +129,24 @@ impl WaitingRooms {
                 #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
                 self.metrics.journal_batch.observe(people.len() as f64);
                 self.metrics.queue_entered.inc_by(u64::try_from(entered).unwrap_or(0));
-                // The next commit need not wait for the index.
+                // The next commit need not wait for the index. The index takes the batches in their order: else people
+                // would be shown a place in front of those who are committed and not in line yet.
                 let rooms = self.clone();
-                tokio::spawn(async move { rooms.answer(schedule_id, batch, tokens).await });
+                let (done, next) = oneshot::channel();
+                let before = indexed.replace(next);
+                tokio::spawn(async move {
+                    if let Some(before) = before {
+                        _ = before.await;
+                    }
+                    rooms.answer(schedule_id, batch, tokens, done).await;
+                });
             }
             // One entry that Postgres cannot take must not cost the others their place: the batch is tried in halves.
             Err(fault) if batch.len() > 1 && fault.kind() == FaultKind::Internal => {
                 let mut first = batch;
                 let second = first.split_off(first.len() / 2);
-                Box::pin(self.commit(schedule_id, first)).await;
-                Box::pin(self.commit(schedule_id, second)).await;
+                Box::pin(self.commit(schedule_id, first, indexed)).await;
+                Box::pin(self.commit(schedule_id, second, indexed)).await;
             }
             Err(fault) => {
                 tracing::error!(%schedule_id, fault = %fault.report(), "journal commit failed");
@@ -182,10 +218,13 @@ impl WaitingRooms {
         schedule_id: ScheduleId,
         batch: Vec<Entry>,
         tokens: HashMap<PersonId, QueueToken>,
+        done: oneshot::Sender<()>,
     ) {
         let waiting: Vec<&QueueToken> =
             tokens.values().filter(|token| token.status == QueueStatus::Waiting).collect();
         let located = self.index_newcomers(schedule_id, &waiting).await;
+        // Nobody waits for the last batch.
+        _ = done.send(());
         let summary = self.summary(schedule_id).await.ok().flatten();
         for entry in batch {
             let reply = match tokens.get(&entry.person_id) {

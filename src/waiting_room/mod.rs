@@ -1,17 +1,21 @@
 //! The waiting room: who may go in, in which order, and what everybody is shown meanwhile.
 //!
 //! The line is a journal in Postgres (`store::journal`), Redis is its index (`store::index`). `enter` and `leave` write the
-//! journal, `admit` runs the rounds, `status` and `watch` show the place in line. `positions` and `rules` are pure.
+//! journal, `admit` runs the rounds, `status` and `watch` show the place in line. `positions`, `draw` and `rules` are pure.
 
 mod admit;
 mod announce;
+mod draw;
 mod enter;
 mod journal;
 mod leave;
 mod positions;
 mod rebuild;
 mod room;
+mod rooms;
+mod roster;
 mod rules;
+mod screen;
 mod status;
 mod store;
 mod summary;
@@ -21,6 +25,10 @@ mod watch;
 use std::sync::Arc;
 
 pub use announce::{Change, Event};
+pub use draw::{
+    DRAW_SECRET_BYTES, Draw, DrawFault, Drawn, commitment, draw_number, from_hexadecimal,
+    hexadecimal, verify_draw,
+};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -30,10 +38,12 @@ use crate::{
     kv::Kv,
     telemetry::Metrics,
 };
+pub use roster::{Entrant, roster};
 pub use rules::Line;
 pub use status::Place;
 pub use summary::Summary;
 pub use token::{Admission, PassRefusal};
+pub use watch::Watching;
 
 text_enum! {
     /// Where a person stands.
@@ -97,7 +107,7 @@ pub struct QueueToken {
     pub schedule_id: ScheduleId,
     /// Whose place it is.
     pub person_id: PersonId,
-    /// The order of entering; never changes.
+    /// The order of the line; never changes. Positive in the order of entering, negative when drawn before the opening.
     pub number: i64,
     /// Where they stand; a lapsed ACTIVE reads EXPIRED.
     pub status: QueueStatus,
@@ -123,7 +133,7 @@ pub struct WaitingRooms {
     metrics: Metrics,
     index: store::index::Index,
     journal: Arc<journal::Journal>,
-    rooms: Arc<room::Rooms>,
+    rooms: Arc<rooms::Rooms>,
     summaries: Arc<summary::Summaries>,
     rebuilds: Arc<rebuild::Rebuilds>,
     kicks: mpsc::Sender<ScheduleId>,

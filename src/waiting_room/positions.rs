@@ -45,6 +45,8 @@ struct Spot {
 pub(super) struct Positions {
     /// The last change applied; `None` until the first.
     applied: Option<u64>,
+    /// The last change by the index, when it was last asked.
+    last: Option<u64>,
     recent: VecDeque<Change>,
     spots: BTreeMap<i64, Spot>,
 }
@@ -112,9 +114,15 @@ impl Positions {
         Ok(())
     }
 
+    /// Takes in which change is the last by the index; whether the one of the look before has not been applied even now.
+    pub(super) fn missed(&mut self, last: u64) -> bool {
+        let before = self.last.replace(last);
+        self.applied.zip(before).is_some_and(|(applied, before)| applied < before)
+    }
+
     /// Forgets what was applied: all ranks are about to be read again.
     pub(super) fn reset(&mut self) {
-        self.applied = None;
+        (self.applied, self.last) = (None, None);
         self.recent.clear();
     }
 
@@ -158,71 +166,144 @@ mod tests {
         ]
     }
 
-    /// The naive model: the whole line as it was after each change.
-    struct Model {
+    /// How many changes old a rank may be with which somebody starts to watch.
+    const OLDEST: usize = 5;
+
+    /// The arithmetic beside the naive model: the whole line, as it was after each of the last changes.
+    struct Game {
         line: BTreeSet<i64>,
         last_number: i64,
-        history: Vec<BTreeSet<i64>>,
+        seq: u64,
+        history: VecDeque<BTreeSet<i64>>,
+        positions: Positions,
+        watched: BTreeSet<i64>,
     }
 
-    fn rank(line: &BTreeSet<i64>, number: i64) -> i64 {
-        i64::try_from(line.range(..number).count()).unwrap() + 1
+    impl Game {
+        fn new() -> Self {
+            Self {
+                line: BTreeSet::new(),
+                // Numbers below zero come first in line like all others.
+                last_number: -100,
+                seq: 0,
+                history: VecDeque::from([BTreeSet::new()]),
+                positions: Positions { applied: Some(0), ..Positions::default() },
+                watched: BTreeSet::new(),
+            }
+        }
+
+        fn at(&self, place: u16) -> Option<i64> {
+            let place = usize::from(place) % self.line.len().max(1);
+            self.line.iter().nth(place).copied()
+        }
+
+        fn rank(line: &BTreeSet<i64>, number: i64) -> i64 {
+            i64::try_from(line.range(..number).count()).unwrap() + 1
+        }
+
+        fn changed(&mut self) {
+            self.seq += 1;
+            self.history.push_back(self.line.clone());
+            if self.history.len() > OLDEST {
+                self.history.pop_front();
+            }
+        }
+
+        fn play(&mut self, step: &Step) {
+            match step {
+                Step::Enter(count) => {
+                    for _ in 0..*count {
+                        // Every third number is left out, for those who come late.
+                        self.last_number += if self.last_number.rem_euclid(3) == 1 { 2 } else { 1 };
+                        self.line.insert(self.last_number);
+                    }
+                    *self.history.back_mut().unwrap() = self.line.clone();
+                }
+                Step::Gone(places) => {
+                    let gone: BTreeSet<i64> =
+                        places.iter().filter_map(|place| self.at(*place)).collect();
+                    self.line.retain(|number| !gone.contains(number));
+                    self.changed();
+                    let numbers = gone.iter().rev().copied().collect();
+                    self.positions.apply(self.seq, numbers, vec![]).unwrap();
+                    for number in gone {
+                        self.positions.forget(number);
+                        self.watched.remove(&number);
+                    }
+                }
+                Step::Late(place) => {
+                    // Two more than a multiple of three: one of the numbers left out.
+                    let number = i64::from(*place) * 3 - 100;
+                    if number < self.last_number && self.line.insert(number) {
+                        self.changed();
+                        self.positions.apply(self.seq, vec![], vec![number]).unwrap();
+                    }
+                }
+                Step::Watch { place, age } => {
+                    let age = usize::from(*age).min(self.history.len() - 1);
+                    let then = &self.history[self.history.len() - 1 - age];
+                    let as_of = self.seq - u64::try_from(age).unwrap();
+                    if let Some(number) = self.at(*place).filter(|number| then.contains(number)) {
+                        self.positions.watch(number, Self::rank(then, number), as_of).unwrap();
+                        self.watched.insert(number);
+                    }
+                }
+            }
+        }
+
+        /// The first watched number whose position is not its rank in the line.
+        fn mistake(&self) -> Option<i64> {
+            let ranks: BTreeMap<i64, i64> = self.line.iter().copied().zip(1..).collect();
+            let wrong =
+                |number: &&i64| self.positions.position(**number) != ranks.get(*number).copied();
+            self.watched.iter().find(wrong).copied()
+        }
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2_000))]
+        #![proptest_config(ProptestConfig::with_cases(1_000))]
         #[test]
         fn positions_agree_with_counting_the_line(steps in prop::collection::vec(step(), 1..120)) {
-            let mut model = Model { line: BTreeSet::new(), last_number: 0, history: vec![BTreeSet::new()] };
-            let mut positions = Positions { applied: Some(0), ..Positions::default() };
-            let mut watched = BTreeSet::new();
+            let mut game = Game::new();
             for step in steps {
-                let seq = u64::try_from(model.history.len() - 1).unwrap();
-                match step {
-                    Step::Enter(count) => {
-                        for _ in 0..count {
-                            // Every third number is left out, for those who come late.
-                            model.last_number += if model.last_number % 3 == 1 { 2 } else { 1 };
-                            model.line.insert(model.last_number);
-                        }
-                        *model.history.last_mut().unwrap() = model.line.clone();
-                    }
-                    Step::Gone(places) => {
-                        let line: Vec<i64> = model.line.iter().copied().collect();
-                        let gone: BTreeSet<i64> = places.iter().filter(|_| !line.is_empty())
-                            .map(|place| line[usize::from(*place) % line.len()]).collect();
-                        model.line.retain(|number| !gone.contains(number));
-                        model.history.push(model.line.clone());
-                        positions.apply(seq + 1, gone.iter().rev().copied().collect(), vec![]).unwrap();
-                        for number in gone {
-                            positions.forget(number);
-                            watched.remove(&number);
-                        }
-                    }
-                    Step::Late(place) => {
-                        let number = i64::from(place) * 3 + 2;
-                        if number > model.last_number || !model.line.insert(number) {
-                            continue;
-                        }
-                        model.history.push(model.line.clone());
-                        positions.apply(seq + 1, vec![], vec![number]).unwrap();
-                    }
-                    Step::Watch { place, age } => {
-                        let line: Vec<i64> = model.line.iter().copied().collect();
-                        if line.is_empty() { continue; }
-                        let number = line[usize::from(place) % line.len()];
-                        let as_of = seq.saturating_sub(u64::from(age));
-                        let then = &model.history[usize::try_from(as_of).unwrap()];
-                        if then.contains(&number) {
-                            positions.watch(number, rank(then, number), as_of).unwrap();
-                            watched.insert(number);
-                        }
-                    }
-                }
-                for number in &watched {
-                    prop_assert_eq!(positions.position(*number), Some(rank(&model.line, *number)));
+                game.play(&step);
+                prop_assert_eq!(game.mistake(), None);
+            }
+        }
+    }
+
+    /// The same for long sequences, which proptest is slow to make; every sequence has a seed of its own.
+    #[test]
+    fn two_million_random_steps_agree_with_counting_the_line() {
+        const SEQUENCES: u64 = 2_000;
+        const STEPS: u64 = 1_000;
+        for seed in 0..SEQUENCES {
+            let (mut state, mut game) = (seed, Game::new());
+            let mut random = |below: u64| {
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
+                (state >> 33) % below
+            };
+            for step in 0..STEPS {
+                let place = u16::try_from(random(0x1_0000)).unwrap();
+                let small = u8::try_from(random(5)).unwrap();
+                let next = match random(10) {
+                    // Short lines are quick to count; what matters happens among a few dozen people too.
+                    0..3 if game.line.len() < 60 => Step::Enter(small + 1),
+                    0..5 => Step::Gone(
+                        (0..small).map(|i| place.wrapping_mul(u16::from(i) + 1)).collect(),
+                    ),
+                    5 => Step::Late(u8::try_from(place % 256).unwrap()),
+                    _ => Step::Watch { place, age: small },
+                };
+                game.play(&next);
+                // Mistakes stay, so that looking now and then finds them all.
+                if step % 10 == 0 {
+                    assert_eq!(game.mistake(), None, "sequence {seed}, step {step}");
                 }
             }
+            assert_eq!(game.mistake(), None, "sequence {seed}");
         }
     }
 

@@ -6,28 +6,60 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::Notify;
+use futures_util::{StreamExt, stream};
+use tokio::{
+    sync::{Notify, Semaphore},
+    time::Instant,
+};
 
-use super::{QueueStatus, WaitingRooms, rules, store};
-use crate::kernel::{Fault, ScheduleId};
+use super::{
+    QueueStatus, WaitingRooms, rules,
+    store::{
+        self,
+        index::{Claim, Ranks},
+        rebuild::Tally,
+    },
+};
+use crate::kernel::{Fault, PersonId, RebuildId, ScheduleId, Timestamp};
 
 /// How long somebody who enters waits for the line to be rebuilt.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How often the end of somebody else's rebuild is looked for.
+const TURN: Duration = Duration::from_millis(50);
+/// People read from the journal at once.
+const READ: i64 = 10_000;
+/// An entry is visible in the journal so long after its time at the latest.
+const COMMITTED_WITHIN: Duration = Duration::from_secs(60);
+/// A change is in the index so long after it was committed, unless it was lost.
+const SETTLED: Duration = Duration::from_secs(1);
+/// Lines that one instance builds at once; whoever buys meanwhile needs Postgres, too.
+const REBUILDS_AT_ONCE: usize = 3;
+/// Rooms that are compared at once.
+const LOOKS_AT_ONCE: usize = 32;
 
 /// Which rooms this instance is rebuilding, and who waits for the end of it.
-#[derive(Debug, Default)]
-pub(super) struct Rebuilds(Mutex<HashMap<ScheduleId, Arc<Notify>>>);
+#[derive(Debug)]
+pub(super) struct Rebuilds {
+    running: Mutex<HashMap<ScheduleId, Arc<Notify>>>,
+    at_once: Semaphore,
+}
+
+impl Default for Rebuilds {
+    fn default() -> Self {
+        Self { running: Mutex::default(), at_once: Semaphore::new(REBUILDS_AT_ONCE) }
+    }
+}
 
 impl Rebuilds {
     /// The end of a room's rebuild, and whether the caller has to start it.
     fn begin(&self, schedule_id: ScheduleId) -> (Arc<Notify>, bool) {
-        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = !running.contains_key(&schedule_id);
         (running.entry(schedule_id).or_default().clone(), fresh)
     }
 
     fn end(&self, schedule_id: ScheduleId) {
-        let done = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&schedule_id);
+        let done = self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&schedule_id);
         if let Some(done) = done {
             done.notify_waiters();
         }
@@ -37,10 +69,16 @@ impl Rebuilds {
 impl WaitingRooms {
     /// Rebuilds a room's index in the background, unless this instance is at it already.
     pub(super) fn rebuild_soon(&self, schedule_id: ScheduleId) {
+        self.start_rebuild(schedule_id);
+    }
+
+    /// `false` when this instance is at it already.
+    fn start_rebuild(&self, schedule_id: ScheduleId) -> bool {
         let (_, fresh) = self.rebuilds.begin(schedule_id);
         if fresh {
             self.spawn_rebuild(schedule_id);
         }
+        fresh
     }
 
     /// Rebuilds a room's index, and waits for it as long as a person would: short lines are back at once.
@@ -59,38 +97,98 @@ impl WaitingRooms {
         tokio::spawn(async move {
             if let Err(fault) = rooms.rebuild(schedule_id).await {
                 tracing::warn!(%schedule_id, fault = %fault.report(), "the line could not be rebuilt yet");
+                rooms.index.fell_behind(schedule_id);
             }
             rooms.rebuilds.end(schedule_id);
         });
     }
 
-    /// Builds the line beside the one in use and swaps it in, then replays what happened meanwhile.
+    /// Builds the line beside the one in use and swaps it in, then replays what happened meanwhile. One instance does so at
+    /// a time; the others wait for it.
     async fn rebuild(&self, schedule_id: ScheduleId) -> Result<(), Fault> {
-        let generation = store::next_generation(&self.db, schedule_id).await?;
-        let mut last = 0;
-        loop {
-            let people =
-                store::journal::line_after(&self.db, schedule_id, last, chunk_size()).await?;
-            let Some((_, number)) = people.last() else { break };
-            last = *number;
-            self.index.fill(schedule_id, generation, &people, rules::POLL_PRESENCE).await?;
+        let (token, mut seen) = (RebuildId::new(), None);
+        let _turn = loop {
+            let turn = self.rebuilds.at_once.acquire().await;
+            match self.index.claim(schedule_id, token, seen).await? {
+                Claim::Granted => break turn,
+                Claim::Taken(generation) => seen = Some(seen.unwrap_or(generation)),
+                Claim::Done => {
+                    self.rooms.resync(schedule_id);
+                    return Ok(());
+                }
+            }
+            drop(turn);
+            tokio::time::sleep(TURN).await;
+        };
+        let built = self.build(schedule_id, token).await;
+        if built.is_err() && self.index.release(schedule_id, token).await.is_err() {
+            tracing::debug!(%schedule_id, "the claim ends by itself");
         }
-        self.index.swap(schedule_id, generation).await?;
-        self.replay(schedule_id, last).await?;
-        tracing::info!(%schedule_id, generation, "the line was rebuilt from the journal");
+        built
+    }
+
+    async fn build(&self, schedule_id: ScheduleId, token: RebuildId) -> Result<(), Fault> {
+        self.metrics.rooms.of(schedule_id).rebuilds.inc();
+        let start = Instant::now();
+        let (generation, since) = store::rebuild::next_generation(&self.db, schedule_id).await?;
+        let lost = Fault::unavailable("another instance has taken the rebuild over");
+        let Some((last, people)) = self.fill(schedule_id, token).await? else { return Err(lost) };
+        if !self.index.swap(schedule_id, token, generation, rules::POLL_PRESENCE).await? {
+            return Err(lost);
+        }
+        self.replay(schedule_id, last, since).await?;
+        let milliseconds = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(%schedule_id, generation, people, milliseconds, "the line was rebuilt from the journal");
         self.rooms.resync(schedule_id);
         Ok(())
     }
 
+    /// Writes the whole line; the last number and how many people there are, or `None` when the claim was lost.
+    async fn fill(
+        &self,
+        schedule_id: ScheduleId,
+        token: RebuildId,
+    ) -> Result<Option<(i64, usize)>, Fault> {
+        // Drawn numbers are negative.
+        let (mut last, mut count) = (i64::MIN, 0);
+        let mut people = store::journal::line_after(&self.db, schedule_id, last, READ).await?;
+        while let Some((_, number)) = people.last() {
+            last = *number;
+            count += people.len();
+            // The next part is read while this one is written.
+            let (filled, next) = tokio::join!(
+                self.index.fill(schedule_id, token, &people),
+                store::journal::line_after(&self.db, schedule_id, last, READ)
+            );
+            if !filled? {
+                return Ok(None);
+            }
+            people = next?;
+        }
+        Ok(Some((last, count)))
+    }
+
     /// People who entered or left the journal after the rebuild had read it.
-    async fn replay(&self, schedule_id: ScheduleId, last: i64) -> Result<(), Fault> {
+    async fn replay(
+        &self,
+        schedule_id: ScheduleId,
+        last: i64,
+        since: Timestamp,
+    ) -> Result<(), Fault> {
         let mut after = last;
         loop {
-            let people =
-                store::journal::line_after(&self.db, schedule_id, after, chunk_size()).await?;
+            let people = store::journal::line_after(&self.db, schedule_id, after, READ).await?;
             let Some((_, number)) = people.last() else { break };
             after = *number;
-            self.index.enter(schedule_id, &people, rules::POLL_PRESENCE).await?;
+            self.put_in(schedule_id, &people).await?;
+        }
+        let (since, mut after) = (since - COMMITTED_WITHIN, i64::MIN);
+        loop {
+            let people =
+                store::rebuild::drawn_after(&self.db, schedule_id, after, since, READ).await?;
+            let Some((_, number)) = people.last() else { break };
+            after = *number;
+            self.put_in(schedule_id, &people).await?;
         }
         let window = Duration::from_secs(120).as_secs_f64();
         let changes = store::journal::recent_changes(&self.db, schedule_id, window).await?;
@@ -103,37 +201,74 @@ impl WaitingRooms {
         Ok(())
     }
 
-    /// Compares the index with the journal and rebuilds it when they differ twice in a row.
-    ///
-    /// # Errors
-    /// A fault when Postgres cannot be asked.
-    pub async fn compare(&self, schedule_id: ScheduleId) -> Result<(), Fault> {
-        for look in 0..2 {
-            let before = store::waiting_count(&self.db, schedule_id).await?;
-            let Ok(ranks) = self.index.look(schedule_id, &[], Duration::ZERO).await else {
-                return Ok(());
-            };
-            let after = store::waiting_count(&self.db, schedule_id).await?;
-            let (low, high) = (before.min(after), before.max(after));
-            match ranks {
-                Some(ranks) if (low..=high).contains(&ranks.waiting) => return Ok(()),
-                None if high == 0 => return Ok(()),
-                _ if look == 1 => self.rebuild_soon(schedule_id),
-                _ => tokio::time::sleep(Duration::from_millis(500)).await,
-            }
+    async fn put_in(
+        &self,
+        schedule_id: ScheduleId,
+        people: &[(PersonId, i64)],
+    ) -> Result<(), Fault> {
+        for chunk in people.chunks(store::index::CHUNK) {
+            self.index.enter(schedule_id, chunk, rules::POLL_PRESENCE).await?;
         }
         Ok(())
     }
 
-    /// The rooms whose index is worth comparing: those with people in line.
+    /// Rebuilds the lines that this instance could not write a change to, as soon as Redis answers again.
+    pub async fn catch_up(&self) {
+        for schedule_id in self.index.take_behind() {
+            let back = self.index.look(schedule_id, &[], Duration::ZERO).await.is_ok();
+            // A rebuild that runs already may have read the journal before that change.
+            if !back || !self.start_rebuild(schedule_id) {
+                self.index.fell_behind(schedule_id);
+            }
+        }
+    }
+
+    /// Compares the index of every room with the journal, and rebuilds where they differ for good.
     ///
     /// # Errors
     /// A fault when Postgres cannot be asked.
-    pub async fn with_people_waiting(&self) -> Result<Vec<ScheduleId>, Fault> {
-        store::with_people_waiting(&self.db).await
+    pub async fn compare(&self) -> Result<(), Fault> {
+        let lines = store::rebuild::lines(&self.db).await?;
+        let looks = stream::iter(lines).map(async |line| {
+            match self.index.look(line.schedule_id, &[], Duration::ZERO).await {
+                Ok(Some(ranks)) if agree(&line, &line, &ranks) => {}
+                Ok(Some(_)) => return self.look_closer(line).await,
+                Ok(None) => self.rebuild_soon(line.schedule_id),
+                // Nothing can be done now, and whoever misses a change remembers it.
+                Err(_) => {}
+            }
+            Ok(())
+        });
+        let mut looks = std::pin::pin!(looks.buffer_unordered(LOOKS_AT_ONCE));
+        while let Some(look) = looks.next().await {
+            look?;
+        }
+        Ok(())
+    }
+
+    /// Rebuilds a line whose index has differed from the journal twice in a row. What the journal has had for less than
+    /// [`SETTLED`] may still be on its way into the index.
+    async fn look_closer(&self, line: Tally) -> Result<(), Fault> {
+        let (schedule_id, mut before) = (line.schedule_id, line);
+        for _ in 0..2 {
+            tokio::time::sleep(SETTLED).await;
+            let Ok(ranks) = self.index.look(schedule_id, &[], Duration::ZERO).await else {
+                return Ok(());
+            };
+            let after = store::rebuild::line(&self.db, schedule_id).await?;
+            if ranks.is_some_and(|ranks| agree(&before, &after, &ranks)) {
+                return Ok(());
+            }
+            before = after;
+        }
+        self.rebuild_soon(schedule_id);
+        Ok(())
     }
 }
 
-fn chunk_size() -> i64 {
-    i64::try_from(store::index::CHUNK).unwrap_or(i64::MAX)
+/// Whether an index is what the journal was some time between two looks at it. While people come and go, only their count
+/// can be compared.
+fn agree(before: &Tally, after: &Tally, index: &Ranks) -> bool {
+    let waiting = before.waiting.min(after.waiting)..=before.waiting.max(after.waiting);
+    waiting.contains(&index.waiting) && (before != after || index.sum == after.sum)
 }

@@ -3,7 +3,7 @@
 //! Everything here happens in memory. `watch` feeds it with what Redis and the journal say.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -11,13 +11,14 @@ use std::{
     time::Instant,
 };
 
-use tokio::sync::{Notify, SetOnce, watch};
+use tokio::sync::{Notify, SetOnce};
 
 use super::{
     Change, Event, QueueStatus, QueueToken, Summary,
     announce::Message,
     positions::{Gap, Positions},
     rules,
+    screen::{Screen, Viewer},
     store::index::Ranks,
 };
 use crate::kernel::{PersonId, ScheduleId, Timestamp};
@@ -42,7 +43,7 @@ struct Watcher {
     person_id: PersonId,
     /// Subscriptions of this person on this instance: tabs and devices.
     subscriptions: usize,
-    sender: watch::Sender<View>,
+    screen: Arc<Screen>,
     shown_at: Instant,
 }
 
@@ -64,7 +65,7 @@ struct State {
 pub(super) struct Room {
     pub(super) schedule_id: ScheduleId,
     /// Subscriptions, and those about to be; the room is given up when there are none.
-    guests: AtomicUsize,
+    pub(super) guests: AtomicUsize,
     claimed: AtomicBool,
     followed: SetOnce<()>,
     /// Rung when the room's summary has to be read again.
@@ -73,7 +74,7 @@ pub(super) struct Room {
 }
 
 impl Room {
-    fn new(schedule_id: ScheduleId) -> Self {
+    pub(super) fn new(schedule_id: ScheduleId) -> Self {
         Self {
             schedule_id,
             guests: AtomicUsize::new(0),
@@ -121,7 +122,7 @@ impl Room {
         token: &QueueToken,
         ranks: Option<&Ranks>,
         position: Option<i64>,
-    ) -> Result<watch::Receiver<View>, Gap> {
+    ) -> Result<Viewer, Gap> {
         let mut state = self.state();
         let mut view = View {
             status: token.status,
@@ -133,14 +134,15 @@ impl Room {
             expires_at: token.expires_at,
         };
         if token.status == QueueStatus::Waiting {
+            if let (Some(ranks), Some(summary)) = (ranks, &mut state.summary) {
+                summary.waiting = ranks.waiting;
+            }
             match (ranks, position) {
+                _ if state.before_draw() => view.position = None,
                 (Some(ranks), Some(position)) if state.follows(ranks.generation) => {
                     state.positions.watch(token.number, position, ranks.seq)?;
                     view.position = state.positions.position(token.number);
                     view.waiting = ranks.waiting;
-                    if let Some(summary) = &mut state.summary {
-                        summary.waiting = ranks.waiting;
-                    }
                 }
                 _ => state.synced = false,
             }
@@ -154,14 +156,14 @@ impl Room {
         let watcher = state.watchers.entry(token.number).or_insert_with(|| Watcher {
             person_id: token.person_id,
             subscriptions: 0,
-            sender: watch::Sender::new(view),
+            screen: Screen::new(view),
             shown_at: Instant::now(),
         });
         watcher.subscriptions += 1;
-        if rank(view.status) > rank(watcher.sender.borrow().status) || watcher.subscriptions == 1 {
-            watcher.sender.send_replace(view);
+        if rank(view.status) > rank(watcher.screen.view().status) {
+            watcher.screen.show(view);
         }
-        Ok(watcher.sender.subscribe())
+        Ok(watcher.screen.watch())
     }
 
     /// A subscription has ended.
@@ -216,12 +218,23 @@ impl Room {
     pub(super) fn set_summary(&self, summary: Summary) {
         let mut state = self.state();
         state.dirty |= state.summary != Some(summary);
+        // From the draw on everybody has a position, which was not followed until now.
+        state.synced &= summary.before_draw() || !state.before_draw();
         state.summary = Some(summary);
     }
 
     /// Messages may have been missed.
     pub(super) fn doubt(&self) {
         self.state().synced = false;
+    }
+
+    /// Doubts the positions when the index has told of changes, for a while now, that have not arrived here.
+    pub(super) fn check(&self, index: &Ranks) {
+        let mut state = self.state();
+        let Some(followed) = state.generation else { return };
+        if followed != index.generation || state.positions.missed(index.seq) {
+            state.synced = false;
+        }
     }
 
     /// Everybody whose rank has to be read again, or `None` when positions are sound.
@@ -234,7 +247,7 @@ impl Room {
         state.positions.reset();
         state.generation = None;
         state.synced = true;
-        let waiting = |watcher: &Watcher| watcher.sender.borrow().status == QueueStatus::Waiting;
+        let waiting = |watcher: &Watcher| watcher.screen.view().status == QueueStatus::Waiting;
         Some(
             state
                 .watchers
@@ -252,7 +265,8 @@ impl Room {
             state.synced = false;
             return;
         }
-        for (number, position) in numbers.iter().zip(&ranks.positions) {
+        let shown = !state.before_draw();
+        for (number, position) in numbers.iter().zip(&ranks.positions).filter(|_| shown) {
             if *position > 0 && state.positions.watch(*number, *position, ranks.seq).is_err() {
                 state.synced = false;
             }
@@ -270,6 +284,9 @@ impl Room {
         if let Some(summary) = &mut state.summary {
             summary.waiting = i64::try_from(line.len()).unwrap_or(i64::MAX);
         }
+        if state.before_draw() {
+            return state.show_crowd();
+        }
         let numbers: Vec<i64> = state.watchers.keys().copied().collect();
         for number in numbers {
             let ahead = line.partition_point(|other| *other < number);
@@ -282,6 +299,9 @@ impl Room {
         let mut state = self.state();
         if !std::mem::take(&mut state.dirty) || !state.synced {
             return;
+        }
+        if state.before_draw() {
+            return state.show_crowd();
         }
         let positions: Vec<(i64, i64)> = state
             .watchers
@@ -303,7 +323,7 @@ impl Room {
 
     /// Everybody who watches and is in: their end may have been missed.
     pub(super) fn active(&self) -> Vec<i64> {
-        let active = |watcher: &Watcher| watcher.sender.borrow().status == QueueStatus::Active;
+        let active = |watcher: &Watcher| watcher.screen.view().status == QueueStatus::Active;
         let state = self.state();
         state.watchers.iter().filter(|(_, w)| active(w)).map(|(number, _)| *number).collect()
     }
@@ -320,11 +340,28 @@ impl State {
         *self.generation.get_or_insert(generation) == generation
     }
 
+    /// Whether people are entering a draw, or may be, and nobody has a position yet.
+    fn before_draw(&self) -> bool {
+        self.summary.is_none_or(|summary| summary.before_draw())
+    }
+
+    /// Before the draw: how many take part is all that there is to see.
+    fn show_crowd(&mut self) {
+        let Some(waiting) = self.summary.map(|summary| summary.waiting) else { return };
+        for watcher in self.watchers.values_mut() {
+            let current = watcher.screen.view();
+            let since = watcher.shown_at.elapsed();
+            if current.status == QueueStatus::Waiting
+                && rules::worth_showing(current.waiting, waiting, since)
+            {
+                watcher.shown_at = Instant::now();
+                watcher.screen.show(View { position: None, waiting, ..current });
+            }
+        }
+    }
+
     fn take_in(&mut self, event: &Event) {
         self.dirty = true;
-        if let (Some(line), Some(summary)) = (event.line(), &mut self.summary) {
-            summary.line = line;
-        }
         for change in &event.changes {
             self.take_in_change(change);
         }
@@ -332,11 +369,11 @@ impl State {
 
     fn take_in_change(&mut self, change: &Change) {
         if let Some(watcher) = self.watchers.get_mut(&change.number) {
-            let current = *watcher.sender.borrow();
+            let current = watcher.screen.view();
             let next = changed(current, change);
             if next != current {
                 watcher.shown_at = Instant::now();
-                watcher.sender.send_replace(next);
+                watcher.screen.show(next);
             }
         }
         self.recent.push_back(change.clone());
@@ -348,7 +385,7 @@ impl State {
     fn show(&mut self, number: i64, position: i64) {
         let summary = self.summary;
         let Some(watcher) = self.watchers.get_mut(&number) else { return };
-        let current = *watcher.sender.borrow();
+        let current = watcher.screen.view();
         if current.status != QueueStatus::Waiting {
             return;
         }
@@ -357,7 +394,7 @@ impl State {
         let told_or_untold = current.wait_seconds.is_some() != next.wait_seconds.is_some();
         if told_or_untold || rules::worth_showing(shown, position, watcher.shown_at.elapsed()) {
             watcher.shown_at = Instant::now();
-            watcher.sender.send_replace(next);
+            watcher.screen.show(next);
         }
     }
 
@@ -396,61 +433,5 @@ const fn rank(status: QueueStatus) -> u8 {
         QueueStatus::Waiting => 0,
         QueueStatus::Active => 1,
         QueueStatus::Used | QueueStatus::Expired => 2,
-    }
-}
-
-/// The watched rooms by schedule.
-#[derive(Debug, Default)]
-pub(super) struct Rooms(Mutex<HashMap<ScheduleId, Arc<Room>>>);
-
-impl Rooms {
-    fn map(&self) -> MutexGuard<'_, HashMap<ScheduleId, Arc<Room>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A room to watch; kept as long as the guest is.
-    pub(super) fn enter(&self, schedule_id: ScheduleId) -> Guest {
-        let mut rooms = self.map();
-        let room =
-            rooms.entry(schedule_id).or_insert_with(|| Arc::new(Room::new(schedule_id))).clone();
-        room.guests.fetch_add(1, Ordering::AcqRel);
-        Guest { room }
-    }
-
-    /// Gives a room up when nobody watches it; `true` when it is gone.
-    pub(super) fn close_if_empty(&self, room: &Arc<Room>) -> bool {
-        let mut rooms = self.map();
-        let empty = room.guests.load(Ordering::Acquire) == 0;
-        if empty {
-            rooms.remove(&room.schedule_id);
-        }
-        empty
-    }
-
-    pub(super) fn apply_unnumbered(&self, schedule_id: ScheduleId, event: &Event) {
-        let room = self.map().get(&schedule_id).cloned();
-        if let Some(room) = room {
-            room.apply_unnumbered(event);
-        }
-    }
-
-    /// Has a room's ranks read again.
-    pub(super) fn resync(&self, schedule_id: ScheduleId) {
-        let room = self.map().get(&schedule_id).cloned();
-        if let Some(room) = room {
-            room.doubt();
-        }
-    }
-}
-
-/// Keeps a room watched.
-#[derive(Debug)]
-pub(super) struct Guest {
-    pub(super) room: Arc<Room>,
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        self.room.guests.fetch_sub(1, Ordering::AcqRel);
     }
 }

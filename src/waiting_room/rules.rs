@@ -48,24 +48,88 @@ pub(super) fn room_status(facts: &RoomFacts) -> RoomStatus {
     }
 }
 
-/// How fast a line moves.
+/// How far back the movement of a line is measured.
+pub(super) const LINE_WINDOW: Duration = Duration::from_secs(60);
+
+/// How a line moved within the last minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Line {
-    /// People admitted within `window_ms`.
+    /// People admitted.
     pub admitted: i64,
-    /// Milliseconds over which `admitted` were counted; 0 when nobody has been admitted yet.
-    pub window_ms: i64,
+    /// People passed over, and away since.
+    pub passed_over: i64,
+    /// Everybody who was passed over and is away now, whenever that was: they stand before the people whose turn is next.
+    pub absent: i64,
+    /// People who gave up while they waited.
+    pub gave_up: i64,
+    /// Places that became free: people who were in and left, paid, or ran out of time.
+    pub freed: i64,
+    /// Milliseconds that people were in, all of them together.
+    pub active_ms: i64,
 }
 
-impl Line {
-    /// Seconds until the person at `position` is admitted, rounded up; `None` while nobody has been admitted of late.
-    pub fn wait_seconds(self, position: i64) -> Option<i32> {
-        if self.admitted <= 0 || self.window_ms <= 0 {
+/// What a wait follows from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    pub line: Line,
+    /// Everybody WAITING.
+    pub waiting: i64,
+    /// Everybody ACTIVE.
+    pub active: i64,
+    pub max_active: i32,
+    pub admit_per_round: i32,
+    pub round_ms: i32,
+}
+
+/// Seconds until the person at `position` is admitted, rounded up; `None` while nobody can know.
+///
+/// Not the position over the rate of admissions: absent people take no place, the burst that fills an empty room does not
+/// come again, and a crowd that gives up makes way. With the names of [`Line`] and [`Pace`]:
+///
+/// ```text
+/// ahead  = position - 1 - absent                              people whose turn comes first
+/// places = 1 + ahead * admitted / (admitted + passed_over)    what they and this person take: no-shows take none
+/// rounds = places * round_ms / admit_per_round                no faster than rounds allow
+/// stay   = active_ms / freed                                  how long somebody keeps a place
+/// turns  = (places - (max_active - active)) * stay / max_active   the places free now are taken first
+/// wait   = max(rounds, turns)
+/// ```
+///
+/// While people wait, each gives up with the measured rate g = gave_up / (window * waiting), so that a line which would
+/// take `wait` takes ln(1 + g * wait) / g. `stay` is known when the first have left: until then those who find no free
+/// place are told nothing. With few stays measured it tends to be too long rather than too short, and so does the wait. Who was passed over and comes back takes a place
+/// that nobody has foreseen.
+pub(super) fn wait_seconds(position: i64, pace: &Pace) -> Option<i32> {
+    let line = &pace.line;
+    let ahead = float(position.saturating_sub(line.absent).saturating_sub(1).max(0));
+    let turns = line.admitted + line.passed_over;
+    let show_up = if turns > 0 { float(line.admitted) / float(turns) } else { 1.0 };
+    let places = ahead * show_up + 1.0;
+    let mut wait = places * f64::from(pace.round_ms) / f64::from(pace.admit_per_round.max(1));
+    let beyond = places - float(i64::from(pace.max_active) - pace.active).max(0.0);
+    if beyond > 0.0 {
+        if line.freed <= 0 {
             return None;
         }
-        let ms = i128::from(position) * i128::from(self.window_ms) / i128::from(self.admitted);
-        Some(i32::try_from((ms + 999) / 1_000).unwrap_or(i32::MAX))
+        let stay = float(line.active_ms) / float(line.freed);
+        wait = wait.max(beyond * stay / f64::from(pace.max_active.max(1)));
     }
+    let window = LINE_WINDOW.as_secs_f64() * 1_000.0;
+    let giving_up = float(line.gave_up) / (window * float(pace.waiting.max(1))) * wait;
+    if giving_up > 0.0 {
+        wait *= giving_up.ln_1p() / giving_up;
+    }
+    Some(whole_seconds(wait))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
+const fn float(count: i64) -> f64 {
+    count as f64
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "`as` saturates, and it is an estimate")]
+const fn whole_seconds(ms: f64) -> i32 {
+    (ms / 1_000.0).ceil() as i32
 }
 
 /// When a client that polls should ask again, in seconds: often near the front, else about 1 % of the wait.
@@ -88,65 +152,5 @@ pub(super) fn worth_showing(shown: i64, position: i64, since_shown: Duration) ->
 }
 
 #[cfg(test)]
-mod tests {
-    use chrono::{DateTime, TimeDelta};
-
-    use super::*;
-
-    fn facts() -> RoomFacts {
-        let open = DateTime::UNIX_EPOCH + TimeDelta::hours(1);
-        RoomFacts {
-            now: open,
-            on_sale: true,
-            sales_open_at: open,
-            sales_close_at: open + TimeDelta::hours(1),
-            paused: false,
-            sold_out: false,
-        }
-    }
-
-    #[test]
-    fn a_room_is_open_from_the_opening_to_the_instant_of_closing() {
-        let at =
-            |offset| room_status(&RoomFacts { now: facts().sales_open_at + offset, ..facts() });
-        assert_eq!(at(TimeDelta::milliseconds(-1)), RoomStatus::Prequeue);
-        assert_eq!(at(TimeDelta::zero()), RoomStatus::Open);
-        assert_eq!(at(TimeDelta::milliseconds(3_599_999)), RoomStatus::Open);
-        assert_eq!(at(TimeDelta::hours(1)), RoomStatus::Closed);
-    }
-
-    #[test]
-    fn sold_out_outranks_paused_and_closed_outranks_both() {
-        let both = RoomFacts { paused: true, sold_out: true, ..facts() };
-        assert_eq!(room_status(&both), RoomStatus::SoldOut);
-        assert_eq!(room_status(&RoomFacts { sold_out: false, ..both }), RoomStatus::Paused);
-        assert_eq!(room_status(&RoomFacts { on_sale: false, ..both }), RoomStatus::Closed);
-    }
-
-    #[test]
-    fn the_wait_is_the_position_over_the_measured_rate() {
-        let line = Line { admitted: 30, window_ms: 60_000 };
-        assert_eq!(line.wait_seconds(1), Some(2));
-        assert_eq!(line.wait_seconds(100), Some(200));
-        assert_eq!(Line::default().wait_seconds(1), None);
-        assert_eq!(Line { admitted: 1, window_ms: 60_000 }.wait_seconds(i64::MAX), Some(i32::MAX));
-    }
-
-    #[test]
-    fn near_the_front_everything_is_shown_and_far_back_only_what_matters() {
-        let just_now = Duration::ZERO;
-        assert!(worth_showing(1_001, 1_000, just_now));
-        assert!(!worth_showing(50_000, 49_999, just_now));
-        assert!(worth_showing(50_000, 49_500, just_now));
-        assert!(worth_showing(50_000, 49_999, SHOW_AT_LEAST_EVERY));
-        assert!(!worth_showing(7, 7, SHOW_AT_LEAST_EVERY), "nothing changed");
-    }
-
-    #[test]
-    fn pollers_come_often_near_the_front_and_never_slower_than_every_half_minute() {
-        assert_eq!(poll_after_seconds(Some(1), Some(5)), 1);
-        assert_eq!(poll_after_seconds(Some(5_000), Some(600)), 6);
-        assert_eq!(poll_after_seconds(Some(500_000), Some(36_000)), 30);
-        assert_eq!(poll_after_seconds(None, None), 10);
-    }
-}
+#[path = "rules_tests.rs"]
+mod tests;

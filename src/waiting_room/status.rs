@@ -11,7 +11,7 @@ use crate::kernel::{Actor, Fault, ScheduleId, seconds_between};
 pub struct Place {
     /// The place itself.
     pub token: QueueToken,
-    /// 1 for the next in line; `None` unless WAITING.
+    /// 1 for the next in line; `None` unless WAITING, and before the draw of a pre-queue.
     pub position: Option<i64>,
     /// Everybody WAITING, this person included.
     pub waiting: i64,
@@ -33,7 +33,9 @@ impl Place {
         summary: Option<&Summary>,
     ) -> Self {
         let located = located.filter(|_| token.status == QueueStatus::Waiting);
-        let position = located.map(|located| located.position);
+        // A drawn place stays a secret also while nobody can tell whether the draw is over.
+        let shown = !summary.map_or(token.number < 0, Summary::before_draw);
+        let position = located.map(|located| located.position).filter(|_| shown);
         let wait_seconds =
             position.zip(summary).and_then(|(position, summary)| summary.wait_seconds(position));
         // The count that came with the position is exact; that of the room as a whole may be a second old.
@@ -42,6 +44,16 @@ impl Place {
             _ => summary.map_or(0, |summary| summary.waiting).max(position.unwrap_or(0)),
         };
         Self { token, position, waiting, wait_seconds }
+    }
+
+    /// The position, as far as the API can count.
+    pub fn shown_position(&self) -> Option<i32> {
+        self.position.map(|position| i32::try_from(position).unwrap_or(i32::MAX))
+    }
+
+    /// How many are WAITING, as far as the API can count.
+    pub fn shown_waiting(&self) -> i32 {
+        i32::try_from(self.waiting).unwrap_or(i32::MAX)
     }
 
     /// Seconds left of the ACTIVE time, rounded down; 0 unless ACTIVE.
@@ -88,13 +100,15 @@ impl WaitingRooms {
         if token.status != QueueStatus::Waiting {
             return Ok(None);
         }
-        self.welcome_back(token).await?;
         let schedule_id = token.schedule_id;
         let first = |ranks: Ranks| {
             let position = ranks.positions.first().copied().filter(|position| *position > 0)?;
             Some(Located { position, waiting: Some(ranks.waiting) })
         };
-        match self.index.look(schedule_id, &[token.person_id], rules::POLL_PRESENCE).await {
+        let looked = self.index.look(schedule_id, &[token.person_id], rules::POLL_PRESENCE).await;
+        // Present first, then back: else a round in between finds them away, and passes them over again.
+        self.welcome_back(token).await?;
+        match looked {
             Ok(Some(ranks)) => {
                 if let Some(located) = first(ranks) {
                     return Ok(Some(located));

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Line, RoomStatus, WaitingRooms, rules, store};
+use super::{Draw, Line, RoomStatus, WaitingRooms, rules, rules::Pace, store};
 use crate::{
     db::Fresh,
     kernel::{Fault, ScheduleId},
@@ -37,14 +37,33 @@ pub struct Summary {
     pub admit_per_round: i32,
     /// How often a round runs, in milliseconds.
     pub round_ms: i32,
-    /// How fast the line moves.
+    /// How the line moved of late.
     pub line: Line,
+    /// The draw of the pre-queue.
+    pub draw: Draw,
 }
 
 impl Summary {
+    /// Whether positions are not known yet: people may still be entering the draw.
+    pub const fn before_draw(&self) -> bool {
+        self.draw.secret.is_none()
+    }
+
     /// Seconds until somebody at `position` is admitted; `None` when unknown, and while the room is not OPEN.
     pub fn wait_seconds(&self, position: i64) -> Option<i32> {
-        if self.status == RoomStatus::Open { self.line.wait_seconds(position) } else { None }
+        let open = self.status == RoomStatus::Open;
+        if open { rules::wait_seconds(position, &self.pace()) } else { None }
+    }
+
+    const fn pace(&self) -> Pace {
+        Pace {
+            line: self.line,
+            waiting: self.waiting,
+            active: self.active,
+            max_active: self.max_active,
+            admit_per_round: self.admit_per_round,
+            round_ms: self.round_ms,
+        }
     }
 }
 
@@ -100,6 +119,7 @@ impl WaitingRooms {
             admit_per_round: row.admit_per_round,
             round_ms: row.round_ms,
             line: row.line(),
+            draw: row.draw()?,
         }))
     }
 
@@ -131,7 +151,8 @@ impl WaitingRooms {
             .snapshots
             .get(schedule_id, || async {
                 let line =
-                    store::journal::line_after(&self.db, schedule_id, 0, SNAPSHOT_LIMIT).await?;
+                    store::journal::line_after(&self.db, schedule_id, i64::MIN, SNAPSHOT_LIMIT)
+                        .await?;
                 Ok(line.into_iter().map(|(_, number)| number).collect())
             })
             .await

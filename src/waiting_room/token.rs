@@ -7,14 +7,13 @@ use crate::kernel::{Actor, Failure, Fault, PersonId, QueueTokenId, ScheduleId, t
 
 const AUDIENCE: &str = "frontrow:queue";
 
-/// It has no end of its own: the journal knows when the place ends.
+/// It has no end of its own: the journal knows when the place ends. Nor has it the number, which nobody knows before the draw.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Claims {
     aud: String,
     sub: PersonId,
     sch: ScheduleId,
     jti: QueueTokenId,
-    num: i64,
 }
 
 text_enum! {
@@ -34,8 +33,6 @@ text_enum! {
 pub struct Admission {
     /// The place it names.
     pub queue_token_id: QueueTokenId,
-    /// The place's number.
-    pub number: i64,
 }
 
 impl WaitingRooms {
@@ -50,7 +47,6 @@ impl WaitingRooms {
             sub: token.person_id,
             sch: token.schedule_id,
             jti: token.id,
-            num: token.number,
         })
     }
 
@@ -71,7 +67,7 @@ impl WaitingRooms {
         if claims.sub != actor.person_id || claims.sch != schedule_id {
             return Err(PassRefusal::Invalid);
         }
-        Ok(Admission { queue_token_id: claims.jti, number: claims.num })
+        Ok(Admission { queue_token_id: claims.jti })
     }
 
     /// Checks a queue token, and that it is ACTIVE now; counts as an action of its person.

@@ -1,22 +1,23 @@
 //! Watching a place live: one follower per room and instance, and a stream per subscriber.
 
-use std::{sync::Arc, time::Duration};
-
-use futures_util::{Stream, stream};
-use tokio::{
-    sync::watch,
-    time::{Instant, MissedTickBehavior, interval},
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
 };
 
+use futures_util::Stream;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
 use super::{
-    Place, QueueStatus, QueueToken, WaitingRooms,
-    announce::Message,
-    room::{Guest, Room, View},
-    rules, store,
+    Place, QueueStatus, QueueToken, WaitingRooms, announce::Message, room::Room, rooms::Guest,
+    rules, screen::Viewer, store,
 };
 use crate::{
     kernel::{Actor, Fault, ScheduleId},
     kv::Signal,
+    telemetry::RoomMetrics,
 };
 
 /// How often positions are shown at most; changes of status are shown at once.
@@ -40,20 +41,22 @@ impl WaitingRooms {
         &self,
         actor: Actor,
         schedule_id: ScheduleId,
-    ) -> Result<Option<impl Stream<Item = Place> + Send + use<>>, Fault> {
+    ) -> Result<Option<Watching>, Fault> {
         let guest = self.follow(schedule_id).await;
         let Some(token) = store::latest(&self.db, schedule_id, actor.person_id).await? else {
             return Ok(None);
         };
-        self.welcome_back(&token).await?;
-        let views = self.join(&guest.room, &token).await?;
+        let viewer = self.join(&guest.room, &token).await?;
+        // From here on the place among the watchers is given back, whatever ends this.
         let seat = Seat { number: token.number, guest };
-        let watching =
-            Watching { token, read_at: Instant::now(), views, seat, shown: Shown::Nothing };
-        Ok(Some(stream::unfold(watching, Watching::next)))
+        // Present first, then back: else a round in between finds them away, and passes them over again.
+        self.welcome_back(&token).await?;
+        let metrics = self.metrics.rooms.of(schedule_id);
+        let read_at = Instant::now();
+        Ok(Some(Watching { token, read_at, viewer, seat, shown: Shown::Nothing, metrics }))
     }
 
-    async fn join(&self, room: &Room, token: &QueueToken) -> Result<watch::Receiver<View>, Fault> {
+    async fn join(&self, room: &Room, token: &QueueToken) -> Result<Viewer, Fault> {
         for _ in 0..LOOKS {
             let looked = if token.status == QueueStatus::Waiting {
                 self.index
@@ -76,8 +79,8 @@ impl WaitingRooms {
             };
             let sound = looked
                 .filter(|ranks| ranks.positions.first().is_some_and(|position| *position > 0));
-            if let Ok(views) = room.join(token, sound.as_ref(), position) {
-                return Ok(views);
+            if let Ok(viewer) = room.join(token, sound.as_ref(), position) {
+                return Ok(viewer);
             }
         }
         Err(Fault::unavailable("the line moved too fast to find a place in it"))
@@ -130,6 +133,7 @@ impl WaitingRooms {
                 _ = compare.tick() => {
                     self.refresh(&room).await;
                     self.compare_watchers(&room).await;
+                    self.compare_with_index(&room).await;
                     if self.rooms.close_if_empty(&room) {
                         return;
                     }
@@ -196,16 +200,24 @@ impl WaitingRooms {
         }
     }
 
+    /// Notices that messages do not arrive though nobody has told of a gap: one node of a cluster can be away alone.
+    async fn compare_with_index(&self, room: &Room) {
+        match self.index.look(room.schedule_id, &[], Duration::ZERO).await {
+            Ok(Some(ranks)) => room.check(&ranks),
+            Ok(None) | Err(_) => room.doubt(),
+        }
+    }
+
     async fn renew_presence(&self, room: &Room) {
         for chunk in room.present().chunks(store::index::CHUNK) {
-            if self.index.look(room.schedule_id, chunk, rules::ACTIVE_PRESENCE).await.is_err() {
-                return;
-            }
+            // One call that fails must not make those behind it count as away. While Redis is down the others fail at once.
+            drop(self.index.look(room.schedule_id, chunk, rules::ACTIVE_PRESENCE).await);
         }
     }
 }
 
 /// A watcher's place among the watchers, given back when the subscription ends.
+#[derive(Debug)]
 struct Seat {
     number: i64,
     guest: Guest,
@@ -217,32 +229,48 @@ impl Drop for Seat {
     }
 }
 
+/// What has been shown so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shown {
     Nothing,
     Something,
+    /// USED or EXPIRED: nothing follows.
     TheEnd,
 }
 
-struct Watching {
+/// One subscription to a place: a stream of what is worth showing, of which a slow reader gets the newest only.
+#[derive(Debug)]
+pub struct Watching {
     token: QueueToken,
     /// When `token.now` was the database's time, by the process's clock.
     read_at: Instant,
-    views: watch::Receiver<View>,
+    viewer: Viewer,
     #[expect(dead_code, reason = "held for its Drop")]
     seat: Seat,
     shown: Shown,
+    metrics: Arc<RoomMetrics>,
 }
 
 impl Watching {
-    async fn next(mut self) -> Option<(Place, Self)> {
-        match self.shown {
-            Shown::Nothing => {}
-            Shown::Something => self.views.changed().await.ok()?,
-            Shown::TheEnd => return None,
+    /// Ready with `true` when there is something new to show, with `false` when nothing follows any more.
+    pub fn poll_change(&self, context: &Context<'_>) -> Poll<bool> {
+        if self.shown == Shown::TheEnd {
+            return Poll::Ready(false);
         }
-        let view = *self.views.borrow_and_update();
+        self.viewer.poll_change(context).map(|()| true)
+    }
+
+    /// The place as it is now.
+    pub fn look(&mut self) -> Place {
+        let view = self.viewer.look();
+        let told = self.shown == Shown::Something;
         self.shown = if view.status.ended() { Shown::TheEnd } else { Shown::Something };
         let now = self.token.now + self.read_at.elapsed();
+        if told && view.status == QueueStatus::Active && self.token.status == QueueStatus::Waiting {
+            self.token.status = QueueStatus::Active;
+            let since = view.activated_at.and_then(|admitted| (now - admitted).to_std().ok());
+            self.metrics.push_seconds.observe(since.unwrap_or_default().as_secs_f64());
+        }
         let token = QueueToken {
             status: view.status,
             activated_at: view.activated_at,
@@ -250,12 +278,19 @@ impl Watching {
             now,
             ..self.token.clone()
         };
-        let place = Place {
+        Place {
             token,
             position: view.position,
             waiting: view.waiting,
             wait_seconds: view.wait_seconds,
-        };
-        Some((place, self))
+        }
+    }
+}
+
+impl Stream for Watching {
+    type Item = Place;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Place>> {
+        self.poll_change(context).map(|more| more.then(|| self.look()))
     }
 }

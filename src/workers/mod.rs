@@ -19,8 +19,15 @@ use crate::{
 
 /// How often lapsed holds are tidied, and people sent home after a sale.
 const SWEEP_EVERY: Duration = Duration::from_millis(500);
+/// How often the draws are ended of rooms whose sale has opened.
+const DRAW_EVERY: Duration = Duration::from_millis(250);
 /// How often the index of the lines is compared with the journal.
 const COMPARE_EVERY: Duration = Duration::from_secs(5);
+/// How often lines that could not be written to are tried again.
+const CATCH_UP_EVERY: Duration = Duration::from_secs(1);
+
+/// How often the people of all open rooms are counted for the metrics.
+const COUNT_EVERY: Duration = Duration::from_secs(5);
 
 /// Starts all workers. They stop when `stopping` is cancelled; `kicked` tells which rooms may have a free place.
 pub fn start(
@@ -50,15 +57,30 @@ pub fn start(
             Ok(())
         },
     ));
+    tracker.spawn(every(DRAW_EVERY, "closing draws", stopping.clone(), app.clone(), async |app| {
+        app.waiting_rooms.close_draws().await
+    }));
+    tracker.spawn(every(
+        COUNT_EVERY,
+        "counting heads",
+        stopping.clone(),
+        app.clone(),
+        async |app| app.waiting_rooms.count_heads().await,
+    ));
     tracker.spawn(every(
         COMPARE_EVERY,
         "comparing the lines",
         stopping.clone(),
         app.clone(),
+        async |app| app.waiting_rooms.compare().await,
+    ));
+    tracker.spawn(every(
+        CATCH_UP_EVERY,
+        "writing missed changes of the lines",
+        stopping.clone(),
+        app.clone(),
         async |app| {
-            for schedule_id in app.waiting_rooms.with_people_waiting().await? {
-                app.waiting_rooms.compare(schedule_id).await?;
-            }
+            app.waiting_rooms.catch_up().await;
             Ok(())
         },
     ));

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use sea_orm::{ConnectionTrait, TransactionTrait};
 use serde_json::{Value, json};
 use tokio::{
@@ -14,10 +14,12 @@ use crate::support::{
     client::{Client, refusal},
     eventually,
     process::Process,
-    shop::{self, Setup},
+    random::Random,
+    shop::{self, Setup, Show},
     socket::Pushed,
     world::World,
 };
+use crate::waiting_room::assert_admitted_properly;
 
 fn room(max_active: i32, admit_per_round: i32) -> Value {
     json!({ "maxActive": max_active, "admitPerRound": admit_per_round, "roundSeconds": 0.1 })
@@ -130,6 +132,156 @@ async fn everybody_acknowledged_is_in_line_once_though_instances_are_killed_whil
     let crowded = "3 < (SELECT count(*) FROM queue_token o
                         WHERE o.activated_at <= t.activated_at AND (o.ended_at IS NULL OR o.ended_at > t.activated_at))";
     assert_eq!(count(crowded).await, 0);
+}
+
+/// A fan who goes from instance to instance until one answers.
+struct Wanderer {
+    fan: Client,
+    addresses: Vec<std::net::SocketAddr>,
+    random: Random,
+    patience: Instant,
+}
+
+impl Wanderer {
+    /// Sends a request again and again, anywhere, until somebody answers; the root field.
+    async fn send(&mut self, query: &str, variables: Value) -> Value {
+        loop {
+            assert!(self.patience.elapsed() < Duration::from_secs(90), "never served");
+            let address = self.addresses[self.random.below(self.addresses.len())];
+            if let Some(mut answer) =
+                try_send(&self.fan.at(address), query, variables.clone()).await
+            {
+                let fields = answer["data"].as_object_mut().expect("data");
+                return fields.values_mut().next().expect("a root field").take();
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Enters, and polls until admitted; the queue token.
+    async fn get_in(&mut self, show: &Show) -> String {
+        const ENTER: &str =
+            "mutation ($id: ID!) { enterQueue(scheduleId: $id) { queueToken { status } } }";
+        const LOOK: &str = "query ($id: ID!) { queueStatus(scheduleId: $id) { status token } }";
+        self.send(ENTER, json!({ "id": show.id })).await;
+        loop {
+            let place = self.send(LOOK, json!({ "id": show.id })).await;
+            match place["status"].as_str() {
+                Some("ACTIVE") => return place["token"].as_str().expect("a token").to_owned(),
+                Some("WAITING") => {}
+                other => panic!("{other:?} before having been in"),
+            }
+            let pause = 500 + u64::try_from(self.random.below(700)).unwrap();
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+        }
+    }
+
+    /// Buys a seat that nobody else wants.
+    async fn buy(&mut self, show: &Show, seat: &str, token: &str) {
+        const HOLD: &str =
+            "mutation ($input: HoldSeatInput!) { holdSeat(input: $input) { userErrors { code } } }";
+        const HELD: &str = "{ reservations(first: 1) { nodes { id } } }";
+        const CHARGE: &str =
+            "mutation ($input: ChargeInput!) { charge(input: $input) { balance } }";
+        const PAY: &str = "mutation ($input: PayInput!) { pay(input: $input) { payment { status } userErrors { code } } }";
+        let input = json!({ "scheduleId": show.id, "seatId": seat, "queueToken": token });
+        // The answer may have been lost with an instance, and the second try is refused then: what counts is what is held.
+        self.send(HOLD, json!({ "input": input })).await;
+        let held = self.send(HELD, json!({})).await;
+        let id = held["nodes"][0]["id"].as_str().expect("held").to_owned();
+        self.send(CHARGE, json!({ "input": { "amount": 1_000, "idempotencyKey": "c" } })).await;
+        let input = json!({ "reservationId": id, "method": "POINT", "amount": 1_000, "idempotencyKey": "p" });
+        let paid = self.send(PAY, json!({ "input": input })).await;
+        assert_eq!(paid["payment"]["status"], "APPROVED", "{paid}");
+    }
+}
+
+/// Kills and restarts an instance again and again, until the time is over; how often.
+async fn killed_at_random(
+    world: &World,
+    mut process: Process,
+    mut random: Random,
+    time: Duration,
+) -> (Process, u32) {
+    let start = Instant::now();
+    let mut kills = 0;
+    let mut pause = |least: usize, most: usize| {
+        Duration::from_millis(u64::try_from(least + random.below(most - least)).unwrap())
+    };
+    while start.elapsed() < time {
+        tokio::time::sleep(pause(300, 3_000)).await;
+        let address = process.address;
+        process.kill();
+        kills += 1;
+        tokio::time::sleep(pause(1, 800)).await;
+        process = Process::start_at(world, address, &[]).await;
+    }
+    (process, kills)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_hundred_people_are_served_in_order_while_three_instances_are_killed_at_random() {
+    const TIME: Duration = Duration::from_secs(25);
+    let mut random = Random::seeded();
+    let world = World::new().await;
+    let office = world.quiet_instance(&[]).await;
+    let room = json!({ "maxActive": 6, "admitPerRound": 4, "roundSeconds": 0.2 });
+    let show =
+        shop::show(&world, &office, Setup { rows: 12, waiting_room: room, ..Setup::default() })
+            .await;
+    let fans = shop::fans(&world, &office, 300).await;
+    let processes = [
+        Process::start(&world, &[]).await,
+        Process::start(&world, &[]).await,
+        Process::start(&world, &[]).await,
+    ];
+    let addresses = processes.each_ref().map(|process| process.address).to_vec();
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let people = join_all(fans.iter().enumerate().map(|(i, fan)| {
+        let arrival = Duration::from_millis(u64::try_from(random.below(18_000)).unwrap());
+        let (fan, addresses, random) =
+            (fan.clone(), addresses.clone(), Random::from(random.next()));
+        let show = &show;
+        async move {
+            tokio::time::sleep(arrival).await;
+            let mut wanderer = Wanderer { fan, addresses, random, patience: Instant::now() };
+            let token = wanderer.get_in(show).await;
+            if i % 3 == 0 {
+                wanderer.buy(show, &show.seats[i / 3], &token).await;
+            } else {
+                let leave =
+                    "mutation ($id: ID!) { leaveQueue(scheduleId: $id) { queueToken { status } } }";
+                wanderer.send(leave, json!({ "id": show.id })).await;
+            }
+        }
+    }));
+    let killers = join_all(processes.into_iter().map(|process| {
+        let random = Random::from(random.next());
+        killed_at_random(&world, process, random, TIME)
+    }));
+    let count = async |condition: &str| {
+        world.number(&format!("SELECT count(*) FROM queue_token t WHERE {condition}")).await
+    };
+    let watch = async {
+        let mut most = 0;
+        while !over.load(std::sync::atomic::Ordering::Relaxed) {
+            most = most.max(count("status = 'ACTIVE'").await);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        most
+    };
+    let play = async {
+        let (_, killed) = join(people, killers).await;
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        killed.into_iter().map(|(_, kills)| kills).sum::<u32>()
+    };
+    let (most, kills) = tokio::join!(watch, play);
+    assert!(kills >= 15, "only {kills} were killed");
+    assert!(most <= 6, "{most} were in at once");
+    assert_eq!(count("t.activated_at IS NOT NULL").await, 300, "everybody was in, and once");
+    assert_eq!(count("t.status = 'USED'").await, 100);
+    assert_admitted_properly(&world, &show, 6, 4, 200).await;
+    world.books_are_true().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

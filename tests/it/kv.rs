@@ -34,7 +34,7 @@ fn prefix() -> String {
 async fn subscribed(kv: &Kv) -> usize {
     let pattern = kv.name("*");
     let names: Vec<String> = kv
-        .call(async move |mut connection| {
+        .call("", async move |mut connection| {
             redis::cmd("PUBSUB").arg("CHANNELS").arg(pattern).query_async(&mut connection).await
         })
         .await

@@ -124,7 +124,7 @@ async fn listeners(instance: &Instance, channel: &str) -> i64 {
     let count: (String, i64) = instance
         .app
         .kv
-        .call(async move |mut connection| {
+        .call("", async move |mut connection| {
             redis::cmd("PUBSUB").arg("NUMSUB").arg(name).query_async(&mut connection).await
         })
         .await

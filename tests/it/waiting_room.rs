@@ -1,9 +1,18 @@
 //! The waiting room, rule by rule.
 
+mod cluster;
+mod cost;
+mod crowd;
+mod draw;
 mod enter;
 mod index;
 mod limits;
+mod live;
+mod metrics;
+mod model;
 mod presence;
+mod races;
+mod redis_dies;
 mod rounds;
 mod settings;
 mod watch;
@@ -126,7 +135,7 @@ async fn meddle(world: &World, fan: &Client, set: &str) {
 
 /// Checks in the journal that nobody was admitted out of order, more than `max_active` were never in, and never more than
 /// `admit_per_round` came in within any `round_ms`.
-async fn assert_admitted_properly(
+pub(crate) async fn assert_admitted_properly(
     world: &World,
     show: &Show,
     max_active: i64,

@@ -1,8 +1,8 @@
--- What guards seats and money in the database itself is there and on.
-SELECT format('trigger %s on wallet_entry is missing or off', name) AS fault
-FROM (VALUES ('wallet_entry_append_only')) AS guard (name)
+-- What guards seats, money and draws in the database itself is there and on.
+SELECT format('trigger %s on %s is missing or off', name, guarded) AS fault
+FROM (VALUES ('wallet_entry', 'wallet_entry_append_only'), ('waiting_room', 'waiting_room_draw_stands')) AS guard (guarded, name)
 WHERE NOT EXISTS (SELECT 1 FROM pg_trigger
-                  WHERE tgrelid = 'wallet_entry'::regclass AND tgname = name AND tgenabled IN ('O', 'A'))
+                  WHERE tgrelid = guarded::regclass AND tgname = name AND tgenabled IN ('O', 'A'))
 UNION ALL
 SELECT format('constraint %s is missing or not validated', name)
 FROM (VALUES

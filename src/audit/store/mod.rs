@@ -41,6 +41,7 @@ const CHECKS: &[(&str, &str)] = checks![
     "numbers_are_unique",
     "never_too_many_active",
     "nobody_is_overtaken",
+    "draws_follow_the_secret",
     "used_tokens_paid",
     "guards_are_in_place",
 ];

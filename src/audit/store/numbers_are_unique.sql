@@ -1,4 +1,4 @@
--- Numbers in the line are given once, by the counter.
+-- Numbers in the line are given once, by the counter or by the draw.
 SELECT format('queue token %s has number %s of schedule %s, the counter stands at %s',
               t.id, t.number, t.schedule_id, coalesce(c.last_number::text, 'nothing')) AS fault
 FROM queue_token t LEFT JOIN queue_counter c ON c.schedule_id = t.schedule_id

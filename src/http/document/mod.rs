@@ -22,7 +22,7 @@ use measure::Facts;
 use quick_cache::{Weighter, sync::Cache};
 
 use super::error::Refusal;
-use crate::kernel::RequestCode;
+use crate::{api::Plan, kernel::RequestCode};
 
 /// The longest document, in bytes.
 const DOCUMENT_BYTES_MAX: usize = 16 * 1024;
@@ -63,6 +63,8 @@ pub(super) struct Operation {
     pub(super) name: Option<Name>,
     /// What it does.
     pub(super) kind: Kind,
+    /// How its results may be written without async-graphql; for subscriptions.
+    pub(super) plan: Option<Arc<Plan>>,
     facts: Facts,
 }
 
@@ -127,10 +129,10 @@ fn prepare(text: &str) -> Result<Prepared, Refusal> {
     let facts = measure::check(&document)?;
     let operations = document.operations.iter().zip(facts);
     let operations = operations
-        .map(|((name, operation), facts)| Operation {
-            name: name.cloned(),
-            kind: operation.node.ty.into(),
-            facts,
+        .map(|((name, operation), facts)| {
+            let kind = operation.node.ty.into();
+            let plan = (kind == Kind::Subscription).then(|| Plan::of(&document, &operation.node));
+            Operation { name: name.cloned(), kind, plan: plan.flatten().map(Arc::new), facts }
         })
         .collect();
     Ok(Prepared { document, operations, tokens })

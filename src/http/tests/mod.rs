@@ -10,6 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    task::{self, Poll},
     time::Duration,
 };
 
@@ -18,7 +19,7 @@ use axum::Router;
 use futures_util::{Stream, StreamExt, stream};
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, task::JoinHandle, time::sleep};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -27,7 +28,7 @@ use super::{
 };
 use crate::{
     account::{Keyring, Sessions},
-    api::{ApiError, Caller},
+    api::{ApiError, Caller, Handover, Updates},
     kernel::{PersonId, RequestCode, Role},
     telemetry::Metrics,
 };
@@ -117,10 +118,61 @@ impl Subscription {
         stream::repeat("x".repeat(64 * 1024))
     }
 
+    /// Counts to `up_to`, the first number by the schema and the rest by what it hands over; 0 makes the rest panic.
+    async fn relayed(&self, ctx: &Context<'_>, up_to: i32) -> impl Stream<Item = i32> + use<> {
+        let rest = if up_to == 0 { stream::iter(0..=0) } else { stream::iter(2..=up_to) };
+        hand_over(ctx, rest.boxed(), String::new())
+    }
+
+    /// The newest of the test's numbers, in messages that no socket's buffers hold many of.
+    async fn newest(&self, ctx: &Context<'_>) -> impl Stream<Item = i32> + use<> {
+        let numbers = ctx.data_opt::<watch::Receiver<i32>>().cloned();
+        let rest = stream::unfold(numbers, async |numbers| {
+            let mut numbers = numbers?;
+            numbers.changed().await.ok()?;
+            let newest = *numbers.borrow_and_update();
+            Some((newest, Some(numbers)))
+        });
+        hand_over(ctx, rest.boxed(), "x".repeat(256 * 1024))
+    }
+
     async fn me(&self, ctx: &Context<'_>) -> impl Stream<Item = Option<String>> + use<> {
         let caller = ctx.data_opt::<Caller>().and_then(|caller| caller.0);
         stream::iter([caller.map(|actor| actor.person_id.to_string())])
     }
+}
+
+/// Goes on with numbers, each beside a text.
+struct Relay {
+    numbers: stream::BoxStream<'static, i32>,
+    newest: i32,
+    beside: String,
+}
+
+impl Updates for Relay {
+    fn poll_change(&mut self, context: &mut task::Context<'_>) -> Poll<bool> {
+        self.numbers.poll_next_unpin(context).map(|number| {
+            self.newest = number.unwrap_or_default();
+            number.is_some()
+        })
+    }
+
+    fn write(&mut self, out: &mut String) {
+        if self.newest == 0 {
+            secret_panic();
+        }
+        *out += &json!({ "number": self.newest, "beside": self.beside }).to_string();
+    }
+}
+
+fn hand_over(
+    ctx: &Context<'_>,
+    numbers: stream::BoxStream<'static, i32>,
+    beside: String,
+) -> impl Stream<Item = i32> + use<> {
+    let relay = Relay { numbers, newest: 0, beside };
+    ctx.data_opt::<Arc<Handover>>().unwrap().leave(Box::new(relay));
+    stream::iter([1])
 }
 
 /// A server on a port of its own; it ends with the test's runtime.
@@ -129,6 +181,7 @@ struct Server {
     sessions: Sessions,
     metrics: Metrics,
     done: Done,
+    numbers: watch::Sender<i32>,
     stopping: CancellationToken,
     ended: JoinHandle<std::io::Result<()>>,
 }
@@ -142,8 +195,10 @@ impl Server {
         let secret = SecretString::from("a secret of more than 32 bytes, for tests only");
         let sessions = Sessions::new(Keyring::new(&secret, None), Duration::from_secs(2));
         let (metrics, done, stopping) = (Metrics::new(), Done::default(), CancellationToken::new());
+        let numbers = watch::Sender::new(0);
         let schema = Schema::build(Query, Mutation, Subscription)
             .data(done.clone())
+            .data(numbers.subscribe())
             .disable_suggestions()
             .finish();
         let lifetime = Lifetime::new(stopping.clone());
@@ -161,7 +216,7 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let router = routes(transport, health);
         let ended = tokio::spawn(serve(listener, router, lifetime, Duration::from_secs(5)));
-        Self { address, sessions, metrics, done, stopping, ended }
+        Self { address, sessions, metrics, done, numbers, stopping, ended }
     }
 
     fn url(&self, path: &str) -> String {

@@ -191,6 +191,76 @@ async fn a_panic_ends_one_subscription_only() {
 }
 
 #[tokio::test]
+async fn what_is_handed_over_goes_on_where_the_schema_ended() {
+    let server = Server::start().await;
+    let mut client = Client::ready(&server, Value::Null).await;
+    let quoted = r#"a "quoted" id"#;
+    client.subscribe(quoted, "subscription { relayed(upTo: 3) }").await;
+    let next = |data: Value| json!({"type": "next", "id": quoted, "payload": {"data": data}});
+    assert_eq!(client.next().await, next(json!({"relayed": 1})));
+    for number in 2..=3 {
+        assert_eq!(client.next().await, next(json!({"number": number, "beside": ""})));
+    }
+    assert_eq!(client.next().await, json!({"type": "complete", "id": quoted}));
+    client.subscribe(quoted, "subscription { relayed(upTo: 1) }").await;
+    assert_eq!(client.next().await, next(json!({"relayed": 1})));
+    assert_eq!(client.next().await, json!({"type": "complete", "id": quoted}));
+    until(|| server.metrics.subscriptions.get() == 0).await;
+}
+
+#[tokio::test]
+async fn a_client_ends_what_was_handed_over() {
+    let server = Server::start().await;
+    let mut client = Client::ready(&server, Value::Null).await;
+    client.subscribe("a", "subscription { newest }").await;
+    assert_eq!(client.next().await["payload"]["data"]["newest"], 1);
+    client.send(json!({"type": "complete", "id": "a"})).await;
+    until(|| server.metrics.subscriptions.get() == 0).await;
+    server.numbers.send_replace(2);
+    assert!(client.is_quiet().await);
+}
+
+#[tokio::test]
+async fn a_panic_in_what_was_handed_over_ends_that_subscription_only() {
+    let server = Server::start().await;
+    let mut client = Client::ready(&server, Value::Null).await;
+    client.subscribe("b", "subscription { never }").await;
+    client.subscribe("a", "subscription { relayed(upTo: 0) }").await;
+    assert_eq!(client.next().await["type"], "next");
+    let message = client.next().await;
+    assert_eq!((&message["type"], &message["id"]), (&json!("error"), &json!("a")));
+    assert_eq!(message["payload"][0]["extensions"]["code"], "INTERNAL");
+    assert!(!message.to_string().contains("secret"));
+    client.send(json!({"type": "ping"})).await;
+    assert_eq!(client.next().await, json!({"type": "pong"}));
+    assert_eq!(server.metrics.subscriptions.get(), 1);
+}
+
+#[tokio::test]
+async fn a_slow_reader_gets_the_newest_and_no_backlog() {
+    const LAST: i32 = 400;
+    let limits = Limits { send: Duration::from_secs(60), ..Limits::default() };
+    let server = Server::with(limits, &[]).await;
+    let mut client = Client::ready(&server, Value::Null).await;
+    client.subscribe("a", "subscription { newest }").await;
+    assert_eq!(client.next().await["payload"]["data"]["newest"], 1);
+    for number in 2..=LAST {
+        server.numbers.send_replace(number);
+        sleep(Duration::from_millis(2)).await;
+    }
+    let mut read = 0;
+    loop {
+        let number = client.next().await["payload"]["data"]["number"].as_i64();
+        read += 1;
+        if number == Some(LAST.into()) {
+            break;
+        }
+    }
+    // What the system's buffers held was sent before; a hundred megabytes were not.
+    assert!(read < LAST / 2, "{read} of {LAST} messages were kept");
+}
+
+#[tokio::test]
 async fn breaking_the_protocol_closes_the_socket() {
     let server = Server::start().await;
     let init = json!({"type": "connection_init"}).to_string();

@@ -8,6 +8,8 @@ use super::super::transport::Parameters;
 
 /// The longest message that a client may send, in bytes: the longest document and as much again.
 const MESSAGE_BYTES_MAX: usize = 32 * 1024;
+/// Room for most results.
+const NEXT_BYTES: usize = 1024;
 /// The longest id of an operation, in bytes.
 const ID_BYTES_MAX: usize = 128;
 
@@ -131,6 +133,19 @@ pub(super) struct Outgoing<'a, P> {
     id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     payload: Option<P>,
+}
+
+impl Outgoing<'_, ()> {
+    /// A result whose `data` is written by `data`.
+    pub(super) fn next(id: &str, data: impl FnOnce(&mut String)) -> Message {
+        let mut text = String::with_capacity(NEXT_BYTES);
+        text.push_str(r#"{"type":"next","id":"#);
+        text.push_str(&serde_json::to_string(id).unwrap_or_default());
+        text.push_str(r#","payload":{"data":"#);
+        data(&mut text);
+        text.push_str("}}");
+        Message::text(text)
+    }
 }
 
 impl<'a, P: Serialize> Outgoing<'a, P> {

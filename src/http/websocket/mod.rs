@@ -20,8 +20,9 @@ use crate::{api::RequestId, kernel::RequestCode};
 
 /// The only protocol that is spoken.
 const PROTOCOL: &str = "graphql-transport-ws";
-/// tungstenite allocates this for every socket at once; its default is 128 KiB.
-const READ_BUFFER_BYTES: usize = 4096;
+/// tungstenite allocates this for every socket at once; its default is 128 KiB. It grows with the first longer message, and
+/// what fans send over a socket is hardly ever longer.
+const READ_BUFFER_BYTES: usize = 1024;
 /// Larger frames end the connection before they are read.
 const FRAME_BYTES_MAX: usize = 64 * 1024;
 /// No answer is larger. One at a time is buffered, because every message is flushed before the next one.

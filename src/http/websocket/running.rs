@@ -2,19 +2,22 @@
 
 use std::{
     future::poll_fn,
-    panic::AssertUnwindSafe,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use async_graphql::Response;
+use axum::extract::ws::Message;
 use futures_util::{
     Stream, StreamExt,
     stream::{BoxStream, CatchUnwind},
 };
 use prometheus_client::metrics::gauge::Gauge;
 
-use super::super::observe::Observation;
+use super::{super::observe::Observation, message::Outgoing};
+use crate::api::{Handover, Updates};
 
 /// Counts something for as long as it lives.
 pub(super) struct Counted(Gauge);
@@ -41,14 +44,24 @@ pub(super) struct Operation {
     pub(super) answered: bool,
     /// Logs it when it is over.
     pub(super) observation: Observation,
-    stream: CatchUnwind<AssertUnwindSafe<BoxStream<'static, Response>>>,
+    source: Source,
     _counted: Counted,
+}
+
+/// Where a subscription's results come from.
+enum Source {
+    /// From the schema, whose resolvers may leave what follows in the handover.
+    Schema(CatchUnwind<AssertUnwindSafe<BoxStream<'static, Response>>>, Arc<Handover>),
+    /// From what a resolver left: the execution is over, and its memory free.
+    Updates(Box<dyn Updates>),
 }
 
 /// What a subscription did.
 pub(super) enum Event {
     /// It has a result.
     Result(Box<Response>),
+    /// It has a result, and this is the message that tells it.
+    Told(Message),
     /// It is over.
     End,
     /// It panicked, and is over.
@@ -79,17 +92,18 @@ impl Running {
         &mut self,
         id: Box<str>,
         stream: BoxStream<'static, Response>,
+        handover: Arc<Handover>,
         observation: Observation,
         counted: Counted,
     ) {
-        let stream = AssertUnwindSafe(stream).catch_unwind();
+        let source = Source::Schema(AssertUnwindSafe(stream).catch_unwind(), handover);
         // Vec doubles, and most sockets have one subscription.
         self.operations.reserve_exact(1);
         self.operations.push(Operation {
             id,
             answered: false,
             observation,
-            stream,
+            source,
             _counted: counted,
         });
     }
@@ -120,18 +134,41 @@ impl Running {
         for step in 0..count {
             let at = (self.next + step) % count;
             let Some(operation) = self.operations.get_mut(at) else { continue };
-            if let Poll::Ready(item) = Pin::new(&mut operation.stream).poll_next(context) {
+            if let Poll::Ready(event) = operation.poll_event(context) {
                 self.next = at + 1;
-                return Poll::Ready((
-                    at,
-                    match item {
-                        Some(Ok(response)) => Event::Result(Box::new(response)),
-                        Some(Err(_)) => Event::Panic,
-                        None => Event::End,
-                    },
-                ));
+                return Poll::Ready((at, event));
             }
         }
         Poll::Pending
+    }
+}
+
+impl Operation {
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Event> {
+        if let Source::Schema(stream, handover) = &mut self.source {
+            match Pin::new(stream).poll_next(context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Some(Ok(response))) => {
+                    return Poll::Ready(Event::Result(Box::new(response)));
+                }
+                Poll::Ready(Some(Err(_))) => return Poll::Ready(Event::Panic),
+                Poll::Ready(None) => match handover.take() {
+                    None => return Poll::Ready(Event::End),
+                    Some(updates) => self.source = Source::Updates(updates),
+                },
+            }
+        }
+        let Source::Updates(updates) = &mut self.source else { return Poll::Pending };
+        let id = &*self.id;
+        let update = AssertUnwindSafe(|| {
+            updates.poll_change(context).map(|more| {
+                if more {
+                    Event::Told(Outgoing::next(id, |out| updates.write(out)))
+                } else {
+                    Event::End
+                }
+            })
+        });
+        catch_unwind(update).unwrap_or(Poll::Ready(Event::Panic))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     pin::pin,
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -23,7 +24,7 @@ use super::{
     running::{Counted, Event, Operation, Running},
 };
 use crate::{
-    api::{Caller, RequestId},
+    api::{Caller, Handover, RequestId},
     kernel::{Actor, RequestCode},
 };
 
@@ -224,11 +225,11 @@ impl Socket {
             self.prepare(parameters, caller, &mut observation)
         };
         match prepared {
-            Ok(request) => {
+            Ok((request, handover)) => {
                 observation.answered(None);
                 let stream = self.transport.engine.stream(request);
                 let counted = Counted::new(&self.transport.metrics.subscriptions);
-                self.running.insert(id, stream, observation, counted);
+                self.running.insert(id, stream, handover, observation, counted);
                 Ok(None)
             }
             Err(refusal) => Ok(Some(self.errors(&id, refusal.into(), &mut observation))),
@@ -240,7 +241,7 @@ impl Socket {
         parameters: Parameters,
         caller: Caller,
         observation: &mut Observation,
-    ) -> Result<async_graphql::Request, Refusal> {
+    ) -> Result<(async_graphql::Request, Arc<Handover>), Refusal> {
         let document = self.transport.documents.prepare(&parameters.query)?;
         let operation = document.select(parameters.operation_name())?;
         observation.runs(operation);
@@ -248,8 +249,10 @@ impl Socket {
             let text = "Only subscriptions run over the WebSocket; use POST /graphql.";
             return Err(Refusal::new(RequestCode::BadRequest, text));
         }
+        let handover = Handover::new(operation.plan.clone());
         let id = self.request_id.clone();
-        Ok(parameters.into_request(document.document.clone(), caller, id))
+        let request = parameters.into_request(document.document.clone(), caller, id);
+        Ok((request.data(handover.clone()), handover))
     }
 
     fn tell(&mut self, at: usize, event: Event) -> Option<Message> {
@@ -264,6 +267,7 @@ impl Socket {
                 error::complete(&mut response, &self.request_id);
                 Some(Outgoing::of(&operation.id, "next", Some(response)).frame())
             }
+            Event::Told(message) => Some(message),
             Event::Panic => self.fail(at, panicked(&self.request_id)),
             Event::End => {
                 let operation = self.running.take(at)?;

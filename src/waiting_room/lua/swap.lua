@@ -1,21 +1,23 @@
--- Puts the line of a new generation into use, and tells every instance to read its ranks again.
--- KEYS: generation, waiting, seen, seq, and waiting and seen of the new one. ARGV: the new generation, channel.
--- Returns 0 when a newer generation is in use already; then what was built is thrown away.
-local current = tonumber(redis.call('GET', KEYS[1]) or '0')
-if current >= tonumber(ARGV[1]) then
-  redis.call('DEL', KEYS[5], KEYS[6])
-  return 0
+-- Puts the line that was built into use, and tells every instance to read its ranks again. Where the
+-- server had no line, everybody counts as present for a while: who was seen is known no more.
+-- KEYS: generation, waiting, seen, seq, sum, builder, waiting and sum of the new line. ARGV: run, the builder's token,
+-- channel, the new generation, presence in ms.
+-- Returns 0 when the caller has lost the claim.
+if redis.call('GET', KEYS[6]) ~= ARGV[2] .. ' ' .. ARGV[1] then return 0 end
+-- Unlinked first: renaming over a long line would free it on the spot, and keep everybody waiting.
+redis.call('UNLINK', KEYS[2], KEYS[6])
+if redis.call('EXISTS', KEYS[7]) == 1 then
+  redis.call('RENAME', KEYS[7], KEYS[2])
+  redis.call('PERSIST', KEYS[2])
 end
-for i = 2, 3 do
-  if redis.call('EXISTS', KEYS[i + 3]) == 1 then
-    redis.call('RENAME', KEYS[i + 3], KEYS[i])
-    redis.call('PERSIST', KEYS[i])
-  else
-    redis.call('DEL', KEYS[i])
-  end
+if not generation_of(KEYS[1], ARGV[1]) then
+  redis.call('UNLINK', KEYS[3])
+  redis.call('ZADD', KEYS[3], milliseconds() + tonumber(ARGV[5]), '')
 end
 redis.call('SET', KEYS[4], 0)
-redis.call('SET', KEYS[1], ARGV[1])
-redis.call('PUBLISH', ARGV[2], '{"generation":' .. ARGV[1] .. ',"seq":0,"waiting":' .. redis.call('ZCARD', KEYS[2])
+redis.call('SET', KEYS[5], redis.call('GET', KEYS[8]) or 0)
+redis.call('DEL', KEYS[8])
+redis.call('SET', KEYS[1], ARGV[4] .. ' ' .. ARGV[1])
+redis.call('PUBLISH', ARGV[3], '{"generation":' .. ARGV[4] .. ',"seq":0,"waiting":' .. redis.call('ZCARD', KEYS[2])
   .. ',"event":{}}')
 return 1

@@ -4,14 +4,15 @@ use sea_orm::{FromQueryResult, Value, sea_query::ArrayType};
 
 use super::TokenRow;
 use crate::{
-    db::{Db, Session, array, uuids},
+    db::{Db, Session, array, constraint, uuids},
     kernel::{Fault, PersonId, QueueTokenId, ScheduleId, Timestamp},
-    waiting_room::{Change, QueueStatus, QueueToken},
+    waiting_room::{Change, Entrant, QueueStatus, QueueToken, draw::TRIES},
 };
 
 /// Writes newcomers into the journal in one statement and returns the tokens of those who got a place.
 ///
-/// The counter's row lock makes the order of numbers the order of commit, over all instances. People with a live token,
+/// The counter's row lock makes the order of numbers the order of commit, over all instances; before the opening numbers are
+/// drawn. People with a live token,
 /// and everybody when the sale takes nobody, come back without one.
 pub(in crate::waiting_room) async fn enter(
     db: &Db,
@@ -19,13 +20,26 @@ pub(in crate::waiting_room) async fn enter(
     people: &[PersonId],
 ) -> Result<Vec<QueueToken>, Fault> {
     const SQL: &str = include_str!("enter.sql");
-    let values: Vec<Value> = vec![
-        schedule_id.into(),
-        uuids(people.iter().map(|person| person.0)),
-        uuids(people.iter().map(|_| QueueTokenId::new().0)),
-    ];
-    let rows: Vec<TokenRow> = db.rows(SQL, values).await?;
-    Ok(rows.into_iter().map(QueueToken::from).collect())
+    // A number that is taken is rarer than anything: among many people it is nobody's fault in particular, and the batch is
+    // tried in halves; who is left alone is drawn again. Once more the same, in case they have left a place this instant.
+    let redraws = if people.len() == 1 { TRIES } else { 0 };
+    let mut taken = None;
+    for redraw in [0].into_iter().chain(0..redraws) {
+        let values: Vec<Value> = vec![
+            schedule_id.into(),
+            uuids(people.iter().map(|person| person.0)),
+            uuids(people.iter().map(|_| QueueTokenId::new().0)),
+            redraw.into(),
+        ];
+        match db.rows::<TokenRow>(SQL, values).await {
+            Ok(rows) => return Ok(rows.into_iter().map(QueueToken::from).collect()),
+            Err(error) if constraint(&error) == Some("queue_token_number_unique") => {
+                taken = Some(error);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(taken.map_or(Fault::internal("no draw was tried"), Fault::from))
 }
 
 /// The live tokens of these people, those whose ACTIVE time has lapsed among them.
@@ -139,12 +153,18 @@ pub(in crate::waiting_room) async fn states_of(
 }
 
 #[derive(Debug, FromQueryResult)]
-struct PlaceRow {
+pub(super) struct PlaceRow {
     person_id: PersonId,
     number: i64,
 }
 
-/// The line behind a number, in order: whom and where, at most `limit`.
+impl PlaceRow {
+    pub(super) fn split(self) -> (PersonId, i64) {
+        (self.person_id, self.number)
+    }
+}
+
+/// The line behind a number, in order: whom and where, at most `limit`. Everybody stands behind `i64::MIN`.
 pub(in crate::waiting_room) async fn line_after(
     db: &Db,
     schedule_id: ScheduleId,
@@ -157,5 +177,30 @@ pub(in crate::waiting_room) async fn line_after(
         ORDER BY number LIMIT $3";
     let rows: Vec<PlaceRow> =
         db.rows(SQL, vec![schedule_id.into(), number.into(), limit.into()]).await?;
-    Ok(rows.into_iter().map(|row| (row.person_id, row.number)).collect())
+    Ok(rows.into_iter().map(PlaceRow::split).collect())
+}
+
+#[derive(Debug, FromQueryResult)]
+struct EntrantRow {
+    person_id: PersonId,
+    entered_at: Timestamp,
+    number: i64,
+}
+
+/// Everybody who ever took part in a draw, in the order of entering.
+pub(in crate::waiting_room) async fn entrants(
+    db: &Db,
+    schedule_id: ScheduleId,
+) -> Result<Vec<Entrant>, Fault> {
+    const SQL: &str = "
+        SELECT person_id, entered_at, number FROM queue_token
+        WHERE schedule_id = $1 AND number < 0
+        ORDER BY entered_at, id";
+    let rows: Vec<EntrantRow> = db.rows(SQL, vec![schedule_id.into()]).await?;
+    let entrant = |EntrantRow { person_id, entered_at, number }| Entrant {
+        person_id,
+        entered_at,
+        number: Some(number),
+    };
+    Ok(rows.into_iter().map(entrant).collect())
 }

@@ -2,13 +2,14 @@
 
 pub(super) mod index;
 pub(super) mod journal;
+pub(super) mod rebuild;
 pub(super) mod rounds;
 
 use sea_orm::FromQueryResult;
 
 use super::{
-    Change, QueueStatus, QueueToken, RoomStatus,
-    rules::{Line, RoomFacts},
+    Change, DRAW_SECRET_BYTES, Draw, QueueStatus, QueueToken, RoomStatus,
+    rules::{self, Line, RoomFacts},
 };
 use crate::{
     db::{Db, Session, text_column},
@@ -63,7 +64,7 @@ pub(super) async fn latest(
                clock_timestamp() AS now
         FROM queue_token
         WHERE person_id = $1 AND schedule_id = $2
-        ORDER BY number DESC
+        ORDER BY status IN ('WAITING', 'ACTIVE') DESC, entered_at DESC
         LIMIT 1";
     let row: Option<TokenRow> = db.row(SQL, vec![person_id.into(), schedule_id.into()]).await?;
     Ok(row.map(QueueToken::from))
@@ -126,13 +127,20 @@ pub(super) struct RoomRow {
     pub sales_open_at: Timestamp,
     pub sales_close_at: Timestamp,
     pub paused: bool,
+    pub draw_commitment: Vec<u8>,
+    /// Only once the draw is over.
+    pub draw_secret: Option<Vec<u8>>,
     pub sold_out: bool,
     pub max_active: i32,
     pub admit_per_round: i32,
     pub round_ms: i32,
     pub active: i64,
     pub admitted: i64,
-    pub window_ms: i64,
+    pub passed_over: i64,
+    pub absent: i64,
+    pub gave_up: i64,
+    pub freed: i64,
+    pub active_ms: i64,
 }
 
 impl RoomRow {
@@ -147,33 +155,35 @@ impl RoomRow {
         }
     }
 
+    /// How the draw stands.
+    pub(super) fn draw(&self) -> Result<Draw, Fault> {
+        let bytes = |bytes: &[u8]| {
+            <[u8; DRAW_SECRET_BYTES]>::try_from(bytes)
+                .map_err(|_| Fault::internal("a draw's secret of another length"))
+        };
+        Ok(Draw {
+            commitment: bytes(&self.draw_commitment)?,
+            secret: self.draw_secret.as_deref().map(bytes).transpose()?,
+        })
+    }
+
     pub(super) const fn line(&self) -> Line {
-        Line { admitted: self.admitted, window_ms: self.window_ms }
+        Line {
+            admitted: self.admitted,
+            passed_over: self.passed_over,
+            absent: self.absent,
+            gave_up: self.gave_up,
+            freed: self.freed,
+            active_ms: self.active_ms,
+        }
     }
 }
 
-/// How a room stands. The rate is that of the last minute: from its start, or from the first admission if that is later.
+/// How a room stands, and how its line moved within [`rules::LINE_WINDOW`].
 pub(super) async fn room(db: &Db, schedule_id: ScheduleId) -> Result<Option<RoomRow>, Fault> {
-    const SQL: &str = "
-        WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
-        SELECT clock.now, s.status AS schedule_status, s.sales_open_at, s.sales_close_at, w.paused,
-               NOT EXISTS (SELECT 1 FROM seat WHERE seat.schedule_id = s.id AND seat.status <> 'SOLD_OUT') AS sold_out,
-               w.max_active, w.admit_per_round, w.round_ms,
-               (SELECT count(*) FROM queue_token t
-                WHERE t.schedule_id = s.id AND t.status = 'ACTIVE' AND t.expires_at > clock.now) AS active,
-               rate.admitted, rate.window_ms
-        FROM schedule s
-        JOIN waiting_room w ON w.schedule_id = s.id
-        CROSS JOIN clock
-        CROSS JOIN LATERAL (
-            SELECT count(*) AS admitted,
-                   coalesce(greatest(1000, extract(epoch FROM clock.now - min(t.activated_at)) * 1000), 0)::bigint
-                       AS window_ms
-            FROM queue_token t
-            WHERE t.schedule_id = s.id AND t.activated_at > clock.now - interval '60 s'
-        ) rate
-        WHERE s.id = $1";
-    Ok(db.row(SQL, vec![schedule_id.into()]).await?)
+    const SQL: &str = include_str!("room.sql");
+    let window = rules::LINE_WINDOW.as_secs_f64();
+    Ok(db.row(SQL, vec![schedule_id.into(), window.into()]).await?)
 }
 
 #[derive(Debug, FromQueryResult)]
@@ -187,34 +197,6 @@ pub(super) async fn waiting_count(db: &Db, schedule_id: ScheduleId) -> Result<i6
         "SELECT count(*) AS count FROM queue_token WHERE schedule_id = $1 AND status = 'WAITING'";
     let row: Option<CountRow> = db.row(SQL, vec![schedule_id.into()]).await?;
     Ok(row.map_or(0, |row| row.count))
-}
-
-#[derive(Debug, FromQueryResult)]
-struct GenerationRow {
-    generation: i64,
-}
-
-/// Starts a new generation of a room's index.
-pub(super) async fn next_generation(db: &Db, schedule_id: ScheduleId) -> Result<i64, Fault> {
-    const SQL: &str = "
-        UPDATE admission SET generation = generation + 1 WHERE schedule_id = $1 RETURNING generation";
-    let row: Option<GenerationRow> = db.row(SQL, vec![schedule_id.into()]).await?;
-    row.map(|row| row.generation).ok_or(Fault::internal("a schedule without an admission row"))
-}
-
-#[derive(Debug, FromQueryResult)]
-struct ScheduleRow {
-    schedule_id: ScheduleId,
-}
-
-/// The schedules that have people in line.
-pub(super) async fn with_people_waiting(db: &Db) -> Result<Vec<ScheduleId>, Fault> {
-    const SQL: &str = "
-        SELECT w.schedule_id FROM waiting_room w
-        WHERE w.drained_at IS NULL AND EXISTS (
-            SELECT 1 FROM queue_token t WHERE t.schedule_id = w.schedule_id AND t.status = 'WAITING')";
-    let rows: Vec<ScheduleRow> = db.rows(SQL, vec![]).await?;
-    Ok(rows.into_iter().map(|row| row.schedule_id).collect())
 }
 
 /// Which numbers of a room were passed over within the last half minute, and are so still.

@@ -14,20 +14,39 @@ struct IdRow {
     schedule_id: ScheduleId,
 }
 
-/// The rooms that a round could admit somebody in.
+/// The rooms that a round could admit somebody in: somebody is in front, a place is free, and a seat.
+///
+/// Asked of every room four times a second, so it is one statement, cheapest question first: a line without people costs one
+/// look into an index, and a full room no more than counting to maxActive.
 pub(in crate::waiting_room) async fn with_people_in_front(
     db: &Db,
 ) -> Result<Vec<ScheduleId>, Fault> {
     const SQL: &str = "
-        WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
-        SELECT s.id AS schedule_id
-        FROM schedule s
-        JOIN waiting_room w ON w.schedule_id = s.id
-        CROSS JOIN clock
-        WHERE w.drained_at IS NULL AND s.status = 'ON_SALE' AND NOT w.paused
-          AND clock.now >= s.sales_open_at AND clock.now < s.sales_close_at
-          AND EXISTS (SELECT 1 FROM queue_token t
-                      WHERE t.schedule_id = s.id AND t.status = 'WAITING' AND t.passed_over_at IS NULL)";
+        WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
+        room AS MATERIALIZED (
+            SELECT s.id, w.max_active
+            FROM schedule s
+            JOIN waiting_room w ON w.schedule_id = s.id
+            CROSS JOIN clock
+            WHERE w.drained_at IS NULL AND w.drawn_at IS NOT NULL AND s.status = 'ON_SALE' AND NOT w.paused
+              AND clock.now >= s.sales_open_at AND clock.now < s.sales_close_at
+        ),
+        -- A scalar subquery, so that the front is always looked up in the index and never planned as a join.
+        busy AS MATERIALIZED (
+            SELECT room.id, room.max_active FROM room
+            WHERE (SELECT t.number FROM queue_token t
+                   WHERE t.schedule_id = room.id AND t.status = 'WAITING' AND t.passed_over_at IS NULL
+                   ORDER BY t.number LIMIT 1) IS NOT NULL
+        )
+        SELECT busy.id AS schedule_id FROM busy, clock
+        WHERE (SELECT count(*) FROM (
+                   SELECT FROM queue_token t
+                   WHERE t.schedule_id = busy.id AND t.status = 'ACTIVE' AND t.expires_at > clock.now
+                   LIMIT busy.max_active) in_there) < busy.max_active
+          AND (SELECT seat.id FROM seat
+               WHERE seat.schedule_id = busy.id
+                 AND (seat.status = 'AVAILABLE' OR (seat.status = 'HOLD' AND seat.hold_expires_at <= clock.now))
+               LIMIT 1) IS NOT NULL";
     let rows: Vec<IdRow> = db.rows(SQL, vec![]).await?;
     Ok(rows.into_iter().map(|row| row.schedule_id).collect())
 }
@@ -49,6 +68,13 @@ pub(in crate::waiting_room) async fn with_time_over(db: &Db) -> Result<Vec<Sched
     Ok(rows.into_iter().map(|row| row.schedule_id).collect())
 }
 
+/// Ends the draw of the rooms whose sale has opened; those rooms. Nobody is admitted before.
+pub(in crate::waiting_room) async fn close_draws(db: &Db) -> Result<Vec<ScheduleId>, Fault> {
+    const SQL: &str = include_str!("close_draws.sql");
+    let rows: Vec<IdRow> = db.rows(SQL, vec![]).await?;
+    Ok(rows.into_iter().map(|row| row.schedule_id).collect())
+}
+
 fn away_seconds() -> f64 {
     crate::waiting_room::rules::AWAY_LIMIT.as_secs_f64()
 }
@@ -62,9 +88,6 @@ pub(in crate::waiting_room) struct Outlook {
     pub overdue: bool,
     /// Milliseconds until an admission of the last roundSeconds stops counting; null when none count.
     pub next_round_ms: Option<i64>,
-    /// How fast the line moves, as in [`super::room`].
-    pub admitted: i64,
-    pub window_ms: i64,
 }
 
 /// What is free in a room: places, this round's budget, and at least one seat. `None` when there is no such room.
@@ -76,7 +99,7 @@ pub(in crate::waiting_room) async fn outlook(
 ) -> Result<Option<Outlook>, Fault> {
     const SQL: &str = "
         WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
-        SELECT CASE WHEN s.status = 'ON_SALE' AND NOT w.paused
+        SELECT CASE WHEN s.status = 'ON_SALE' AND NOT w.paused AND w.drawn_at IS NOT NULL
                          AND clock.now >= s.sales_open_at AND clock.now < s.sales_close_at
                          AND EXISTS (SELECT 1 FROM seat
                                      WHERE seat.schedule_id = s.id
@@ -93,8 +116,7 @@ pub(in crate::waiting_room) async fn outlook(
                OR EXISTS (SELECT 1 FROM queue_token t
                           WHERE t.schedule_id = s.id AND t.status = 'WAITING'
                             AND t.passed_over_at <= clock.now - make_interval(secs => $2)) AS overdue,
-               ceil(w.round_ms - extract(epoch FROM clock.now - round.started) * 1000)::bigint AS next_round_ms,
-               rate.admitted, rate.window_ms
+               ceil(w.round_ms - extract(epoch FROM clock.now - round.started) * 1000)::bigint AS next_round_ms
         FROM schedule s
         JOIN waiting_room w ON w.schedule_id = s.id
         CROSS JOIN clock
@@ -102,13 +124,6 @@ pub(in crate::waiting_room) async fn outlook(
             SELECT count(*) AS admitted, min(t.activated_at) AS started FROM queue_token t
             WHERE t.schedule_id = s.id AND t.activated_at > clock.now - make_interval(secs => w.round_ms / 1000.0)
         ) round
-        CROSS JOIN LATERAL (
-            SELECT count(*) AS admitted,
-                   coalesce(greatest(1000, extract(epoch FROM clock.now - min(t.activated_at)) * 1000), 0)::bigint
-                       AS window_ms
-            FROM queue_token t
-            WHERE t.schedule_id = s.id AND t.activated_at > clock.now - interval '60 s'
-        ) rate
         WHERE s.id = $1";
     Ok(db.row(SQL, vec![schedule_id.into(), away_seconds().into()]).await?)
 }
@@ -143,17 +158,60 @@ pub(in crate::waiting_room) async fn candidates(
 /// The admission row is the round's lock. Whoever finds it taken, or with another version than in the statement's snapshot
 /// (somebody admitted in between, so the counts are stale), changes nothing. The count of ACTIVE people is that of the
 /// snapshot less those that this statement itself has ended under their row locks; so a token that was extended at the last
-/// moment still counts.
+/// moment still counts. Nobody behind number `upto` is admitted.
 pub(in crate::waiting_room) async fn admit(
     db: &Db,
     schedule_id: ScheduleId,
     away: &[PersonId],
-) -> Result<Vec<Change>, Fault> {
+    upto: i64,
+) -> Result<Vec<Turn>, Fault> {
     const SQL: &str = include_str!("admit.sql");
-    let values =
-        vec![schedule_id.into(), uuids(away.iter().map(|person| person.0)), away_seconds().into()];
-    let rows: Vec<ChangeRow> = db.rows(SQL, values).await?;
-    Ok(rows.into_iter().map(Change::from).collect())
+    let away = uuids(away.iter().map(|person| person.0));
+    let values = vec![schedule_id.into(), away, away_seconds().into(), upto.into()];
+    let rows: Vec<TurnRow> = db.rows(SQL, values).await?;
+    let turn = |row: TurnRow| Turn { change: row.change.into(), waited_ms: row.waited_ms };
+    Ok(rows.into_iter().map(turn).collect())
+}
+
+/// What a round did to one person.
+#[derive(Debug, Clone)]
+pub(in crate::waiting_room) struct Turn {
+    pub change: Change,
+    /// How long they waited, if they were admitted: since they entered, or since the opening if that was later.
+    pub waited_ms: Option<i64>,
+}
+
+#[derive(Debug, FromQueryResult)]
+struct TurnRow {
+    #[sea_orm(nested)]
+    change: ChangeRow,
+    waited_ms: Option<i64>,
+}
+
+/// How many people a room has.
+#[derive(Debug, Clone, FromQueryResult)]
+pub(in crate::waiting_room) struct Headcount {
+    pub schedule_id: ScheduleId,
+    pub waiting: i64,
+    pub active: i64,
+    pub absent: i64,
+}
+
+/// Counts the people of every room that has been opened and is not over yet.
+pub(in crate::waiting_room) async fn headcounts(db: &Db) -> Result<Vec<Headcount>, Fault> {
+    const SQL: &str = "
+        WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
+        SELECT w.schedule_id,
+               (SELECT count(*) FROM queue_token t WHERE t.schedule_id = s.id AND t.status = 'WAITING') AS waiting,
+               (SELECT count(*) FROM queue_token t
+                WHERE t.schedule_id = s.id AND t.status = 'ACTIVE' AND t.expires_at > clock.now) AS active,
+               (SELECT count(*) FROM queue_token t
+                WHERE t.schedule_id = s.id AND t.status = 'WAITING' AND t.passed_over_at IS NOT NULL) AS absent
+        FROM waiting_room w
+        JOIN schedule s ON s.id = w.schedule_id
+        CROSS JOIN clock
+        WHERE w.drained_at IS NULL AND s.status <> 'DRAFT'";
+    Ok(db.rows(SQL, vec![]).await?)
 }
 
 /// Sends everybody home whose sale is over: up to 5,000 people of one room, and the room's id.
@@ -161,58 +219,24 @@ pub(in crate::waiting_room) async fn admit(
 /// ACTIVE people with a live hold stay until it ends; rooms where somebody still waits come first. A newcomer whose
 /// statement began before the close can land in the journal after it, so an empty room is looked at for a minute more.
 pub(in crate::waiting_room) async fn drain(db: &Db) -> Result<Vec<(ScheduleId, Change)>, Fault> {
-    const SQL: &str = "
-        WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
-        room AS MATERIALIZED (
-            SELECT w.schedule_id FROM waiting_room w
-            JOIN schedule s ON s.id = w.schedule_id
-            CROSS JOIN clock
-            CROSS JOIN LATERAL (
-                SELECT EXISTS (SELECT 1 FROM queue_token t
-                               WHERE t.schedule_id = w.schedule_id AND t.status = 'WAITING') AS waiting
-            ) line
-            WHERE (w.drained_at IS NULL OR (w.drained_at > clock.now - interval '1 minute' AND line.waiting))
-              AND s.status <> 'DRAFT' AND (s.status = 'CLOSED' OR s.sales_close_at <= clock.now)
-            ORDER BY line.waiting DESC, random() LIMIT 1
-            FOR NO KEY UPDATE OF w SKIP LOCKED
-        ),
-        leaving AS MATERIALIZED (
-            SELECT t.id FROM queue_token t, room, clock
-            WHERE t.schedule_id = room.schedule_id AND (t.status = 'WAITING' OR (
-                t.status = 'ACTIVE' AND NOT EXISTS (
-                    SELECT 1 FROM reservation r
-                    WHERE r.queue_token_id = t.id AND r.schedule_id = t.schedule_id AND r.person_id = t.person_id
-                      AND r.status = 'HOLD' AND r.expires_at > clock.now)))
-            ORDER BY t.number LIMIT 5000
-            FOR NO KEY UPDATE OF t
-        ),
-        ended AS (
-            UPDATE queue_token t SET status = 'EXPIRED', ended_at = clock.now
-            FROM leaving, clock
-            WHERE t.id = leaving.id AND t.status IN ('WAITING', 'ACTIVE')
-            RETURNING t.schedule_id, t.number, t.person_id, t.status, t.version, t.activated_at, t.expires_at
-        ),
-        finished AS (
-            UPDATE waiting_room w SET drained_at = clock.now
-            FROM room, clock
-            WHERE w.schedule_id = room.schedule_id AND NOT EXISTS (SELECT 1 FROM leaving)
-              AND NOT EXISTS (SELECT 1 FROM queue_token t
-                              WHERE t.schedule_id = w.schedule_id AND t.status IN ('WAITING', 'ACTIVE'))
-        )
-        SELECT schedule_id, number, person_id, status, version, activated_at, expires_at FROM ended ORDER BY number";
-    let rows: Vec<DrainRow> = db.rows(SQL, vec![]).await?;
-    Ok(rows.into_iter().map(DrainRow::split).collect())
-}
-
-#[derive(Debug, FromQueryResult)]
-struct DrainRow {
-    schedule_id: ScheduleId,
-    #[sea_orm(nested)]
-    change: ChangeRow,
-}
-
-impl DrainRow {
-    fn split(self) -> (ScheduleId, Change) {
-        (self.schedule_id, self.change.into())
-    }
+    // Asked twice a second for ever, so it looks at rooms only, and at people only of those that are over.
+    const OVER: &str = "
+        WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
+        SELECT w.schedule_id
+        FROM waiting_room w
+        JOIN schedule s ON s.id = w.schedule_id
+        CROSS JOIN clock
+        CROSS JOIN LATERAL (
+            SELECT (SELECT t.number FROM queue_token t WHERE t.schedule_id = w.schedule_id AND t.status = 'WAITING'
+                    LIMIT 1) IS NOT NULL AS waiting
+        ) line
+        WHERE (w.drained_at IS NULL OR w.drained_at > clock.now - interval '1 minute')
+          AND s.status <> 'DRAFT' AND (s.status = 'CLOSED' OR s.sales_close_at <= clock.now)
+          AND (w.drained_at IS NULL OR line.waiting)
+        ORDER BY line.waiting DESC, random() LIMIT 1";
+    const SQL: &str = include_str!("drain.sql");
+    let over: Option<IdRow> = db.row(OVER, vec![]).await?;
+    let Some(IdRow { schedule_id }) = over else { return Ok(Vec::new()) };
+    let rows: Vec<ChangeRow> = db.rows(SQL, vec![schedule_id.into()]).await?;
+    Ok(rows.into_iter().map(|row| (schedule_id, row.into())).collect())
 }

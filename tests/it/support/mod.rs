@@ -4,6 +4,7 @@ pub(crate) mod buying;
 pub(crate) mod client;
 pub(crate) mod database;
 pub(crate) mod process;
+pub(crate) mod random;
 pub(crate) mod redis;
 pub(crate) mod shop;
 pub(crate) mod socket;

@@ -28,8 +28,10 @@ impl Process {
 
     /// Starts an instance at a given address, as a restart would.
     pub(crate) async fn start_at(world: &World, address: SocketAddr, flags: &[&str]) -> Self {
-        let child = Command::new(env!("CARGO_BIN_EXE_frontrow"))
-            .arg("serve")
+        // With as few open files as most systems begin with.
+        let child = Command::new("sh")
+            .args(["-c", r#"ulimit -S -n 1024 && exec "$0" serve "$@""#])
+            .arg(env!("CARGO_BIN_EXE_frontrow"))
             .args(flags)
             .envs(world.environment())
             .env("FRONTROW_LISTEN", address.to_string())
@@ -47,6 +49,11 @@ impl Process {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         panic!("the instance at {address} is not ready");
+    }
+
+    /// Its number at the system.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// A client without a session.

@@ -282,3 +282,24 @@ async fn an_entry_that_postgres_cannot_take_costs_nobody_else_the_place() {
         assert_eq!(answer.get("errors").is_some(), place == 20, "{place}: {answer}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_position_told_on_entering_never_rises_though_hundreds_enter_at_once() {
+    let world = World::new().await;
+    let a = world.instance().await;
+    for _ in 0..3 {
+        let show = shop::show(&world, &a, setup(1, 1, 60.0)).await;
+        let fans = shop::fans(&world, &a, 400).await;
+        let rooms = &a.app.waiting_rooms;
+        let told = join_all(fans.iter().map(async |fan| {
+            let entered = rooms.enter(actor(fan), schedule(&show)).await.unwrap();
+            let polled = rooms.status(actor(fan), schedule(&show)).await.unwrap().unwrap();
+            (entered.position, polled.position)
+        }))
+        .await;
+        // Somebody may be in by then.
+        let risen: Vec<_> =
+            told.iter().filter(|(entered, polled)| polled.is_some() && polled > entered).collect();
+        assert!(risen.is_empty(), "{risen:?}");
+    }
+}

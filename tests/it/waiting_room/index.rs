@@ -1,11 +1,14 @@
 //! The index of the line in Redis, and going on without it.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        LazyLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
-use frontrow::kv::Signal;
+use frontrow::kv::{Kv, Script, Signal};
 use futures_util::future::join_all;
 use serde_json::json;
 
@@ -13,7 +16,7 @@ use super::*;
 use crate::support::redis::{PrivateRedis, forget_room, indexed};
 
 /// The numbers of everybody WAITING, by the journal.
-async fn waiting(world: &World, show: &Show) -> Vec<i64> {
+pub(super) async fn waiting(world: &World, show: &Show) -> Vec<i64> {
     let sql = format!(
         "SELECT t.number::text FROM queue_token t
          WHERE t.schedule_id = '{}' AND t.status = 'WAITING' ORDER BY t.number",
@@ -155,8 +158,21 @@ async fn a_line_that_has_drifted_from_the_journal_is_healed() {
     let show = shop::show(&world, &a, setup(1, 1, 0.1)).await;
     shop::fan(&world, &a).await.admitted(&show.id).await;
     let fans = line(&world, &a, &show, 10).await;
+    // Everybody's presence since the line was born, which is nobody's own.
+    let seen = a.app.kv.name(&format!("room:{{{}}}:seen", show.id));
+    let born = async |command: &str| {
+        let mut command = redis::cmd(command);
+        command.arg(&seen).arg("");
+        let score = a.app.kv.call(&seen, async move |mut connection| {
+            command.query_async::<Option<f64>>(&mut connection).await
+        });
+        score.await.unwrap_or_else(|fault| panic!("{}", fault.report()))
+    };
+    assert!(born("ZREM").await.is_some());
     forget_room(&a.app.kv, &show.id, &["waiting"]).await;
     positions_are_true(&fans, &[&a], &show).await;
+    // Who was away is away still: the server has not lost who was seen.
+    assert_eq!(born("ZSCORE").await, None);
     let journal = waiting(&world, &show).await;
     // Somebody goes without Redis being told.
     meddle(&world, &fans[2], "status = 'EXPIRED', ended_at = clock_timestamp()").await;
@@ -165,6 +181,31 @@ async fn a_line_that_has_drifted_from_the_journal_is_healed() {
     })
     .await;
     position_is(&fans[9], &show.id, 9).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_with_the_right_count_and_the_wrong_people_is_healed() {
+    let world = World::new().await;
+    let a = world.instance().await;
+    let show = shop::show(&world, &a, setup(1, 1, 0.1)).await;
+    shop::fan(&world, &a).await.admitted(&show.id).await;
+    let fans = line(&world, &a, &show, 10).await;
+    // An instance dies with one change in each direction that it has not written.
+    meddle(&world, &fans[2], "status = 'EXPIRED', ended_at = clock_timestamp()").await;
+    let key = a.app.kv.name(&format!("room:{{{}}}:", show.id));
+    let last = waiting(&world, &show).await[8];
+    let both = async |mut connection| {
+        let mut both = redis::pipe();
+        both.cmd("ZREMRANGEBYSCORE").arg(format!("{key}waiting")).arg(last).arg(last);
+        both.cmd("DECRBY").arg(format!("{key}sum")).arg(last);
+        both.query_async::<(i64, i64)>(&mut connection).await
+    };
+    a.app.kv.call(&key, both).await.unwrap_or_else(|fault| panic!("{}", fault.report()));
+    assert_eq!(indexed(&a.app.kv, &show.id).await.len(), 9);
+    eventually("the index to be the journal", async || {
+        (indexed(&a.app.kv, &show.id).await == waiting(&world, &show).await).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -349,8 +390,8 @@ async fn nobody_is_shown_position_0_when_somebody_comes_into_the_index_late() {
     let removed: i64 = a
         .app
         .kv
-        .call(async move |mut connection| {
-            redis::cmd("ZREMRANGEBYRANK").arg(key).arg(0).arg(0).query_async(&mut connection).await
+        .call(&key, async |mut connection| {
+            redis::cmd("ZREMRANGEBYRANK").arg(&key).arg(0).arg(0).query_async(&mut connection).await
         })
         .await
         .unwrap_or_else(|fault| panic!("{}", fault.report()));
@@ -361,4 +402,83 @@ async fn nobody_is_shown_position_0_when_somebody_comes_into_the_index_late() {
     watch.until("position 2", |token| token["position"] == 2).await;
     first.leave(&show.id).await;
     watch.until("position 1", |token| token["position"] == 1).await;
+}
+
+static ENTER: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("../../../src/waiting_room/lua/line.lua"),
+        include_str!("../../../src/waiting_room/lua/enter.lua")
+    ))
+});
+
+/// Puts somebody into the index under a number; their position.
+async fn index(kv: &Kv, schedule_id: &str, person: &str, number: i64) -> i64 {
+    let name = |suffix: &str| kv.name(&format!("room:{{{schedule_id}}}:{suffix}"));
+    let mut call = ENTER.on(["generation", "waiting", "seen", "seq", "left", "sum"].map(name));
+    call.arg(name("events")).arg(60_000).arg(person).arg(number);
+    let answer: Vec<i64> = kv.script(&call).await.unwrap_or_else(|f| panic!("{}", f.report()));
+    answer[4]
+}
+
+/// The smallest number that the draw can give.
+const FIRST_DRAWN: i64 = -(1 << 52);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn drawn_numbers_stand_in_order_before_all_others_and_survive_a_rebuild() {
+    let world = World::new().await;
+    let a = world.instance().await;
+    let show = shop::show(&world, &a, setup(1, 1, 0.1)).await;
+    shop::fan(&world, &a).await.admitted(&show.id).await;
+    let fans = line(&world, &a, &show, 5).await;
+    for (fan, number) in fans.iter().zip([-5, FIRST_DRAWN, -6, 1 - (1 << 52)]) {
+        meddle(&world, fan, &format!("number = {number}")).await;
+    }
+    forget_room(&a.app.kv, &show.id, &[]).await;
+    let ordered = [1, 3, 2, 0, 4].map(|place: usize| fans[place].clone());
+    positions_are_true(&ordered, &[&a], &show).await;
+    // Positions come from the journal until the index is back.
+    let journal = waiting(&world, &show).await;
+    assert_eq!(journal[..4], [FIRST_DRAWN, 1 - (1 << 52), -6, -5]);
+    eventually("the index to be back", async || {
+        (indexed(&a.app.kv, &show.id).await == journal).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_drawn_numbers_of_one_person_the_one_that_comes_last_counts() {
+    let world = World::new().await;
+    let a = world.quiet_instance(&[]).await;
+    let show = shop::show(&world, &a, setup(1, 1, 0.1)).await;
+    // Builds the line.
+    let fan = shop::fan(&world, &a).await;
+    entered(&fan, &show.id).await;
+    let kv = &a.app.kv;
+    let mut topic = kv.listen(&format!("room:{{{}}}:events", show.id)).await;
+    assert_eq!(index(kv, &show.id, "drawn", FIRST_DRAWN).await, 1);
+    assert_eq!(index(kv, &show.id, "another", -7).await, 2);
+    for number in [-3, FIRST_DRAWN, FIRST_DRAWN] {
+        assert_eq!(index(kv, &show.id, "drawn", number).await, if number == -3 { 2 } else { 1 });
+    }
+    assert_eq!(indexed(kv, &show.id).await, [FIRST_DRAWN, -7, 1]);
+    // An older number of the other kind changes nothing, a newer one does.
+    for number in [5, 4, 6] {
+        index(kv, &show.id, "third", number).await;
+    }
+    assert_eq!(indexed(kv, &show.id).await, [FIRST_DRAWN, -7, 1, 6]);
+    let mut told = Vec::new();
+    while told.len() < 5 {
+        if let Some(Signal::Message(message)) = topic.next().await {
+            let message: Value = serde_json::from_slice(&message).expect("JSON");
+            told.push((message["gone"].clone(), message["late"].clone()));
+        }
+    }
+    let expected = [
+        (json!([]), json!([FIRST_DRAWN])),
+        (json!([]), json!([-7])),
+        (json!([FIRST_DRAWN]), json!([-3])),
+        (json!([-3]), json!([FIRST_DRAWN])),
+        (json!([5]), json!([])),
+    ];
+    assert_eq!(told, expected);
 }

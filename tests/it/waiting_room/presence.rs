@@ -113,11 +113,9 @@ async fn a_live_subscription_keeps_present() {
     // What was said before the minute is forgotten; the subscription says it again by itself.
     let key = stage.a.app.kv.name(&format!("room:{{{}}}:seen", stage.show.id));
     eventually("a sign of life", async || {
-        let key = key.clone();
-        let seen = async move |mut connection| {
-            redis::cmd("ZCARD").arg(key).query_async(&mut connection).await
-        };
-        let seen: i64 = stage.a.app.kv.call(seen).await.unwrap_or_default();
+        let seen =
+            async |mut connection| redis::cmd("ZCARD").arg(&key).query_async(&mut connection).await;
+        let seen: i64 = stage.a.app.kv.call(&key, seen).await.unwrap_or_default();
         (seen == 1).then_some(())
     })
     .await;
@@ -174,4 +172,31 @@ async fn without_a_word_from_redis_nobody_is_held_to_be_away() {
     forget_room(&stage.a.app.kv, &stage.show.id, &[]).await;
     stage.next(0).await;
     assert_eq!(stage.status(&stage.fans[0]).await, "ACTIVE");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_goes_while_being_welcomed_back_is_watching_no_more() {
+    use sea_orm::{ConnectionTrait, TransactionTrait};
+
+    let stage = Stage::new(1).await;
+    let fan = &stage.fans[0];
+    meddle(&stage.world, fan, "passed_over_at = clock_timestamp()").await;
+    // Somebody holds the row, so that the welcome takes a while, and the fan does not wait for it.
+    let holding = stage.world.db.pool().begin().await.unwrap();
+    holding
+        .execute_unprepared("SELECT 1 FROM queue_token WHERE status = 'WAITING' FOR UPDATE")
+        .await
+        .unwrap();
+    let watch = fan.watch_queue(&stage.show.id).await;
+    let watchers = async || {
+        stage.a.app.waiting_rooms.count_heads().await.unwrap();
+        let metrics = stage.a.app.metrics.render();
+        let line =
+            metrics.lines().find(|line| line.starts_with("frontrow_room_watchers{")).unwrap();
+        line.rsplit(' ').next().unwrap().to_owned()
+    };
+    eventually("the fan to watch", async || (watchers().await == "1").then_some(())).await;
+    drop(watch);
+    eventually("nobody to watch", async || (watchers().await == "0").then_some(())).await;
+    holding.rollback().await.unwrap();
 }

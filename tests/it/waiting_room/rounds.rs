@@ -129,10 +129,11 @@ async fn a_round_that_finds_another_at_work_changes_nothing_and_waits_for_nobody
     assert_eq!(tokens(&world, &show, "status = 'ACTIVE'").await, 3);
 }
 
-/// Runs the statement of a round that sleeps between its snapshot and its lock, while another round admits.
+/// Runs the statement of a round that sleeps between its snapshot and its lock, and `meanwhile` what changes what it counted.
 ///
-/// `check` is what joins the version under the lock with that of the snapshot. Returns how many are ACTIVE in the end.
-async fn a_stale_round(check: &str) -> i64 {
+/// `check` is what joins the version under the lock with that of the snapshot. Returns how many are ACTIVE in the end, of
+/// two who may be.
+async fn a_stale_round(check: &str, meanwhile: impl AsyncFnOnce(&World, &Instance, &Show)) -> i64 {
     const LOCK: &str =
         "SELECT version FROM admission WHERE schedule_id = $1 FOR NO KEY UPDATE SKIP LOCKED";
     const CHECK: &str = "JOIN seen ON seen.version = held.version";
@@ -146,8 +147,8 @@ async fn a_stale_round(check: &str) -> i64 {
     let a = world.quiet_instance(&[]).await;
     let show = shop::show(&world, &a, setup(2, 2, 0.1)).await;
     line(&world, &a, &show, 6).await;
-    let values =
-        [schedule(&show).0.into(), frontrow::db::uuids(std::iter::empty()), 300.0_f64.into()];
+    let nobody = frontrow::db::uuids(std::iter::empty());
+    let values = [schedule(&show).0.into(), nobody, 300.0_f64.into(), i64::MAX.into()];
     let stale = Statement::from_sql_and_values(DbBackend::Postgres, sql, values);
     let other = async {
         let asleep = "SELECT count(*) FROM pg_stat_activity
@@ -156,22 +157,44 @@ async fn a_stale_round(check: &str) -> i64 {
             (world.number(asleep).await == 1).then_some(())
         })
         .await;
-        assert!(a.app.waiting_rooms.run_round(schedule(&show)).await.is_ok());
-        assert_eq!(tokens(&world, &show, "status = 'ACTIVE'").await, 2);
+        meanwhile(&world, &a, &show).await;
+        assert_eq!(world.number(asleep).await, 1, "it slept all the time");
     };
     let (rows, ()) = tokio::join!(a.app.db.pool().query_all_raw(stale), other);
     rows.unwrap();
     tokens(&world, &show, "status = 'ACTIVE'").await
 }
 
+async fn another_round(world: &World, a: &Instance, show: &Show) {
+    assert!(a.app.waiting_rooms.run_round(schedule(show)).await.is_ok());
+    assert_eq!(tokens(world, show, "status = 'ACTIVE'").await, 2);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_round_with_a_stale_snapshot_admits_nobody() {
-    assert_eq!(a_stale_round("JOIN seen ON seen.version = held.version").await, 2);
+    assert_eq!(a_stale_round("JOIN seen ON seen.version = held.version", another_round).await, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_version_check_a_stale_round_would_admit_too_many() {
-    assert_eq!(a_stale_round("JOIN seen ON true").await, 4);
+    assert_eq!(a_stale_round("JOIN seen ON true", another_round).await, 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_round_under_way_admits_nobody_by_settings_that_are_not_those_any_more() {
+    let check = "JOIN seen ON seen.version = held.version";
+    let lowered = a_stale_round(check, async |_: &World, _: &Instance, show: &Show| {
+        configure(show, json!({ "maxActive": 1 })).await;
+    });
+    assert_eq!(lowered.await, 0, "maxActive was lowered, and acknowledged");
+    let paused = a_stale_round(check, async |_: &World, _: &Instance, show: &Show| {
+        configure(show, json!({ "paused": true })).await;
+    });
+    assert_eq!(paused.await, 0, "the room was paused, and that acknowledged");
+    let closed = a_stale_round(check, async |_: &World, _: &Instance, show: &Show| {
+        close_sale(show).await;
+    });
+    assert_eq!(closed.await, 0, "the sale was closed, and that acknowledged");
 }
 
 #[tokio::test(flavor = "multi_thread")]

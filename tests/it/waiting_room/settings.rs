@@ -1,47 +1,9 @@
 //! The operator's levers, and a room's way from PREQUEUE to CLOSED.
 
-use futures_util::future::join_all;
 use serde_json::json;
 
 use super::*;
 use crate::support::{client::refusal, socket::Pushed};
-
-#[tokio::test(flavor = "multi_thread")]
-async fn who_enters_before_the_opening_keeps_the_order_and_is_not_admitted_before_it() {
-    let world = World::new().await;
-    let (a, b) = (world.instance().await, world.instance().await);
-    let show = shop::show(&world, &a, Setup { opens_in: 3_600, ..setup(100, 4, 0.1) }).await;
-    room_is(&a.client(), &show.id, "PREQUEUE").await;
-    let fans = shop::fans(&world, &a, 20).await;
-    join_all(fans.iter().enumerate().map(async |(i, fan)| {
-        let fan = fan.at(if i % 2 == 0 { a.address } else { b.address });
-        assert_eq!(entered(&fan, &show.id).await["status"], "WAITING");
-    }))
-    .await;
-    let mut watch = fans[0].at(b.address).watch_queue(&show.id).await;
-    assert_eq!(watch.field().await["status"], "WAITING");
-    for instance in [&a, &b] {
-        assert!(instance.app.waiting_rooms.run_round(schedule(&show)).await.is_ok());
-    }
-    assert_eq!(tokens(&world, &show, "status = 'WAITING'").await, 20);
-    world
-        .sql(&format!(
-            "UPDATE schedule SET sales_open_at = clock_timestamp() + interval '300 ms' WHERE id = '{}'",
-            show.id
-        ))
-        .await;
-    watch.until("ACTIVE", |token| token["status"] == "ACTIVE").await;
-    eventually("everybody to be in", async || {
-        (tokens(&world, &show, "status = 'ACTIVE'").await == 20).then_some(())
-    })
-    .await;
-    let early = "activated_at < (SELECT s.sales_open_at FROM schedule s WHERE s.id = schedule_id)";
-    assert_eq!(tokens(&world, &show, early).await, 0);
-    assert_admitted_properly(&world, &show, 100, 4, 100).await;
-    for instance in [&a, &b] {
-        room_is(&instance.client(), &show.id, "OPEN").await;
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pausing_and_resuming_take_effect_on_both_instances() {

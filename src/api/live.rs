@@ -1,0 +1,180 @@
+//! Subscriptions that go on without async-graphql.
+//!
+//! It checks, authorises and answers the first result of every subscription. What follows is, for most, a few fields of one
+//! object written again and again; the document, its environment and the streams of an execution, several kilobytes, would
+//! be kept for that alone. So a resolver may hand over what follows its first result: whoever runs the subscription drops
+//! the execution when it has ended, and goes on with the [`Updates`] that it left in the [`Handover`].
+//!
+//! A [`Plan`] says how a document wants the results written. It belongs to the document and is shared by all who send it.
+//! Documents that ask for more than a plan can say have none, and run in async-graphql to their end.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+};
+
+use async_graphql::{
+    Positioned,
+    parser::types::{ExecutableDocument, Field, OperationDefinition, Selection, SelectionSet},
+};
+
+use super::queue_updates::Leaf;
+
+/// What follows the first result of a subscription.
+pub trait Updates: Send {
+    /// Ready with `true` when there is another result, with `false` when none follows any more.
+    fn poll_change(&mut self, context: &mut Context<'_>) -> Poll<bool>;
+
+    /// Writes the newest result, the value of `data`, as JSON.
+    fn write(&mut self, out: &mut String);
+}
+
+/// Put into the request of a subscription, so that its resolver can leave [`Updates`] there.
+pub struct Handover {
+    plan: Option<Arc<Plan>>,
+    updates: Mutex<Option<Box<dyn Updates>>>,
+}
+
+impl fmt::Debug for Handover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handover").field("plan", &self.plan).finish_non_exhaustive()
+    }
+}
+
+impl Handover {
+    /// For an operation with this plan.
+    pub fn new(plan: Option<Arc<Plan>>) -> Arc<Self> {
+        Arc::new(Self { plan, updates: Mutex::new(None) })
+    }
+
+    /// How the results are to be written, if that can be said in a plan.
+    pub fn plan(&self) -> Option<&Arc<Plan>> {
+        self.plan.as_ref()
+    }
+
+    /// Leaves what follows the first result. The resolver's own stream has to end after that one.
+    pub fn leave(&self, updates: Box<dyn Updates>) {
+        *self.updates.lock().unwrap_or_else(PoisonError::into_inner) = Some(updates);
+    }
+
+    /// What was left, for whoever runs the subscription: to be asked for when the execution has ended.
+    pub fn take(&self) -> Option<Box<dyn Updates>> {
+        self.updates.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// How results of `queueStatus` are written: text that never changes, and between it leaves of the queue token.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Each leaf with the text before it.
+    steps: Box<[(Box<str>, Leaf)]>,
+    end: Box<str>,
+}
+
+impl Plan {
+    /// The plan of an operation that the schema finds valid. `None` when it is another subscription, or has directives.
+    pub fn of(document: &ExecutableDocument, operation: &OperationDefinition) -> Option<Self> {
+        let [Positioned { node: Selection::Field(root), .. }] =
+            operation.selection_set.node.items.as_slice()
+        else {
+            return None;
+        };
+        let root = &root.node;
+        if root.name.node != "queueStatus"
+            || !root.directives.is_empty()
+            || !operation.directives.is_empty()
+        {
+            return None;
+        }
+        let mut selected = Selected { document, leaves: Vec::new() };
+        selected.gather(&root.selection_set.node)?;
+        Some(Self::write(root.response_key().node.as_str(), &selected.leaves))
+    }
+
+    fn write(root: &str, leaves: &[(&str, &str, Option<Leaf>)]) -> Self {
+        let mut text = format!(r#"{{"{root}":{{"#);
+        let mut steps = Vec::new();
+        for (index, (key, _, leaf)) in leaves.iter().enumerate() {
+            if index > 0 {
+                text.push(',');
+            }
+            // Names need no escapes.
+            text.extend(["\"", key, "\":"]);
+            match leaf {
+                Some(leaf) => steps.push((std::mem::take(&mut text).into(), *leaf)),
+                None => text.extend(["\"", Leaf::TYPE, "\""]),
+            }
+        }
+        text.push_str("}}");
+        Self { steps: steps.into(), end: text.into() }
+    }
+
+    /// Whether some leaf is in it.
+    pub(super) fn has(&self, leaf: Leaf) -> bool {
+        self.steps.iter().any(|(_, other)| *other == leaf)
+    }
+
+    /// Writes one result; `value` writes a leaf's.
+    pub(super) fn render(&self, out: &mut String, mut value: impl FnMut(Leaf, &mut String)) {
+        for (text, leaf) in &self.steps {
+            out.push_str(text);
+            value(*leaf, out);
+        }
+        out.push_str(&self.end);
+    }
+}
+
+/// The leaves of a selection, fragments expanded: key, name, and no leaf for `__typename`.
+struct Selected<'a> {
+    document: &'a ExecutableDocument,
+    leaves: Vec<(&'a str, &'a str, Option<Leaf>)>,
+}
+
+impl<'a> Selected<'a> {
+    /// `None` as soon as something is not simple. Documents have been measured: fragments end, and are not many.
+    fn gather(&mut self, set: &'a SelectionSet) -> Option<()> {
+        for item in &set.items {
+            if !item.node.directives().is_empty() {
+                return None;
+            }
+            match &item.node {
+                Selection::Field(field) => self.leaf(&field.node)?,
+                Selection::InlineFragment(fragment) => {
+                    let condition = fragment.node.type_condition.as_ref();
+                    if condition.is_some_and(|condition| condition.node.on.node != Leaf::TYPE) {
+                        return None;
+                    }
+                    self.gather(&fragment.node.selection_set.node)?;
+                }
+                Selection::FragmentSpread(spread) => {
+                    let fragment =
+                        &self.document.fragments.get(&spread.node.fragment_name.node)?.node;
+                    if fragment.type_condition.node.on.node != Leaf::TYPE
+                        || !fragment.directives.is_empty()
+                    {
+                        return None;
+                    }
+                    self.gather(&fragment.selection_set.node)?;
+                }
+            }
+        }
+        Some(())
+    }
+
+    fn leaf(&mut self, field: &'a Field) -> Option<()> {
+        let (key, name) = (field.response_key().node.as_str(), field.name.node.as_str());
+        let leaf = match name {
+            "__typename" => None,
+            name => Some(Leaf::parse(name)?),
+        };
+        match self.leaves.iter().find(|(other, ..)| *other == key) {
+            // The same again is one field; anything else under that key is invalid.
+            Some((_, other, _)) => (*other == name).then_some(()),
+            None => {
+                self.leaves.push((key, name, leaf));
+                Some(())
+            }
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! `queueStatus` after its first result: each place written straight into a message. The leaves are those of
+//! `api::waiting_room::QueueToken`, to the letter; the tests compare them with what async-graphql writes.
+
+use std::{
+    fmt::{Display, Write},
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use super::live::{Plan, Updates};
+use crate::{
+    kernel::Timestamp,
+    waiting_room::{Place, Watching},
+};
+
+/// A field of a queue token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leaf {
+    Token,
+    ScheduleId,
+    Status,
+    Position,
+    WaitingCount,
+    EstimatedWaitSeconds,
+    EnteredAt,
+    ActivatedAt,
+    ExpiresAt,
+    RemainingSeconds,
+    PollAfterSeconds,
+}
+
+impl Leaf {
+    /// The type whose fields these are.
+    pub(super) const TYPE: &str = "QueueToken";
+
+    /// All of them, by name.
+    const ALL: &[(&str, Self)] = &[
+        ("token", Self::Token),
+        ("scheduleId", Self::ScheduleId),
+        ("status", Self::Status),
+        ("position", Self::Position),
+        ("waitingCount", Self::WaitingCount),
+        ("estimatedWaitSeconds", Self::EstimatedWaitSeconds),
+        ("enteredAt", Self::EnteredAt),
+        ("activatedAt", Self::ActivatedAt),
+        ("expiresAt", Self::ExpiresAt),
+        ("remainingSeconds", Self::RemainingSeconds),
+        ("pollAfterSeconds", Self::PollAfterSeconds),
+    ];
+
+    /// The field of that name.
+    pub(super) fn parse(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(other, _)| *other == name).map(|(_, leaf)| *leaf)
+    }
+
+    /// Writes this field of a place.
+    fn write(self, place: &Place, signed: &str, out: &mut String) {
+        let token = &place.token;
+        match self {
+            Self::Token => quoted(out, signed),
+            Self::ScheduleId => quoted(out, token.schedule_id.0),
+            Self::Status => quoted(out, token.status.as_str()),
+            Self::Position => or_null(out, place.shown_position()),
+            Self::WaitingCount => plain(out, place.shown_waiting()),
+            Self::EstimatedWaitSeconds => or_null(out, place.wait_seconds),
+            Self::EnteredAt => instant(out, Some(token.entered_at)),
+            Self::ActivatedAt => instant(out, token.activated_at),
+            Self::ExpiresAt => instant(out, token.expires_at),
+            Self::RemainingSeconds => plain(out, place.remaining_seconds()),
+            Self::PollAfterSeconds => plain(out, place.poll_after_seconds()),
+        }
+    }
+}
+
+/// Everything that is written here is free of quotes, backslashes and control characters.
+fn quoted(out: &mut String, text: impl Display) {
+    out.push('"');
+    plain(out, text);
+    out.push('"');
+}
+
+fn plain(out: &mut String, value: impl Display) {
+    // Writing into a String does not fail.
+    _ = write!(out, "{value}");
+}
+
+fn or_null(out: &mut String, value: Option<i32>) {
+    match value {
+        Some(value) => plain(out, value),
+        None => out.push_str("null"),
+    }
+}
+
+fn instant(out: &mut String, instant: Option<Timestamp>) {
+    match instant {
+        Some(instant) => quoted(out, super::scalars::DateTime(instant)),
+        None => out.push_str("null"),
+    }
+}
+
+/// What follows the first result of one `queueStatus`.
+pub(super) struct QueueUpdates {
+    pub(super) watching: Watching,
+    pub(super) plan: Arc<Plan>,
+    /// The text of the queue token, if the plan has it; the same for as long as the place lives.
+    pub(super) signed: Box<str>,
+}
+
+impl Updates for QueueUpdates {
+    fn poll_change(&mut self, context: &mut Context<'_>) -> Poll<bool> {
+        self.watching.poll_change(context)
+    }
+
+    fn write(&mut self, out: &mut String) {
+        let place = self.watching.look();
+        write_place(&self.plan, &place, &self.signed, out);
+    }
+}
+
+fn write_place(plan: &Plan, place: &Place, signed: &str, out: &mut String) {
+    plan.render(out, |leaf, out| leaf.write(place, signed, out));
+}
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::{EmptyMutation, Object, Schema, Subscription, parser::parse_query};
+    use chrono::DateTime;
+    use futures_util::{Stream, StreamExt, stream};
+    use proptest::{option, prelude::*, sample};
+
+    use super::*;
+    use crate::{
+        api::waiting_room::QueueToken,
+        kernel::{PersonId, QueueTokenId, ScheduleId},
+        waiting_room::{self, QueueStatus},
+    };
+
+    struct Query;
+
+    #[Object]
+    impl Query {
+        async fn nothing(&self) -> Option<bool> {
+            None
+        }
+    }
+
+    struct Only(Place);
+
+    #[Subscription]
+    impl Only {
+        async fn queue_status(&self) -> impl Stream<Item = QueueToken> + use<> {
+            stream::iter([QueueToken(self.0.clone())])
+        }
+    }
+
+    fn plan(text: &str) -> Option<Plan> {
+        let document = parse_query(text).unwrap();
+        let (_, operation) = document.operations.iter().next().unwrap();
+        Plan::of(&document, &operation.node)
+    }
+
+    fn any_place() -> impl Strategy<Value = Place> {
+        let instant = || {
+            (0_i64..4_000_000_000_000_000)
+                .prop_map(|micros| DateTime::from_timestamp_micros(micros).unwrap())
+        };
+        let times = (instant(), option::of(instant()), option::of(instant()), instant());
+        let status = sample::select(QueueStatus::ALL);
+        let figures = (option::of(any::<i64>()), any::<i64>(), option::of(any::<i32>()));
+        (any::<u128>(), status, times, figures).prop_map(|(id, status, times, figures)| {
+            let (entered_at, activated_at, expires_at, now) = times;
+            let (position, waiting, wait_seconds) = figures;
+            let token = waiting_room::QueueToken {
+                id: QueueTokenId::new(),
+                schedule_id: ScheduleId(uuid::Uuid::from_u128(id)),
+                person_id: PersonId::new(),
+                number: 1,
+                status,
+                version: 1,
+                entered_at,
+                passed_over_at: None,
+                activated_at,
+                expires_at,
+                now,
+            };
+            Place { token, position, waiting, wait_seconds }
+        })
+    }
+
+    /// A selection of leaves, some of them aliased, some in fragments; the schema without its services cannot sign.
+    fn any_selection() -> impl Strategy<Value = String> {
+        let names = Leaf::ALL.iter().map(|(name, _)| *name).filter(|name| *name != "token");
+        let leaf = sample::select(names.collect::<Vec<_>>());
+        let field = prop_oneof![
+            4 => leaf.clone().prop_map(str::to_owned),
+            1 => Just("__typename".to_owned()),
+            2 => (0_u8..200, leaf).prop_map(|(key, name)| format!("k{key}{name}: {name}")),
+        ];
+        let list = prop::collection::vec(field, 1..6).prop_map(|fields| fields.join(" "));
+        let part = prop_oneof![
+            3 => list.clone(),
+            1 => list.clone().prop_map(|fields| format!("... on QueueToken {{ {fields} }}")),
+            1 => list.clone().prop_map(|fields| format!("... {{ {fields} }}")),
+            1 => Just("...f".to_owned()),
+        ];
+        let root = sample::select(vec!["queueStatus", "mine: queueStatus"]);
+        (root, prop::collection::vec(part, 1..5), list).prop_map(|(root, parts, fragment)| {
+            format!(
+                "subscription {{ {root} {{ {} ...f }} }} fragment f on QueueToken {{ {fragment} }}",
+                parts.join(" ")
+            )
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1_000))]
+        #[test]
+        fn a_plan_writes_what_async_graphql_writes(place in any_place(), text in any_selection()) {
+            let plan = plan(&text).expect("simple");
+            let mut written = String::from("{\"data\":");
+            write_place(&plan, &place, "", &mut written);
+            written.push('}');
+            let schema = Schema::build(Query, EmptyMutation, Only(place)).finish();
+            let response = futures_util::FutureExt::now_or_never(
+                Box::pin(schema.execute_stream(text)).next()
+            );
+            let response = response.flatten().expect("a result at once");
+            prop_assert_eq!(&response.errors, &[]);
+            prop_assert_eq!(written, serde_json::to_string(&response).unwrap());
+        }
+    }
+
+    #[test]
+    fn every_field_of_a_queue_token_is_a_leaf() {
+        let sdl = crate::api::sdl();
+        let (_, rest) = sdl.split_once("type QueueToken {").unwrap();
+        let (fields, _) = rest.split_once("\n}").unwrap();
+        let names = fields.lines().filter_map(|line| line.trim().split_once(": "));
+        let names: Vec<_> = names.map(|(name, _)| name).filter(|n| !n.contains(' ')).collect();
+        assert_eq!(names, Leaf::ALL.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_is_not_simple_has_no_plan() {
+        for text in [
+            "subscription { seatChanges { seats { id } } }",
+            "subscription { queueStatus { status @skip(if: true) } }",
+            "subscription($s: Boolean!) { queueStatus { status @include(if: $s) } }",
+            "subscription { queueStatus { ... @include(if: true) { status } } }",
+            "subscription { queueStatus @include(if: true) { status } }",
+            "subscription { queueStatus { ...f @skip(if: false) } } fragment f on QueueToken { status }",
+            "subscription { queueStatus { status } queueStatus { position } }",
+            "subscription { queueStatus { ...f } } fragment f on Seat { status }",
+            "subscription { queueStatus { ...f } }",
+            "subscription { queueStatus { status: position status } }",
+            "subscription { queueStatus { unheardOf } }",
+        ] {
+            assert_eq!(plan(text), None, "{text}");
+        }
+        assert!(plan("subscription { queueStatus { status } }").is_some());
+    }
+}

@@ -1,0 +1,71 @@
+//! The rooms that somebody watches on this instance, each for as long as somebody does.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+};
+
+use super::{Event, room::Room};
+use crate::kernel::ScheduleId;
+
+/// The watched rooms by schedule.
+#[derive(Debug, Default)]
+pub(super) struct Rooms(Mutex<HashMap<ScheduleId, Arc<Room>>>);
+
+impl Rooms {
+    fn map(&self) -> MutexGuard<'_, HashMap<ScheduleId, Arc<Room>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A room to watch; kept as long as the guest is.
+    pub(super) fn enter(&self, schedule_id: ScheduleId) -> Guest {
+        let mut rooms = self.map();
+        let room =
+            rooms.entry(schedule_id).or_insert_with(|| Arc::new(Room::new(schedule_id))).clone();
+        room.guests.fetch_add(1, Ordering::AcqRel);
+        Guest { room }
+    }
+
+    /// How many subscriptions each watched room has.
+    pub(super) fn watchers(&self) -> HashMap<ScheduleId, usize> {
+        let count = |room: &Room| room.guests.load(Ordering::Acquire);
+        self.map().iter().map(|(schedule_id, room)| (*schedule_id, count(room))).collect()
+    }
+
+    /// Gives a room up when nobody watches it; `true` when it is gone.
+    pub(super) fn close_if_empty(&self, room: &Arc<Room>) -> bool {
+        let mut rooms = self.map();
+        let empty = room.guests.load(Ordering::Acquire) == 0;
+        if empty {
+            rooms.remove(&room.schedule_id);
+        }
+        empty
+    }
+
+    pub(super) fn apply_unnumbered(&self, schedule_id: ScheduleId, event: &Event) {
+        let room = self.map().get(&schedule_id).cloned();
+        if let Some(room) = room {
+            room.apply_unnumbered(event);
+        }
+    }
+
+    /// Has a room's ranks read again.
+    pub(super) fn resync(&self, schedule_id: ScheduleId) {
+        let room = self.map().get(&schedule_id).cloned();
+        if let Some(room) = room {
+            room.doubt();
+        }
+    }
+}
+
+/// Keeps a room watched.
+#[derive(Debug)]
+pub(super) struct Guest {
+    pub(super) room: Arc<Room>,
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.room.guests.fetch_sub(1, Ordering::AcqRel);
+    }
+}
