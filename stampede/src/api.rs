@@ -127,6 +127,8 @@ pub(crate) struct Room {
     pub(crate) admit_per_round: i64,
     pub(crate) round_seconds: f64,
     pub(crate) estimated_wait_seconds: Option<i64>,
+    pub(crate) draw_commitment: String,
+    pub(crate) draw_secret: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -289,7 +291,8 @@ impl Api {
 
     pub(crate) async fn room(&self, session: Option<&str>) -> Answer<Option<Schedule>> {
         const QUERY: &str = "query Room($id: ID!) { it: schedule(id: $id) { salesOpenAt seatCount remainingSeats
-            waitingRoom { status waitingCount activeCount maxActive admitPerRound roundSeconds estimatedWaitSeconds } } }";
+            waitingRoom { status waitingCount activeCount maxActive admitPerRound roundSeconds estimatedWaitSeconds
+                          drawCommitment drawSecret } } }";
         self.query(Op::Room, session, QUERY, json!({ "id": self.schedule })).await
     }
 
@@ -385,10 +388,23 @@ impl Api {
     /// # Errors
     /// When that fails.
     pub(crate) async fn watch(&self, session: &str) -> io::Result<Socket> {
+        self.watch_all(session, std::slice::from_ref(&self.schedule)).await
+    }
+
+    /// Watches the places in several lines over one socket.
+    ///
+    /// # Errors
+    /// When that fails.
+    pub(crate) async fn watch_all(
+        &self,
+        session: &str,
+        schedules: &[String],
+    ) -> io::Result<Socket> {
         const QUERY: &str = "subscription Watch($id: ID!) { it: queueStatus(scheduleId: $id) {
             status position waitingCount estimatedWaitSeconds enteredAt activatedAt expiresAt pollAfterSeconds } }";
-        let payload = json!({ "query": QUERY, "variables": { "id": self.schedule } }).to_string();
-        Socket::subscribe(&self.target, &self.sources, session, &payload).await
+        let payload = |id| json!({ "query": QUERY, "variables": { "id": id } }).to_string();
+        let payloads: Vec<String> = schedules.iter().map(payload).collect();
+        Socket::subscribe(&self.target, &self.sources, session, &payloads).await
     }
 }
 

@@ -4,6 +4,8 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use uuid::Uuid;
+
 /// Milliseconds since 1970.
 pub(crate) type Ms = i64;
 
@@ -181,6 +183,7 @@ pub(crate) struct Audit {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Fan {
     pub(crate) index: u32,
+    pub(crate) person: Option<Uuid>,
     pub(crate) visits: Vec<Visit>,
     pub(crate) holdings: Vec<Holding>,
     pub(crate) compared: Vec<Compared>,
@@ -189,6 +192,16 @@ pub(crate) struct Fan {
     /// A payment's outcome stayed unknown.
     pub(crate) unsure: bool,
     pub(crate) audit: Option<Audit>,
+}
+
+/// What was told of the draw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Draw {
+    pub(crate) schedule: Uuid,
+    /// In hexadecimal, as it was noted before the first fan entered.
+    pub(crate) commitment: String,
+    /// In hexadecimal, as it was shown after the opening.
+    pub(crate) secret: String,
 }
 
 /// How the room stood, asked once a second.
@@ -209,6 +222,8 @@ pub(crate) struct History {
     pub(crate) fans: Vec<Fan>,
     pub(crate) room: Vec<RoomSample>,
     pub(crate) sales_open_at: Ms,
+    /// Nothing, when no secret was shown.
+    pub(crate) draw: Option<Draw>,
     /// Our own scheduler was late by so much at worst; what is late by less may be our fault.
     pub(crate) own_lag: Ms,
 }

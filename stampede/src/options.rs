@@ -135,10 +135,10 @@ pub(crate) struct WatchersOptions {
     /// A line of JSON per fan, as for `run`.
     #[arg(long, value_name = "FILE")]
     pub(crate) sessions: PathBuf,
-    /// The performance.
-    #[arg(long, value_name = "ID")]
-    pub(crate) schedule: String,
-    /// How many subscriptions.
+    /// The performance; several times, and everybody watches all of these places over one socket.
+    #[arg(long = "schedule", required = true, value_name = "ID")]
+    pub(crate) schedules: Vec<String>,
+    /// How many people watch; each has a socket, and a subscription for every performance.
     #[arg(long)]
     pub(crate) count: usize,
     /// The server's process on this machine, to see its memory and CPU time; several instances: several times.

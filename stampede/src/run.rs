@@ -15,12 +15,13 @@ use tokio::{
     task::JoinSet,
     time::{MissedTickBehavior, interval, sleep},
 };
+use uuid::Uuid;
 
 use crate::{
     Result,
-    api::Schedule,
+    api::{Api, Schedule},
     fan::{Actor, in_ms},
-    history::{Clock, Fan, History, Ms, RoomSample},
+    history::{Clock, Draw, Fan, History, Ms, RoomSample},
     measure::Recorder,
     net::allow_open_files,
     options::RunOptions,
@@ -79,10 +80,26 @@ pub(crate) async fn run(options: &RunOptions) -> Result<bool> {
         hall: OnceCell::new(),
     });
     let (fans, room, own_lag) = play(options, &stage, phase, &tokens, opening + limit).await;
-    let mut history = History { fans, room, sales_open_at: schedule.sales_open_at.0, own_lag };
+    let draw = draw(&first, &schedule).await;
+    let sales_open_at = schedule.sales_open_at.0;
+    let mut history = History { fans, room, sales_open_at, draw, own_lag };
+    let people = sessions::people(&options.sessions, options.fans)?;
+    for fan in &mut history.fans {
+        fan.person = usize::try_from(fan.index).ok().and_then(|at| *people.get(at)?);
+    }
     audit(&stage, &mut history, &tokens, options.audit).await;
     let setting = setting(options, &stage, &schedule, tokens.len());
     finish(options, setting, &stage, &history)
+}
+
+/// The commitment as it was before, and the secret as it is shown now.
+async fn draw(api: &Api, before: &Schedule) -> Option<Draw> {
+    let now = api.room(None).await.ok()??;
+    Some(Draw {
+        schedule: Uuid::try_parse(&api.schedule).ok()?,
+        commitment: before.waiting_room.draw_commitment.clone(),
+        secret: now.waiting_room.draw_secret?,
+    })
 }
 
 /// Everybody's part, from the first arrival until all are home.

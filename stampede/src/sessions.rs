@@ -6,6 +6,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::{
     Result,
@@ -21,11 +22,25 @@ use crate::{
 /// # Errors
 /// When the file cannot be read, or has too few lines.
 pub(crate) fn read(path: &Path, wanted: Option<usize>) -> Result<Vec<String>> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Line {
-        access_token: String,
-    }
+    Ok(lines(path, wanted)?.into_iter().map(|line| line.access_token).collect())
+}
+
+/// The fans' person ids, where the file tells them: what they draw follows from it.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn people(path: &Path, wanted: Option<usize>) -> Result<Vec<Option<Uuid>>> {
+    Ok(lines(path, wanted)?.into_iter().map(|line| line.person_id).collect())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Line {
+    access_token: String,
+    person_id: Option<Uuid>,
+}
+
+fn lines(path: &Path, wanted: Option<usize>) -> Result<Vec<Line>> {
     let text =
         std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let mut sessions = Vec::new();
@@ -34,7 +49,7 @@ pub(crate) fn read(path: &Path, wanted: Option<usize>) -> Result<Vec<String>> {
     {
         let line: Line = serde_json::from_str(line)
             .map_err(|error| format!("{}, line {}: {error}", path.display(), sessions.len() + 1))?;
-        sessions.push(line.access_token);
+        sessions.push(line);
     }
     match wanted {
         Some(wanted) if sessions.len() < wanted => Err(format!(
@@ -173,10 +188,12 @@ mod tests {
 
     #[test]
     fn sessions_are_read_line_by_line() {
-        let two = "{\"personId\":\"p\",\"accessToken\":\"a\"}\n\n{\"personId\":\"q\",\"accessToken\":\"b\"}\n";
+        let two = "{\"accessToken\":\"a\"}\n\n{\"personId\":\"01a1fdeb-b66a-7401-90ce-666134c17762\",\"accessToken\":\"b\"}\n";
         let path = file("two", two);
         assert_eq!(read(&path, None).unwrap(), ["a", "b"]);
         assert_eq!(read(&path, Some(1)).unwrap(), ["a"]);
+        let known: Vec<bool> = people(&path, None).unwrap().iter().map(Option::is_some).collect();
+        assert_eq!(known, [false, true]);
         let few = read(&path, Some(3)).unwrap_err().to_string();
         assert!(few.contains("frontrow seed --fans 3"), "{few}");
         std::fs::remove_file(path).unwrap();

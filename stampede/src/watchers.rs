@@ -23,7 +23,10 @@ use crate::{
     api::{Api, Room, SeatId},
     history::Clock,
     measure::{Recorder, Spread, Times},
-    net::{allow_open_files, socket::Pushed},
+    net::{
+        allow_open_files,
+        socket::{Pushed, Socket},
+    },
     options::WatchersOptions,
     process::{cpu_seconds, memory_kb},
     progress::{Bar, Progress},
@@ -36,15 +39,15 @@ const SETTLE: Duration = Duration::from_secs(3);
 /// What came when, since the watchers were asked to listen.
 #[derive(Debug, Default)]
 struct Ears {
-    /// Index of the watcher, and when.
+    /// Number of the subscription, and when.
     heard: Mutex<Vec<(usize, Instant)>>,
     lost: AtomicUsize,
-    /// Watchers who were last told to be WAITING; the others are no longer told of the line.
+    /// Subscriptions last told of WAITING; the others are no longer told of the line.
     waiting: AtomicUsize,
 }
 
 impl Ears {
-    /// Whether a push tells somebody to be WAITING; counts who comes and who goes.
+    /// Whether a push tells of WAITING; counts what begins and what ends.
     fn note(&self, push: &[u8], was_waiting: bool) -> bool {
         const WAITING: &[u8] = br#""status":"WAITING""#;
         let waiting = push.windows(WAITING.len()).any(|window| window == WAITING);
@@ -63,20 +66,21 @@ struct Delivery {
     change: &'static str,
     /// Milliseconds until the organizer's mutation was answered.
     answered_ms: f64,
-    /// Watchers in line when the change was made, and how many of all were told something.
+    /// Subscriptions in line when the change was made, and how many of all were told something.
     waiting: usize,
     told: usize,
     pushes: usize,
-    /// Milliseconds from sending the mutation to the first push at each watcher.
+    /// Milliseconds from sending the mutation to the first push of each subscription.
     arrival: Spread,
-    /// From the first watcher told to the last.
+    /// From the first one told to the last.
     spread_ms: f64,
     server_cpu_us_per_push: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
 struct Outcome {
-    watchers: usize,
+    sockets: usize,
+    subscriptions: usize,
     open: usize,
     lost: usize,
     entered_per_second: f64,
@@ -97,30 +101,37 @@ pub(crate) async fn run(options: &WatchersOptions) -> Result<bool> {
     let own_before = memory_kb(&[std::process::id()]);
     let tokens = sessions::read(&options.sessions, Some(options.count))?;
     let server = &options.server;
-    allow_open_files(u64::try_from(options.count + server.connections * server.urls.len())?)?;
+    let pools = server.connections * server.urls.len() * options.schedules.len();
+    allow_open_files(u64::try_from(options.count + pools)?)?;
     let recorder = Arc::new(Recorder::new(Clock::start()));
-    let apis = sessions::apis(server, &options.schedule, &recorder)?;
-    let first = apis.first().ok_or("no server")?.clone();
-    let organizer = sessions::organizer(&first, &options.organizer).await?;
-    let schedule = first
-        .room(organizer.as_deref())
-        .await
-        .map_err(|failure| format!("{}: {failure}", first.target.host))?
-        .ok_or("there is no such performance; `stampede stage` makes one")?;
-    let before = schedule.waiting_room;
-    if let Some(organizer) = &organizer {
+    let rooms = options.schedules.iter().map(|id| sessions::apis(server, id, &recorder));
+    let rooms = rooms.collect::<Result<Vec<_>>>()?;
+    let firsts: Vec<_> = rooms.iter().filter_map(|apis| apis.first().cloned()).collect();
+    let organizer =
+        sessions::organizer(firsts.first().ok_or("no server")?, &options.organizer).await?;
+    let organizer = organizer.as_deref();
+    let mut before = Vec::new();
+    for api in &firsts {
+        let room = api
+            .room(organizer)
+            .await
+            .map_err(|failure| format!("{}: {failure}", api.target.host))?
+            .ok_or("there is no such performance; `stampede stage` makes one")?;
+        before.push(room.waiting_room);
+    }
+    if let Some(organizer) = organizer {
         // Nearly everybody stays in line.
-        configure(
-            &first,
-            organizer,
-            json!({ "maxActive": 1, "admitPerRound": 1, "paused": false }),
-        )
-        .await?;
+        let input = json!({ "maxActive": 1, "admitPerRound": 1, "paused": false });
+        configure(&firsts, organizer, &input).await?;
     }
     let progress = Progress::start(recorder.clone(), tokens.len(), &[Bar::Entered, Bar::Connected]);
-    let entered_per_second = enter(&apis, &tokens, server.connections).await?;
+    let begun = Instant::now();
+    for apis in &rooms {
+        enter(apis, &tokens, server.connections).await?;
+    }
+    let entered_per_second = per_second(tokens.len() * rooms.len(), begun.elapsed());
     let (mut outcome, sockets) =
-        watch_all(options, &apis, &tokens, organizer.as_deref(), own_before).await?;
+        watch_all(options, &rooms, &firsts, &tokens, organizer, own_before).await?;
     outcome.entered_per_second = entered_per_second;
     drop(progress);
     tell(&outcome);
@@ -128,14 +139,18 @@ pub(crate) async fn run(options: &WatchersOptions) -> Result<bool> {
         std::fs::write(path, serde_json::to_vec_pretty(&outcome)?)?;
     }
     drop(sockets);
-    if let Some(organizer) = &organizer {
-        restore(&first, organizer, &before).await?;
+    if let Some(organizer) = organizer {
+        for (api, room) in firsts.iter().zip(&before) {
+            restore(api, organizer, room).await?;
+        }
     }
     eprintln!("Everybody leaves.");
-    each(&apis, &tokens, server.connections, async |api, token| api.leave(&token).await.is_ok())
-        .await;
+    for apis in &rooms {
+        each(apis, &tokens, server.connections, async |api, token| api.leave(&token).await.is_ok())
+            .await;
+    }
     let all_told = outcome.deliveries.iter().all(|delivery| delivery.told >= delivery.waiting);
-    Ok(outcome.open == outcome.watchers && outcome.lost == 0 && all_told)
+    Ok(outcome.open == outcome.subscriptions && outcome.lost == 0 && all_told)
 }
 
 /// Does something for everybody, so many at once; how many succeeded.
@@ -162,9 +177,8 @@ where
     running.join_all().await.into_iter().filter(|done| *done).count()
 }
 
-/// Everybody enters; how many a second.
-async fn enter(apis: &[Arc<Api>], tokens: &[String], at_once: usize) -> Result<f64> {
-    let begun = Instant::now();
+/// Everybody enters.
+async fn enter(apis: &[Arc<Api>], tokens: &[String], at_once: usize) -> Result<()> {
     let entered = each(apis, tokens, at_once * apis.len(), |api, token| async move {
         let entered = api.enter(&token).await.is_ok();
         crate::measure::count(&api.recorder.live.entered);
@@ -174,7 +188,7 @@ async fn enter(apis: &[Arc<Api>], tokens: &[String], at_once: usize) -> Result<f
     if entered < tokens.len() {
         return Err(format!("only {entered} of {} could enter the queue", tokens.len()).into());
     }
-    Ok(per_second(entered, begun.elapsed()))
+    Ok(())
 }
 
 fn per_second(count: usize, time: Duration) -> f64 {
@@ -183,7 +197,8 @@ fn per_second(count: usize, time: Duration) -> f64 {
 
 async fn watch_all(
     options: &WatchersOptions,
-    apis: &[Arc<Api>],
+    rooms: &[Vec<Arc<Api>>],
+    firsts: &[Arc<Api>],
     tokens: &[String],
     organizer: Option<&str>,
     own_before: Option<f64>,
@@ -193,7 +208,9 @@ async fn watch_all(
     let server_before = memory_kb(pids);
     let ears = Arc::new(Ears::default());
     let begun = Instant::now();
-    let (sockets, times, open) = open(apis, tokens, options.opening, &ears).await;
+    let apis = rooms.first().ok_or("no performance")?;
+    let schedules: Arc<[String]> = options.schedules.as_slice().into();
+    let (sockets, times, open) = open(apis, &schedules, tokens, options.opening, &ears).await;
     let connected_per_second = per_second(open, begun.elapsed());
     sleep(SETTLE).await;
     let count = f64::from(u32::try_from(open.max(1))?);
@@ -218,13 +235,14 @@ async fn watch_all(
             ("the organizer resumes admission", json!({ "paused": false })),
         ];
         for (change, input) in changes {
-            let api = apis.first().ok_or("no server")?;
-            let told = deliver(api, organizer, change, input, &ears, listen, (pids, idle)).await?;
+            let told = (change, &input);
+            let told = deliver(firsts, organizer, told, &ears, listen, (pids, idle)).await?;
             deliveries.push(told);
         }
     }
     let outcome = Outcome {
-        watchers: tokens.len(),
+        sockets: tokens.len(),
+        subscriptions: tokens.len() * rooms.len(),
         open,
         lost: ears.lost.load(Ordering::Relaxed),
         entered_per_second: 0.0,
@@ -238,9 +256,10 @@ async fn watch_all(
     Ok((outcome, sockets))
 }
 
-/// Opens all sockets, so many at once. Each waits for its first push before it counts.
+/// Opens all sockets, so many at once. Each waits for the first push of all its subscriptions before it counts.
 async fn open(
     apis: &[Arc<Api>],
+    schedules: &Arc<[String]>,
     tokens: &[String],
     at_once: usize,
     ears: &Arc<Ears>,
@@ -251,33 +270,24 @@ async fn open(
     let mut sockets = JoinSet::new();
     for (index, (token, api)) in tokens.iter().zip(apis.iter().cycle()).enumerate() {
         let Ok(permit) = permits.clone().acquire_owned().await else { break };
-        let (api, token) = (api.clone(), token.clone());
+        let (api, schedules, token) = (api.clone(), schedules.clone(), token.clone());
         let (times, open, ears) = (times.clone(), open.clone(), ears.clone());
         sockets.spawn(async move {
             let begun = Instant::now();
-            let Ok(mut socket) = api.watch(&token).await else { return };
-            let first = timeout(Duration::from_secs(20), socket.next()).await;
-            let Ok(Ok(Pushed::Next(first))) = first else { return };
-            let mut waiting = ears.note(&first, false);
-            drop(first);
-            times.lock().unwrap_or_else(PoisonError::into_inner).record(begun.elapsed());
-            open.fetch_add(1, Ordering::Relaxed);
-            crate::measure::count(&api.recorder.live.sockets);
-            drop((permit, times, open, api, token));
-            loop {
-                match socket.next().await {
-                    Ok(Pushed::Next(push)) => {
-                        waiting = ears.note(&push, waiting);
-                        let mut heard = ears.heard.lock().unwrap_or_else(PoisonError::into_inner);
-                        heard.push((index, Instant::now()));
-                    }
-                    Ok(_) => {}
-                    Err(_) => {
-                        ears.lost.fetch_add(1, Ordering::Relaxed);
-                        return;
-                    }
-                }
+            let Ok(mut socket) = api.watch_all(&token, &schedules).await else { return };
+            let first_id = index * schedules.len();
+            let mut waiting = vec![false; schedules.len()];
+            for _ in 0..schedules.len() {
+                let first = timeout(Duration::from_secs(20), socket.next_of()).await;
+                let Ok(Ok((id, Pushed::Next(first)))) = first else { return };
+                let Some(waits) = waiting.get_mut(id) else { return };
+                *waits = ears.note(&first, false);
+                open.fetch_add(1, Ordering::Relaxed);
             }
+            times.lock().unwrap_or_else(PoisonError::into_inner).record(begun.elapsed());
+            crate::measure::count(&api.recorder.live.sockets);
+            drop((permit, times, open, api, schedules, token));
+            listen(socket, first_id, waiting, &ears).await;
         });
     }
     // When all permits are back, nobody is connecting any more.
@@ -286,12 +296,31 @@ async fn open(
     (sockets, times, open.load(Ordering::Relaxed))
 }
 
-/// Makes a change and listens to how it spreads.
+/// Notes every push of a socket until it is lost.
+async fn listen(mut socket: Socket, first_id: usize, mut waiting: Vec<bool>, ears: &Ears) {
+    loop {
+        match socket.next_of().await {
+            Ok((id, Pushed::Next(push))) => {
+                if let Some(waits) = waiting.get_mut(id) {
+                    *waits = ears.note(&push, *waits);
+                }
+                let mut heard = ears.heard.lock().unwrap_or_else(PoisonError::into_inner);
+                heard.push((first_id + id, Instant::now()));
+            }
+            Ok(_) => {}
+            Err(_) => {
+                ears.lost.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+        }
+    }
+}
+
+/// Makes a change to all rooms, one after the other, and listens to how it spreads.
 async fn deliver(
-    api: &Api,
+    rooms: &[Arc<Api>],
     organizer: &str,
-    change: &'static str,
-    input: Value,
+    (change, input): (&'static str, &Value),
     ears: &Ears,
     listen: Duration,
     (pids, idle): (&[u32], Option<f64>),
@@ -300,7 +329,7 @@ async fn deliver(
     drop(take());
     let waiting = ears.waiting.load(Ordering::Relaxed);
     let (before, begun) = (cpu_seconds(pids), Instant::now());
-    configure(api, organizer, input).await?;
+    configure(rooms, organizer, input).await?;
     let answered = begun.elapsed();
     sleep(listen.saturating_sub(answered)).await;
     let used = cpu_seconds(pids).zip(before).map(|(after, before)| after - before);
@@ -331,24 +360,29 @@ async fn deliver(
     })
 }
 
-async fn configure(api: &Api, organizer: &str, input: Value) -> Result<()> {
+async fn configure(rooms: &[Arc<Api>], organizer: &str, input: &Value) -> Result<()> {
     const QUERY: &str = "mutation Configure($id: ID!, $input: WaitingRoomInput!) {
         it: configureWaitingRoom(scheduleId: $id, input: $input) { it: schedule { id } userErrors { code message } } }";
-    let variables = json!({ "id": api.schedule, "input": input });
-    api.organize::<SeatId>(organizer, QUERY, variables).await?;
+    for api in rooms {
+        let variables = json!({ "id": api.schedule, "input": input });
+        api.organize::<SeatId>(organizer, QUERY, variables).await?;
+    }
     Ok(())
 }
 
-async fn restore(api: &Api, organizer: &str, before: &Room) -> Result<()> {
+async fn restore(api: &Arc<Api>, organizer: &str, before: &Room) -> Result<()> {
     let paused = before.status == "PAUSED";
     let input = json!({ "maxActive": before.max_active, "admitPerRound": before.admit_per_round,
                         "paused": paused });
-    configure(api, organizer, input).await
+    configure(std::slice::from_ref(api), organizer, &input).await
 }
 
 fn tell(outcome: &Outcome) {
-    let Outcome { watchers, open, lost, entered_per_second, connected_per_second, .. } = outcome;
-    println!("\n{open} of {watchers} subscriptions open, {lost} lost on the way");
+    let Outcome { sockets, subscriptions, open, lost, .. } = outcome;
+    let Outcome { entered_per_second, connected_per_second, .. } = outcome;
+    println!(
+        "\n{open} of {subscriptions} subscriptions open over {sockets} sockets, {lost} sockets lost"
+    );
     println!("  entered            {entered_per_second:.0} per second");
     println!("  connected          {connected_per_second:.0} per second");
     let Spread { p50, p99, max, .. } = outcome.connect_ms;

@@ -3,6 +3,7 @@
 //! Every check takes only what is certain: an interval begins no earlier and ends no later than the fan can prove, so that a
 //! violation is the server's fault and never a matter of when a message arrived.
 
+mod draw;
 mod money;
 mod order;
 mod places;
@@ -54,6 +55,7 @@ pub(crate) fn all(history: &History) -> Vec<Verdict> {
     vec![
         order::admitted_in_order_of_entering(history),
         order::admitted_in_order_of_position(history),
+        draw::admitted_as_drawn(history),
         places::never_above_max_active(history),
         seats::no_seat_with_two_owners(history),
         positions::only_fall(history),

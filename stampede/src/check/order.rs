@@ -7,20 +7,34 @@ use crate::history::{End, Fan, History, Look, Ms, Visit};
 const TOLD_LATE: Ms = 2_000;
 
 /// Somebody in line, for comparing.
-struct Waiter {
-    fan: u32,
+pub(super) struct Waiter {
+    pub(super) fan: u32,
     /// This person precedes everybody who begins after `ends`, and stands behind whoever ended before `begins`.
     begins: Ms,
     ends: Ms,
     position: u32,
     /// When they were admitted, or until when they certainly were not.
-    served: Ms,
+    pub(super) served: Ms,
     admitted: bool,
+}
+
+impl Waiter {
+    pub(super) fn of(
+        fan: &Fan,
+        visit: &Visit,
+        clock_offset: Ms,
+        (begins, ends, position): (Ms, Ms, u32),
+    ) -> Self {
+        let still_there = visit.waiting_until - clock_offset - TOLD_LATE;
+        let (served, admitted) =
+            (visit.activated_at.unwrap_or(still_there), visit.activated_at.is_some());
+        Self { fan: fan.index, begins, ends, position, served, admitted }
+    }
 }
 
 /// Whether the order binds this visit. Whoever was away may have been passed over, and whoever left gave the place up; the
 /// latter still came before others until then, which is not looked into.
-fn counts(visit: &Visit) -> bool {
+pub(super) fn counts(visit: &Visit) -> bool {
     let stayed = visit.activated_at.is_some() || matches!(visit.end, Some(End::Unfinished));
     !visit.away && !visit.leftover && stayed
 }
@@ -36,10 +50,7 @@ fn waiters(
             exempt += 1;
             return None;
         }
-        let (begins, ends, position) = when(visit)?;
-        let served = visit.activated_at.unwrap_or(visit.waiting_until - offset - TOLD_LATE);
-        let admitted = visit.activated_at.is_some();
-        Some(Waiter { fan: fan.index, begins, ends, position, served, admitted })
+        Some(Waiter::of(fan, visit, offset, when(visit)?))
     };
     let found = history.visits().filter_map(&mut waiter).collect();
     (found, exempt)
@@ -82,7 +93,12 @@ pub(super) fn admitted_in_order_of_entering(history: &History) -> Verdict {
     verdict
 }
 
-fn inspect(verdict: &mut Verdict, waiter: &Waiter, before: Option<(Ms, u32)>, how: &str) {
+pub(super) fn inspect(
+    verdict: &mut Verdict,
+    waiter: &Waiter,
+    before: Option<(Ms, u32)>,
+    how: &str,
+) {
     if !waiter.admitted {
         return;
     }

@@ -47,7 +47,7 @@ struct Frame {
 }
 
 impl Socket {
-    /// Connects, says who it is, and subscribes.
+    /// Connects, says who it is, and subscribes; the ids of the subscriptions are their places in the list.
     ///
     /// # Errors
     /// When the server refuses any of that, or is silent.
@@ -55,9 +55,9 @@ impl Socket {
         target: &Target,
         sources: &Sources,
         session: &str,
-        payload: &str,
+        payloads: &[String],
     ) -> io::Result<Self> {
-        timeout(HANDSHAKE, Box::pin(Self::open(target, sources, session, payload)))
+        timeout(HANDSHAKE, Box::pin(Self::open(target, sources, session, payloads)))
             .await
             .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
     }
@@ -66,7 +66,7 @@ impl Socket {
         target: &Target,
         sources: &Sources,
         session: &str,
-        payload: &str,
+        payloads: &[String],
     ) -> io::Result<Self> {
         let mut socket =
             Self { stream: sources.connect(target).await?, pending: Vec::with_capacity(512) };
@@ -86,7 +86,10 @@ impl Socket {
             Pushed::Ack => {}
             other => return Err(io::Error::other(format!("no acknowledgement but {other:?}"))),
         }
-        socket.send(&format!(r#"{{"type":"subscribe","id":"1","payload":{payload}}}"#)).await?;
+        for (id, payload) in payloads.iter().enumerate() {
+            let message = format!(r#"{{"type":"subscribe","id":"{id}","payload":{payload}}}"#);
+            socket.send(&message).await?;
+        }
         Ok(socket)
     }
 
@@ -124,6 +127,14 @@ impl Socket {
     /// # Errors
     /// When the socket is closed, by whatever side.
     pub(crate) async fn next(&mut self) -> io::Result<Pushed> {
+        self.next_of().await.map(|(_, pushed)| pushed)
+    }
+
+    /// The same, and to which subscription.
+    ///
+    /// # Errors
+    /// As [`Socket::next`].
+    pub(crate) async fn next_of(&mut self) -> io::Result<(usize, Pushed)> {
         loop {
             while let Some(frame) = parse(&self.pending)? {
                 let end = frame.payload.end;
@@ -142,7 +153,7 @@ impl Socket {
         }
     }
 
-    fn take(&self, frame: &Frame) -> io::Result<Option<Pushed>> {
+    fn take(&self, frame: &Frame) -> io::Result<Option<(usize, Pushed)>> {
         let payload = &self.pending[frame.payload.clone()];
         match frame.opcode {
             0x1 => message(payload).map(Some),
@@ -176,23 +187,28 @@ fn read_some(stream: &TcpStream, into: &mut Vec<u8>) -> io::Result<usize> {
     Ok(read)
 }
 
-fn message(text: &[u8]) -> io::Result<Pushed> {
+/// What a message says, and to which subscription; 0 where it speaks of the connection.
+fn message(text: &[u8]) -> io::Result<(usize, Pushed)> {
     #[derive(Deserialize)]
     struct Envelope<'a> {
         #[serde(rename = "type")]
         kind: &'a str,
+        #[serde(default)]
+        id: Option<&'a str>,
         #[serde(borrow, default)]
         payload: Option<&'a RawValue>,
     }
     let envelope: Envelope<'_> = serde_json::from_slice(text)?;
     let payload = || envelope.payload.map_or_else(Vec::new, |raw| raw.get().as_bytes().to_vec());
-    match envelope.kind {
-        "connection_ack" => Ok(Pushed::Ack),
-        "next" => Ok(Pushed::Next(payload())),
-        "error" => Ok(Pushed::Error(payload())),
-        "complete" => Ok(Pushed::Complete),
-        other => Err(io::Error::other(format!("a message of type {other}"))),
-    }
+    let pushed = match envelope.kind {
+        "connection_ack" => Pushed::Ack,
+        "next" => Pushed::Next(payload()),
+        "error" => Pushed::Error(payload()),
+        "complete" => Pushed::Complete,
+        other => return Err(io::Error::other(format!("a message of type {other}"))),
+    };
+    let id = envelope.id.map_or(Ok(0), str::parse).map_err(io::Error::other)?;
+    Ok((id, pushed))
 }
 
 /// The first frame, once all of it is there. Servers do not mask, and this one does not fragment.
@@ -277,10 +293,11 @@ mod tests {
     #[test]
     fn messages_of_the_protocol_are_told_apart() {
         let read = |text: &str| message(text.as_bytes()).unwrap();
-        assert_eq!(read(r#"{"type":"connection_ack"}"#), Pushed::Ack);
-        assert_eq!(read(r#"{"type":"complete","id":"1"}"#), Pushed::Complete);
-        let next = read(r#"{"type":"next","id":"1","payload":{"data":1}}"#);
-        assert_eq!(next, Pushed::Next(br#"{"data":1}"#.to_vec()));
+        assert_eq!(read(r#"{"type":"connection_ack"}"#), (0, Pushed::Ack));
+        assert_eq!(read(r#"{"type":"complete","id":"1"}"#), (1, Pushed::Complete));
+        let next = read(r#"{"type":"next","id":"2","payload":{"data":1}}"#);
+        assert_eq!(next, (2, Pushed::Next(br#"{"data":1}"#.to_vec())));
         assert!(message(b"{").is_err());
+        assert!(message(br#"{"type":"complete","id":"ours?"}"#).is_err());
     }
 }
