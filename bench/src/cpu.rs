@@ -1,4 +1,4 @@
-//! CPU time of other processes, from /proc. On systems without it the figures are 0.
+//! CPU time and memory of other processes, from /proc. On systems without it the figures are 0.
 
 use std::fs;
 
@@ -28,6 +28,23 @@ impl Processes {
             + children(self.postgres).map(own).sum::<f64>();
         Used { server: own(self.server), postgres }
     }
+}
+
+/// Seconds of CPU used so far by the threads that a process has now, to the nanosecond.
+pub(crate) fn exact(pid: u32) -> f64 {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let seconds = threads.filter_map(|thread| {
+        let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse::<f64>().ok()
+    });
+    seconds.sum::<f64>() / 1e9
+}
+
+/// Resident memory of a process, in kB.
+pub(crate) fn memory_kb(pid: u32) -> f64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0.0)
 }
 
 /// The fields of /proc/PID/stat after the name, which may itself have spaces and brackets.

@@ -14,11 +14,12 @@ use tokio::{
 use crate::{Result, cpu::Processes};
 
 /// Where the load goes: a list of requests per connection.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Target {
     address: SocketAddr,
     requests: Arc<Vec<Vec<Vec<u8>>>>,
     repeat: bool,
+    pace: Option<Duration>,
 }
 
 /// What was measured.
@@ -37,12 +38,20 @@ pub(crate) struct Measured {
 impl Target {
     /// Each request is sent once at most.
     pub(crate) fn new(address: SocketAddr, requests: Vec<Vec<Vec<u8>>>) -> Self {
-        Self { address, requests: Arc::new(requests), repeat: false }
+        Self { address, requests: Arc::new(requests), repeat: false, pace: None }
     }
 
     /// The requests are sent again and again.
     pub(crate) fn repeating(address: SocketAddr, requests: Vec<Vec<Vec<u8>>>) -> Self {
         Self { repeat: true, ..Self::new(address, requests) }
+    }
+
+    /// So many requests a second over all connections, whether or not the answers keep up. Latencies are then counted from
+    /// the time at which a request was due, so that a stall counts for everybody whom it keeps waiting.
+    pub(crate) fn paced(self, per_second: f64) -> Self {
+        let connections = u32::try_from(self.requests.len()).unwrap_or(u32::MAX);
+        let pace = Duration::from_secs_f64(f64::from(connections) / per_second.max(1.0));
+        Self { pace: Some(pace), ..self }
     }
 }
 
@@ -52,15 +61,20 @@ pub(crate) async fn run(
     time: Duration,
     processes: &Processes,
 ) -> Result<Measured> {
+    let connections = target.requests.len();
+    // Fans have connected before they ask.
+    let mut streams = Vec::with_capacity(connections);
+    for _ in 0..connections {
+        let stream = TcpStream::connect(target.address).await?;
+        stream.set_nodelay(true)?;
+        streams.push(stream);
+    }
     let before = processes.used();
     let start = Instant::now();
-    let connections = target.requests.len();
-    let tasks: Vec<_> = (0..connections)
-        .map(|connection| {
-            let requests = target.requests.clone();
-            tokio::spawn(drive(target.address, requests, connection, target.repeat, start + time))
-        })
-        .collect();
+    let drive = |(connection, stream)| {
+        tokio::spawn(drive(target.clone(), connection, stream, start, start + time))
+    };
+    let tasks: Vec<_> = streams.into_iter().enumerate().map(drive).collect();
     let mut latencies = Vec::new();
     for task in tasks {
         latencies.extend(task.await??);
@@ -80,25 +94,55 @@ pub(crate) async fn run(
     })
 }
 
+fn share(part: usize, whole: usize) -> f64 {
+    f64::from(u32::try_from(part).unwrap_or(0)) / f64::from(u32::try_from(whole).unwrap_or(1))
+}
+
+/// Sends each request once.
+pub(crate) async fn once(address: SocketAddr, requests: Vec<Vec<Vec<u8>>>) -> Result<()> {
+    let mut sending = tokio::task::JoinSet::new();
+    for requests in requests {
+        sending.spawn(async move {
+            let mut stream = TcpStream::connect(address).await?;
+            let mut answer = Vec::new();
+            for request in requests {
+                stream.write_all(&request).await?;
+                read_answer(&mut stream, &mut answer).await?;
+                check(&answer)?;
+            }
+            Result::<()>::Ok(())
+        });
+    }
+    while let Some(sent) = sending.join_next().await {
+        sent??;
+    }
+    Ok(())
+}
+
 fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
 async fn drive(
-    address: SocketAddr,
-    requests: Arc<Vec<Vec<Vec<u8>>>>,
+    target: Target,
     connection: usize,
-    repeat: bool,
+    mut stream: TcpStream,
+    start: Instant,
     until: Instant,
 ) -> Result<Vec<Duration>> {
-    let mut stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
     let mut latencies = Vec::new();
     let mut answer = Vec::with_capacity(16 * 1024);
+    // The connections' turns are spread evenly over one pace.
+    let turn = |pace: Duration| pace.mul_f64(share(connection, target.requests.len()));
+    let mut due = target.pace.map(|pace| start + turn(pace));
     loop {
-        for request in &requests[connection] {
-            let begun = Instant::now();
-            if begun >= until {
+        for request in &target.requests[connection] {
+            let begun = due.unwrap_or_else(Instant::now);
+            if let Some((turn, pace)) = due.zip(target.pace) {
+                tokio::time::sleep_until(turn.into()).await;
+                due = Some(turn + pace);
+            }
+            if Instant::now() >= until {
                 return Ok(latencies);
             }
             stream.write_all(request).await?;
@@ -106,7 +150,7 @@ async fn drive(
             latencies.push(begun.elapsed());
             check(&answer)?;
         }
-        if !repeat {
+        if !target.repeat {
             return Err("the prepared requests ran out; measure for a shorter time".into());
         }
     }

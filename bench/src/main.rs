@@ -9,9 +9,13 @@
 
 mod cpu;
 mod floor;
+mod idle;
 mod load;
+mod push;
+mod rebuild;
 mod scenery;
 mod server;
+mod sockets;
 
 use std::{error::Error, time::Duration};
 
@@ -19,6 +23,10 @@ use clap::{Parser, Subcommand};
 use cpu::Processes;
 use load::{Measured, Target};
 use scenery::Scenery;
+
+/// As the server's, so that floors do not differ by it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The result of everything here: a benchmark that cannot go on says why and ends.
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
@@ -29,12 +37,12 @@ struct Options {
     #[command(subcommand)]
     part: Option<Part>,
     /// A database server on which a database of its own may be made.
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true, default_value = "")]
+    #[arg(long, global = true, env = "DATABASE_URL", hide_env_values = true, default_value = "")]
     database_url: String,
-    #[arg(long, env = "REDIS_URL", hide_env_values = true, default_value = "")]
+    #[arg(long, global = true, env = "REDIS_URL", hide_env_values = true, default_value = "")]
     redis_url: String,
     /// How long each measurement runs, in seconds.
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, global = true, default_value_t = 8)]
     seconds: u64,
     /// Connections of the load, and clients of pgbench.
     #[arg(long, default_value_t = 32)]
@@ -48,16 +56,43 @@ struct Options {
 enum Part {
     /// The floor of `seats`: plain axum serving fifty seats. Started by the benchmark itself.
     FloorSeats,
+    /// Live subscriptions: memory of each and CPU of each push, beside bare WebSockets.
+    Push {
+        /// How many; each is a socket.
+        #[arg(long, default_value_t = 2_000)]
+        sockets: usize,
+    },
+    /// The floor of `push`: plain axum sending ready bytes to sockets. Started by the benchmark itself.
+    FloorSockets,
+    /// What open rooms cost while nothing happens in them.
+    Idle(idle::IdleOptions),
+    /// How long it takes to build the index of a long line from the journal, and whom that keeps waiting.
+    Rebuild {
+        /// People in line.
+        #[arg(long, default_value_t = 1_000_000)]
+        people: u32,
+    },
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let options = Options::parse();
-    if let Some(Part::FloorSeats) = options.part {
-        return floor::serve_seats().await;
+    match options.part {
+        Some(Part::FloorSeats) => return floor::serve_seats().await,
+        Some(Part::FloorSockets) => return push::serve_sockets().await,
+        _ => {}
     }
     let scenery = Scenery::prepare(&options.database_url).await?;
-    let outcome = measure_all(&options, &scenery).await;
+    let outcome = match &options.part {
+        Some(Part::Push { sockets }) => {
+            push::run(&scenery, &options.redis_url, *sockets, options.seconds).await
+        }
+        Some(Part::Idle(idle)) => idle::measure(idle, &scenery, &options.redis_url).await,
+        Some(Part::Rebuild { people }) => {
+            rebuild::measure(&scenery, &options.redis_url, *people).await
+        }
+        _ => measure_all(&options, &scenery).await,
+    };
     scenery.clear().await;
     outcome
 }
@@ -93,6 +128,10 @@ async fn measure_all(options: &Options, scenery: &Scenery) -> Result<()> {
             floor::pgbench(&scenery.url, &scenery.single_inserts().await?, clients, time, &tellers)
                 .await?;
         report("enterQueue", crowd, &api, &pgbench);
+        let requests = scenery.newcomers(crowd * 2).await?.enters(&server)?;
+        let paced = Target::new(server.address, requests).paced(pgbench.per_second / 2.0);
+        let api = load::run(&paced, time, &tellers).await?;
+        report("enterQueue, at half the floor's rate", crowd * 2, &api, &pgbench);
     }
     if wanted("seats") {
         let request = scenery.hall(&server).await?;

@@ -30,7 +30,7 @@ pub(crate) struct Scenery {
     name: String,
     server: DatabaseConnection,
     /// Without the time-outs of the server's own connections.
-    database: DatabaseConnection,
+    pub(crate) database: DatabaseConnection,
     app: App,
     sets: std::sync::atomic::AtomicU32,
 }
@@ -67,6 +67,26 @@ pub(crate) const SEAT: u32 = 3;
 pub(crate) const RESERVATION: u32 = 4;
 pub(crate) const SCHEDULE: u32 = 9;
 
+/// The services in this process, without workers.
+pub(crate) async fn app(database_url: &str, redis_url: &str) -> Result<App> {
+    let prefix = format!("bench-{}", std::process::id());
+    let line = [
+        "bench",
+        "--database-url",
+        database_url,
+        "--redis-url",
+        redis_url,
+        "--redis-prefix",
+        &prefix,
+        "--jwt-secret",
+        SECRET,
+    ];
+    let (app, _) = App::start(Line::parse_from(line).settings)
+        .await
+        .map_err(|fault| fault.report().to_string())?;
+    Ok(app)
+}
+
 impl Scenery {
     pub(crate) async fn prepare(server_url: &str) -> Result<Self> {
         let server = Database::connect(server_url).await?;
@@ -82,18 +102,7 @@ impl Scenery {
         let database = Database::connect(&url).await?;
         database.execute_unprepared(include_str!("sql/once.sql")).await?;
         // Only signs here; the server under measurement is another process.
-        let line = [
-            "bench",
-            "--database-url",
-            &url,
-            "--redis-url",
-            "redis://127.0.0.1:1",
-            "--jwt-secret",
-            SECRET,
-        ];
-        let (app, _) = App::start(Line::parse_from(line).settings)
-            .await
-            .map_err(|f| f.report().to_string())?;
+        let app = app(&url, "redis://127.0.0.1:1").await?;
         Ok(Self { url, name, server, database, app, sets: std::sync::atomic::AtomicU32::new(0) })
     }
 
@@ -137,6 +146,28 @@ impl Scenery {
         Ok(Set { app: &self.app, number, connections, per_connection: NEWCOMERS / connections })
     }
 
+    /// People of one line; nobody of them is admitted before [`Scenery::admit`].
+    pub(crate) async fn crowd(&self, count: usize) -> Result<Set<'_>> {
+        let number = self.sets.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+        let connections = count.clamp(1, 64);
+        let per_connection = count.div_ceil(connections);
+        let people = connections * per_connection;
+        self.database
+            .execute_unprepared(&format!("SELECT bench_newcomers({number}, {people})"))
+            .await?;
+        Ok(Set { app: &self.app, number, connections, per_connection })
+    }
+
+    /// Admits so many of a crowd each second from now on.
+    pub(crate) async fn admit(&self, crowd: &Set<'_>, per_second: usize) -> Result<()> {
+        let sql = format!(
+            "UPDATE waiting_room SET admit_per_round = {per_second}, round_ms = 1000 WHERE schedule_id = '{}'",
+            crowd.schedule(0)
+        );
+        self.database.execute_unprepared(&sql).await?;
+        Ok(())
+    }
+
     /// The floor of entering: one row of the journal per transaction, with all its indexes.
     pub(crate) async fn single_inserts(&self) -> Result<String> {
         self.database
@@ -144,6 +175,15 @@ impl Scenery {
             .await?;
         self.database.execute_unprepared("CREATE SEQUENCE bench_number").await?;
         Ok(include_str!("sql/single_insert.sql").to_owned())
+    }
+
+    /// A performance in whose line everybody waits.
+    pub(crate) async fn line(&self, people: u32) -> Result<ScheduleId> {
+        let number = self.sets.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+        let sql = format!("SELECT bench_line({number}, {people})");
+        self.database.execute_unprepared(&sql).await?;
+        self.database.execute_unprepared("VACUUM ANALYZE").await?;
+        Ok(ScheduleId(id(number, SCHEDULE, 0)))
     }
 
     /// A request for a hall of fifty seats.
@@ -184,6 +224,12 @@ impl Set<'_> {
         self.app.waiting_rooms.sign(&token).map_err(|fault| fault.report().to_string().into())
     }
 
+    fn session(&self, n: usize) -> Result<String> {
+        let now = std::time::SystemTime::now().into();
+        let session = self.app.sessions.open(PersonId(id(self.number, PERSON, n)), Role::Fan, now);
+        Ok(session.map_err(|fault| fault.report().to_string())?.access_token)
+    }
+
     fn request(
         &self,
         server: &Server,
@@ -191,18 +237,13 @@ impl Set<'_> {
         query: &str,
         variables: serde_json::Value,
     ) -> Result<Vec<u8>> {
-        let now = std::time::SystemTime::now().into();
-        let session = self
-            .app
-            .sessions
-            .open(PersonId(id(self.number, PERSON, n)), Role::Fan, now)
-            .map_err(|fault| fault.report().to_string())?;
+        let session = self.session(n)?;
         let body = json!({ "query": query, "variables": variables }).to_string();
         Ok(format!(
             "POST /graphql HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\nauthorization: Bearer {}\r\n\
              content-length: {}\r\n\r\n{body}",
             server.address,
-            session.access_token,
+            session,
             body.len()
         )
         .into_bytes())
@@ -239,5 +280,21 @@ impl Set<'_> {
         let query = "mutation Enter($id: ID!) { enterQueue(scheduleId: $id) {
             queueToken { token status position waitingCount } userErrors { message } } }";
         self.each(|n| self.request(server, n, query, json!({ "id": self.schedule(0) })))
+    }
+
+    /// What each says over a WebSocket to watch their place.
+    pub(crate) fn watches(&self) -> Result<Vec<Vec<String>>> {
+        let query = "subscription Watch($id: ID!) { queueStatus(scheduleId: $id) { token status position waitingCount
+            estimatedWaitSeconds enteredAt activatedAt expiresAt remainingSeconds pollAfterSeconds } }";
+        let watch = |n: usize| {
+            let bearer = format!("Bearer {}", self.session(n)?);
+            let payload = json!({ "query": query, "variables": { "id": self.schedule(0) } });
+            Ok(vec![
+                json!({ "type": "connection_init", "payload": { "authorization": bearer } })
+                    .to_string(),
+                json!({ "type": "subscribe", "id": "1", "payload": payload }).to_string(),
+            ])
+        };
+        (0..self.connections * self.per_connection).map(watch).collect()
     }
 }

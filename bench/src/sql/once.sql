@@ -28,6 +28,16 @@ CREATE FUNCTION bench_people(part integer, people integer) RETURNS void LANGUAGE
         FROM generate_series(0, people - 1) n;
 $$;
 
+-- One performance in whose line everybody waits.
+CREATE FUNCTION bench_line(part integer, people integer) RETURNS void LANGUAGE sql AS $$
+    SELECT bench_schedules(part, 1);
+    SELECT bench_people(part, people);
+    INSERT INTO queue_token (id, schedule_id, person_id, number, entered_at)
+        SELECT bench_id(part, 2, n), bench_id(part, 9, 0), bench_id(part, 1, n), n + 1, now()
+        FROM generate_series(0, people - 1) n;
+    UPDATE queue_counter SET last_number = people WHERE schedule_id = bench_id(part, 9, 0);
+$$;
+
 CREATE FUNCTION bench_set(part integer, people integer, held boolean) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM bench_schedules(part, people);
