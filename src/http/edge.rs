@@ -20,6 +20,7 @@ use uuid::Uuid;
 use super::{
     accept::Media,
     error::{self, Refusal},
+    linger,
     transport::BODY_BYTES_MAX,
 };
 use crate::{api::RequestId, kernel::RequestCode};
@@ -58,7 +59,7 @@ pub(super) fn cors(origins: &[String]) -> Option<CorsLayer> {
 async fn through(mut request: Request, next: Next) -> Response {
     let id = RequestId(incoming(request.headers()).unwrap_or_else(new_id));
     request.extensions_mut().insert(id.clone());
-    let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    let answer = AssertUnwindSafe(next.run(linger::to_the_end(request))).catch_unwind().await;
     let mut answer = answer.unwrap_or_else(|_| {
         tracing::error!(request_id = &*id.0, "a handler panicked");
         let Refusal { code, .. } = Refusal::internal();

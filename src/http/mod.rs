@@ -11,6 +11,7 @@ mod error;
 mod graphql;
 mod health;
 mod lifetime;
+mod linger;
 mod observe;
 mod session;
 mod transport;

@@ -284,3 +284,53 @@ async fn graphiql_and_the_pages_for_machines_are_served() {
         assert!(metrics.contains(line), "{line} in {metrics}");
     }
 }
+
+/// Opens a connection and announces a body of so many bytes.
+async fn announced(server: &Server, bytes: usize) -> TcpStream {
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let head = format!(
+        "POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+         content-length: {bytes}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream
+}
+
+/// Reads one whole answer; its status line.
+async fn answered(stream: &mut TcpStream) -> String {
+    let (mut answer, mut byte) = (Vec::new(), [0]);
+    while !answer.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte).await.unwrap();
+        answer.push(byte[0]);
+    }
+    let head = String::from_utf8(answer).unwrap();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    let mut body = vec![0; length.unwrap().parse().unwrap()];
+    stream.read_exact(&mut body).await.unwrap();
+    head.lines().next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn who_is_refused_before_the_body_has_arrived_can_send_it_and_go_on() {
+    let server = Server::start().await;
+    let mut stream = announced(&server, 300 * 1024).await;
+    assert_eq!(answered(&mut stream).await, "HTTP/1.1 413 Payload Too Large");
+    for _ in 0..300 {
+        stream.write_all(&[b' '; 1024]).await.unwrap();
+    }
+    stream.write_all(b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    assert_eq!(answered(&mut stream).await, "HTTP/1.1 200 OK");
+}
+
+#[tokio::test]
+async fn nobody_is_listened_to_for_ever() {
+    let server = Server::start().await;
+    let mut stream = announced(&server, 1 << 30).await;
+    assert_eq!(answered(&mut stream).await, "HTTP/1.1 413 Payload Too Large");
+    let piece = vec![b' '; 64 * 1024];
+    let mut sent = 0;
+    while sent < 1 << 30 && stream.write_all(&piece).await.is_ok() {
+        sent += piece.len();
+    }
+    assert!(sent < 1 << 27, "{sent} bytes were taken");
+}
