@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    ops::Range,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -12,6 +13,9 @@ use tokio::{
 };
 
 use crate::{Result, cpu::Processes};
+
+/// Not counted: connections are new and plans are cold.
+pub(crate) const WARM_UP: Duration = Duration::from_secs(2);
 
 /// Where the load goes: a list of requests per connection.
 #[derive(Debug, Clone)]
@@ -55,7 +59,7 @@ impl Target {
     }
 }
 
-/// Runs the load for a time. An answer with an error or a refusal ends the benchmark.
+/// Runs the load for a time, after a warm-up. An answer with an error or a refusal ends the benchmark.
 pub(crate) async fn run(
     target: &Target,
     time: Duration,
@@ -69,17 +73,19 @@ pub(crate) async fn run(
         stream.set_nodelay(true)?;
         streams.push(stream);
     }
-    let before = processes.used();
     let start = Instant::now();
+    let counted = start + WARM_UP..start + WARM_UP + time;
     let drive = |(connection, stream)| {
-        tokio::spawn(drive(target.clone(), connection, stream, start, start + time))
+        tokio::spawn(drive(target.clone(), connection, stream, start, counted.clone()))
     };
     let tasks: Vec<_> = streams.into_iter().enumerate().map(drive).collect();
+    tokio::time::sleep_until(counted.start.into()).await;
+    let before = processes.used();
     let mut latencies = Vec::new();
     for task in tasks {
         latencies.extend(task.await??);
     }
-    let (elapsed, after) = (start.elapsed(), processes.used());
+    let (elapsed, after) = (counted.start.elapsed(), processes.used());
     latencies.sort_unstable();
     let count = f64::from(u32::try_from(latencies.len())?);
     let at =
@@ -123,12 +129,13 @@ fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
+/// Sends requests from the start on; the latencies are those of requests that began, or were due, in the time that counts.
 async fn drive(
     target: Target,
     connection: usize,
     mut stream: TcpStream,
     start: Instant,
-    until: Instant,
+    counted: Range<Instant>,
 ) -> Result<Vec<Duration>> {
     let mut latencies = Vec::new();
     let mut answer = Vec::with_capacity(16 * 1024);
@@ -142,12 +149,14 @@ async fn drive(
                 tokio::time::sleep_until(turn.into()).await;
                 due = Some(turn + pace);
             }
-            if Instant::now() >= until {
+            if Instant::now() >= counted.end {
                 return Ok(latencies);
             }
             stream.write_all(request).await?;
             read_answer(&mut stream, &mut answer).await?;
-            latencies.push(begun.elapsed());
+            if begun >= counted.start {
+                latencies.push(begun.elapsed());
+            }
             check(&answer)?;
         }
         if !target.repeat {
@@ -176,10 +185,25 @@ async fn read_answer(stream: &mut TcpStream, answer: &mut Vec<u8>) -> Result<()>
     }
 }
 
+/// A success says `"userErrors":[]`.
 fn check(answer: &[u8]) -> Result<()> {
-    let refused = |needle: &[u8]| answer.windows(needle.len()).any(|window| window == needle);
-    if refused(b"\"errors\":") || refused(b"\"code\":") {
+    let says = |needle: &[u8]| answer.windows(needle.len()).any(|window| window == needle);
+    if says(b"\"errors\":") || says(b"\"userErrors\":[{") {
         return Err(format!("refused: {}", String::from_utf8_lossy(answer)).into());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_and_errors_end_a_benchmark_and_success_does_not() {
+        let success = br#"{"data":{"holdSeat":{"reservation":{"id":"1"},"userErrors":[]}}}"#;
+        assert!(check(success).is_ok());
+        let refused = br#"{"data":{"holdSeat":{"reservation":null,"userErrors":[{"code":"SEAT_HELD","message":"x"}]}}}"#;
+        assert!(check(refused).unwrap_err().to_string().contains("SEAT_HELD"));
+        assert!(check(br#"{"data":null,"errors":[{"message":"x"}]}"#).is_err());
+    }
 }

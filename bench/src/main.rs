@@ -3,7 +3,8 @@
 //! `cargo build --release --workspace && eval "$(./dev services)" && target/release/bench`
 //!
 //! The server runs in a process of its own, its load comes over loopback, and the floor for each operation is the same SQL
-//! run by pgbench or the same data served by plain axum. What is printed is a Markdown table; no figure is asserted.
+//! run by pgbench or the same data served by plain axum. The first two seconds of each measurement warm up and are not counted,
+//! on either side; `--seconds` is what is measured after them. What is printed is a Markdown table; no figure is asserted.
 
 #![expect(clippy::print_stdout, reason = "the figures are the answer")]
 
@@ -41,7 +42,7 @@ struct Options {
     database_url: String,
     #[arg(long, global = true, env = "REDIS_URL", hide_env_values = true, default_value = "")]
     redis_url: String,
-    /// How long each measurement runs, in seconds.
+    /// How long each measurement runs after its warm-up, in seconds.
     #[arg(long, global = true, default_value_t = 8)]
     seconds: u64,
     /// Connections of the load, and clients of pgbench.
@@ -101,7 +102,8 @@ async fn measure_all(options: &Options, scenery: &Scenery) -> Result<()> {
     let server = server::start(&scenery.url, &options.redis_url).await?;
     let time = Duration::from_secs(options.seconds);
     println!(
-        "| operation | connections | per second | p50 ms | p99 ms | server CPU us | Postgres CPU us | of the floor |"
+        "| operation, after {} s of warm-up | connections | per second | p50 ms | p99 ms | server CPU us | Postgres CPU us | of the floor |",
+        load::WARM_UP.as_secs()
     );
     println!("|---|---|---|---|---|---|---|---|");
     let wanted = |name: &str| name.contains(&options.only);

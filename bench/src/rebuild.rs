@@ -20,8 +20,18 @@ pub(crate) async fn measure(scenery: &Scenery, redis_url: &str, people: u32) -> 
     let schedule_id = scenery.line(people).await?;
     let app = scenery::app(&scenery.url, redis_url).await?;
     let mut redis = redis::Client::open(redis_url)?.get_multiplexed_async_connection().await?;
-    let names =
-        ["generation", "waiting", "seen", "seq", "left", "sum", "builder", "built", "built_sum"];
+    let names = [
+        "generation",
+        "waiting",
+        "seen",
+        "seq",
+        "left",
+        "sum",
+        "high",
+        "builder",
+        "built",
+        "built_sum",
+    ];
     let keys = names.map(|name| app.kv.name(&format!("room:{{{schedule_id}}}:{name}")));
     println!(
         "| people | seconds until the line is whole | longest wait for a PING meanwhile, ms |"

@@ -15,11 +15,12 @@ use uuid::Uuid;
 
 use crate::{
     Result,
+    floor::Script,
     server::{SECRET, Server},
 };
 
-/// Operations prepared for each connection.
-const PER_CONNECTION: usize = 1_000;
+/// Operations prepared for each connection: enough for the warm-up too.
+const PER_CONNECTION: usize = 2_000;
 /// People who may enter, over all connections.
 const NEWCOMERS: usize = 400_000;
 
@@ -132,9 +133,16 @@ impl Scenery {
         let count = connections * PER_CONNECTION;
         let sql = format!("SELECT bench_set({number}, {count}, {held})");
         self.database.execute_unprepared(&sql).await?;
-        self.database.execute_unprepared("VACUUM ANALYZE").await?;
-        self.database.execute_unprepared("CHECKPOINT").await.ok();
+        self.settle().await?;
         Ok(Set { app: &self.app, number, connections, per_connection: PER_CONNECTION })
+    }
+
+    /// What was written before is not to be tidied up while something is measured.
+    async fn settle(&self) -> Result<()> {
+        self.database.execute_unprepared("VACUUM ANALYZE").await?;
+        // Only a superuser may; without it the figures are less steady.
+        self.database.execute_unprepared("CHECKPOINT").await.ok();
+        Ok(())
     }
 
     /// People who have not entered yet.
@@ -142,7 +150,7 @@ impl Scenery {
         let number = self.sets.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
         let sql = format!("SELECT bench_newcomers({number}, {NEWCOMERS})");
         self.database.execute_unprepared(&sql).await?;
-        self.database.execute_unprepared("VACUUM ANALYZE").await?;
+        self.settle().await?;
         Ok(Set { app: &self.app, number, connections, per_connection: NEWCOMERS / connections })
     }
 
@@ -169,12 +177,14 @@ impl Scenery {
     }
 
     /// The floor of entering: one row of the journal per transaction, with all its indexes.
-    pub(crate) async fn single_inserts(&self) -> Result<String> {
+    pub(crate) async fn single_inserts(&self) -> Result<Script> {
         self.database
             .execute_unprepared("CREATE TABLE bench_journal (LIKE queue_token INCLUDING ALL)")
             .await?;
         self.database.execute_unprepared("CREATE SEQUENCE bench_number").await?;
-        Ok(include_str!("sql/single_insert.sql").to_owned())
+        self.settle().await?;
+        let text = include_str!("sql/single_insert.sql").to_owned();
+        Ok(Script { text, prepared: None })
     }
 
     /// A performance in whose line everybody waits.
@@ -258,7 +268,7 @@ impl Set<'_> {
 
     pub(crate) fn holds(&self, server: &Server) -> Result<Vec<Vec<Vec<u8>>>> {
         let query = "mutation Hold($input: HoldSeatInput!) { holdSeat(input: $input) {
-            reservation { id status totalPrice expiresAt remainingSeconds } userErrors { message } } }";
+            reservation { id status totalPrice expiresAt remainingSeconds } userErrors { code message } } }";
         self.each(|n| {
             let input = json!({ "scheduleId": self.schedule(n), "seatId": id(self.number, SEAT, n),
                                 "queueToken": self.token(n)? });
@@ -268,7 +278,7 @@ impl Set<'_> {
 
     pub(crate) fn pays(&self, server: &Server) -> Result<Vec<Vec<Vec<u8>>>> {
         let query = "mutation Pay($input: PayInput!) { pay(input: $input) {
-            payment { id status amount approvedAt } userErrors { message } } }";
+            payment { id status amount approvedAt } userErrors { code message } } }";
         self.each(|n| {
             let input = json!({ "reservationId": id(self.number, RESERVATION, n), "method": "POINT",
                                 "amount": 1000, "idempotencyKey": format!("bench-{n}") });
@@ -278,7 +288,7 @@ impl Set<'_> {
 
     pub(crate) fn enters(&self, server: &Server) -> Result<Vec<Vec<Vec<u8>>>> {
         let query = "mutation Enter($id: ID!) { enterQueue(scheduleId: $id) {
-            queueToken { token status position waitingCount } userErrors { message } } }";
+            queueToken { token status position waitingCount } userErrors { code message } } }";
         self.each(|n| self.request(server, n, query, json!({ "id": self.schedule(0) })))
     }
 

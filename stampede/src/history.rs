@@ -2,7 +2,10 @@
 //!
 //! Times are milliseconds since 1970. Those of the server are its own; ours come from a clock that never goes back.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::{
+    collections::BTreeMap,
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
 
 use uuid::Uuid;
 
@@ -86,6 +89,8 @@ pub(crate) struct Visit {
     pub(crate) rises: Vec<Rise>,
     /// Positions shown in all.
     pub(crate) shown: u32,
+    /// How many of them had one before from the same source, to be compared with.
+    pub(crate) steps: u32,
     /// Ours: when the fan was last told to be WAITING.
     pub(crate) waiting_until: Ms,
     /// The server's.
@@ -97,7 +102,7 @@ pub(crate) struct Visit {
     /// The server's: the end of the ACTIVE time as it was last told, once it had come.
     pub(crate) lapsed_at: Option<Ms>,
     pub(crate) end: Option<End>,
-    /// When the fan gave the place up before it was ACTIVE.
+    /// Ours: when the fan gave the place up before it was ACTIVE, or was told that it had EXPIRED before.
     pub(crate) left_line_at: Option<Ms>,
     pub(crate) last_push: Option<(u32, u32)>,
     pub(crate) last_poll: Option<u32>,
@@ -121,6 +126,7 @@ impl Visit {
                 before.filter(|(same, _)| *same == socket).map(|(_, position)| position)
             }
         };
+        self.steps += u32::from(before.is_some());
         if let Some(from) = before.filter(|from| *from < look.position)
             && self.rises.len() < RISES_MAX
         {
@@ -146,13 +152,16 @@ pub(crate) struct Holding {
     /// Ours: when the fan began to give it back.
     pub(crate) given_back: Option<Ms>,
     pub(crate) paid: bool,
+    /// The server's: when the payment was approved, if it told.
+    pub(crate) approved_at: Option<Ms>,
 }
 
 impl Holding {
     /// Until when it was the fan's without doubt, by the server's clock.
     pub(crate) fn until(&self, clock_offset: Ms) -> Ms {
         match self.given_back {
-            Some(at) => at - clock_offset,
+            // Giving back a hold that had lapsed does not make it last longer.
+            Some(at) => (at - clock_offset).min(self.expires_at),
             None if self.paid => Ms::MAX,
             None => self.expires_at,
         }
@@ -200,8 +209,10 @@ pub(crate) struct Draw {
     pub(crate) schedule: Uuid,
     /// In hexadecimal, as it was noted before the first fan entered.
     pub(crate) commitment: String,
-    /// In hexadecimal, as it was shown after the opening.
-    pub(crate) secret: String,
+    /// In hexadecimal, as it was shown at the end; nothing, when none was.
+    pub(crate) secret: Option<String>,
+    /// Ours: when it was last asked for.
+    pub(crate) asked_at: Ms,
 }
 
 /// How the room stood, asked once a second.
@@ -216,22 +227,57 @@ pub(crate) struct RoomSample {
     pub(crate) estimate: Option<i64>,
 }
 
+/// How late timers of ours fired, second by second: what is late by less may be our fault.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct OwnLag(BTreeMap<i64, Ms>);
+
+impl OwnLag {
+    /// A timer was late by so much; it was to be heard between these instants.
+    pub(crate) fn note(&mut self, from: Ms, to: Ms, late: Ms) {
+        for second in from.div_euclid(1_000)..=to.div_euclid(1_000) {
+            let worst = self.0.entry(second).or_default();
+            *worst = late.max(*worst);
+        }
+    }
+
+    /// The worst of the seconds that these instants touch.
+    pub(crate) fn between(&self, from: Ms, to: Ms) -> Ms {
+        let seconds = from.div_euclid(1_000)..=to.max(from).div_euclid(1_000);
+        self.0.range(seconds).map(|(_, late)| *late).max().unwrap_or(0)
+    }
+
+    /// The worst of all.
+    pub(crate) fn worst(&self) -> Ms {
+        self.0.values().copied().max().unwrap_or(0)
+    }
+}
+
 /// A whole rehearsal.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct History {
     pub(crate) fans: Vec<Fan>,
     pub(crate) room: Vec<RoomSample>,
     pub(crate) sales_open_at: Ms,
-    /// Nothing, when no secret was shown.
+    /// Nothing, when the room could not be asked.
     pub(crate) draw: Option<Draw>,
-    /// Our own scheduler was late by so much at worst; what is late by less may be our fault.
-    pub(crate) own_lag: Ms,
+    pub(crate) own_lag: OwnLag,
+    /// Fans of whom nothing is known, for their part crashed: a fault of ours.
+    pub(crate) crashed: usize,
+    /// Fans of whom nothing is known, for they still played when all should have been home.
+    pub(crate) still_playing: usize,
 }
 
 impl History {
     /// Every visit with its fan.
     pub(crate) fn visits(&self) -> impl Iterator<Item = (&Fan, &Visit)> {
         self.fans.iter().flat_map(|fan| fan.visits.iter().map(move |visit| (fan, visit)))
+    }
+
+    /// Ours: when the last seat was sold, by the server's word.
+    pub(crate) fn last_sale(&self) -> Option<Ms> {
+        let holdings = self.fans.iter().flat_map(|fan| &fan.holdings);
+        let last = holdings.filter(|holding| holding.paid).filter_map(|sold| sold.approved_at);
+        Some(last.max()? + self.clock_offset())
     }
 
     /// Our clock less the server's, if that is known to differ: entering happened between sending and acknowledgement.
@@ -274,6 +320,42 @@ mod tests {
         assert_eq!(visit.shown, 600);
         assert_eq!(visit.looks.len(), LOOKS_MAX);
         assert!(visit.looks.windows(2).all(|pair| pair[1].at - pair[0].at >= LOOK_EVERY));
+    }
+
+    #[test]
+    fn a_position_is_a_step_only_after_one_of_the_same_source() {
+        let mut visit = Visit::default();
+        for via in [Via::Poll, Via::Push(1), Via::Push(2), Via::Push(2), Via::Poll] {
+            visit.look(look(0, 1), via);
+        }
+        assert_eq!((visit.shown, visit.steps), (5, 2));
+    }
+
+    #[test]
+    fn a_hold_ends_when_it_is_given_back_or_lapses_whichever_is_first() {
+        let held = Holding {
+            seats: vec![],
+            reservation: String::new(),
+            price: 1,
+            held_at: 0,
+            expires_at: 1_000,
+            given_back: None,
+            paid: false,
+            approved_at: None,
+        };
+        let given_back = |at| Holding { given_back: Some(at), ..held.clone() }.until(100);
+        assert_eq!(held.until(100), 1_000);
+        assert_eq!((given_back(600), given_back(5_000)), (500, 1_000));
+    }
+
+    #[test]
+    fn our_own_lag_is_that_of_the_seconds_concerned() {
+        let mut lag = OwnLag::default();
+        lag.note(1_900, 3_100, 700);
+        lag.note(9_000, 9_050, 5);
+        assert_eq!(lag.between(0, 999), 0);
+        assert_eq!((lag.between(0, 1_000), lag.between(2_500, 2_600)), (700, 700));
+        assert_eq!((lag.between(4_000, 9_500), lag.worst()), (5, 700));
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod api;
 mod check;
 mod fan;
 mod history;
+mod interrupt;
 mod measure;
 mod net;
 mod options;

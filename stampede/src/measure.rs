@@ -144,7 +144,7 @@ pub(crate) struct Live {
     pub(crate) pushes: AtomicU64,
     pub(crate) failures: AtomicU64,
     pub(crate) sockets: AtomicU64,
-    /// When the last seat was paid for.
+    /// When we heard that the last seat was paid for.
     pub(crate) last_sale: AtomicI64,
 }
 
@@ -186,13 +186,16 @@ impl Recorder {
         (self.clock.now() - self.started) / 1_000
     }
 
-    /// How long an operation took.
-    pub(crate) fn took(&self, op: Op, latency: Duration, queued: Duration) {
-        let mut measured = self.measured();
-        measured.times.entry(op).or_insert_with(Times::new).record(latency);
+    /// How long an operation took, or how long it was waited for in vain.
+    pub(crate) fn took(&self, op: Op, latency: Duration) {
+        self.measured().times.entry(op).or_insert_with(Times::new).record(latency);
+    }
+
+    /// How long a request waited for a connection of ours.
+    pub(crate) fn queued(&self, op: Op, wait: Duration) {
         // Everybody leaves and is looked at in one go at the end, when nobody is in a hurry.
         if !matches!(op, Op::Leave | Op::Audit) {
-            measured.queued.record(queued);
+            self.measured().queued.record(wait);
         }
     }
 
@@ -304,7 +307,7 @@ mod tests {
     #[test]
     fn outcomes_are_counted_by_code_and_sales_by_second() {
         let recorder = Recorder::new(Clock::start());
-        recorder.took(Op::Hold, Duration::from_millis(3), Duration::ZERO);
+        recorder.took(Op::Hold, Duration::from_millis(3));
         recorder.ended(Op::Hold, "OK");
         recorder.ended(Op::Hold, "SEAT_HELD");
         recorder.ended(Op::Enter, "INTERNAL");

@@ -63,7 +63,7 @@ pub(crate) struct StageOptions {
     pub(crate) server: ServerOptions,
     #[command(flatten)]
     pub(crate) organizer: OrganizerOptions,
-    /// Seats; those in the first tenth are of a dearer grade.
+    /// Seats, exactly so many; about a tenth of them, in front, are of a dearer grade.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(10..=50_000))]
     pub(crate) seats: u32,
     /// How many people may be ACTIVE at once.
@@ -118,6 +118,9 @@ pub(crate) struct RunOptions {
     /// Fans whose wallets are read at the end; buyers first.
     #[arg(long, default_value_t = 500, help_heading = "Checks")]
     pub(crate) audit: usize,
+    /// Fail too when a check found nothing to look at.
+    #[arg(long, help_heading = "Checks")]
+    pub(crate) require_all: bool,
     /// Write the report as JSON.
     #[arg(long, value_name = "FILE", help_heading = "Report")]
     pub(crate) json: Option<PathBuf>,

@@ -3,25 +3,23 @@
 #![expect(clippy::print_stdout, reason = "the report is the answer")]
 
 use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicI64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use tokio::{
     sync::{OnceCell, Semaphore, watch},
-    task::JoinSet,
+    task::{JoinError, JoinSet},
     time::{MissedTickBehavior, interval, sleep},
 };
 use uuid::Uuid;
 
 use crate::{
     Result,
-    api::{Api, Schedule},
+    api::{COMPARING, Schedule, backoff},
     fan::{Actor, in_ms},
-    history::{Clock, Draw, Fan, History, Ms, RoomSample},
+    history::{Clock, Draw, Fan, History, Ms, OwnLag, RoomSample},
+    interrupt,
     measure::Recorder,
     net::allow_open_files,
     options::RunOptions,
@@ -38,8 +36,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 static BARS: [Bar; 4] = [Bar::Entered, Bar::Admitted, Bar::Bought, Bar::Done];
 /// How long fans may take to go home.
 const CURFEW: Duration = Duration::from_secs(60);
-/// Comparisons of pushed and true positions at once.
-const COMPARING: usize = 8;
+/// How often the room is asked for the secret of the draw; the last time some six seconds after the first.
+const ROOM_TRIES: u32 = 7;
 
 /// Plays it; whether every check holds.
 ///
@@ -49,7 +47,8 @@ pub(crate) async fn run(options: &RunOptions) -> Result<bool> {
     let tokens = sessions::read(&options.sessions, options.fans)?;
     let server = &options.server;
     let sockets = tokens.len().min(options.sockets);
-    allow_open_files(u64::try_from(sockets + server.connections * server.urls.len())?)?;
+    let connections = (server.connections + COMPARING) * server.urls.len();
+    allow_open_files(u64::try_from(sockets + connections)?)?;
     let recorder = Arc::new(Recorder::new(Clock::start()));
     let apis = sessions::apis(server, &options.schedule, &recorder)?;
     let first = apis.first().ok_or("no server")?.clone();
@@ -65,6 +64,8 @@ pub(crate) async fn run(options: &RunOptions) -> Result<bool> {
         return Err("sales open in more than ten minutes; come back later".into());
     }
     let (phase, phases) = watch::channel(Phase::Running);
+    let leaving = phase.clone();
+    interrupt::hear(move || send_home(&leaving))?;
     let stage = Arc::new(Stage {
         clock: recorder.clock,
         apis,
@@ -79,10 +80,9 @@ pub(crate) async fn run(options: &RunOptions) -> Result<bool> {
         run: format!("{:x}", recorder.started),
         hall: OnceCell::new(),
     });
-    let (fans, room, own_lag) = play(options, &stage, phase, &tokens, opening + limit).await;
-    let draw = draw(&first, &schedule).await;
-    let sales_open_at = schedule.sales_open_at.0;
-    let mut history = History { fans, room, sales_open_at, draw, own_lag };
+    let mut history = play(options, &stage, phase, &tokens, opening + limit).await;
+    history.sales_open_at = schedule.sales_open_at.0;
+    history.draw = draw(&stage, &schedule).await;
     let people = sessions::people(&options.sessions, options.fans)?;
     for fan in &mut history.fans {
         fan.person = usize::try_from(fan.index).ok().and_then(|at| *people.get(at)?);
@@ -92,14 +92,28 @@ pub(crate) async fn run(options: &RunOptions) -> Result<bool> {
     finish(options, setting, &stage, &history)
 }
 
-/// The commitment as it was before, and the secret as it is shown now.
-async fn draw(api: &Api, before: &Schedule) -> Option<Draw> {
-    let now = api.room(None).await.ok()??;
-    Some(Draw {
-        schedule: Uuid::try_parse(&api.schedule).ok()?,
-        commitment: before.waiting_room.draw_commitment.clone(),
-        secret: now.waiting_room.draw_secret?,
-    })
+/// The commitment as it was before, and the secret as it is shown now. A failed query is tried again, and so is one that
+/// comes before the draw is over.
+async fn draw(stage: &Stage, before: &Schedule) -> Option<Draw> {
+    let mut draw = None;
+    for attempt in 0..ROOM_TRIES {
+        if let Some(failed) = attempt.checked_sub(1) {
+            sleep(backoff(failed)).await;
+        }
+        let api = stage.apis.get(usize::try_from(attempt).ok()? % stage.apis.len().max(1))?;
+        let asked_at = stage.clock.now();
+        if let Ok(Some(now)) = api.room(None).await {
+            let secret = now.waiting_room.draw_secret;
+            let done = secret.is_some() || asked_at < stage.opening;
+            let commitment = before.waiting_room.draw_commitment.clone();
+            let schedule = Uuid::try_parse(&api.schedule).ok()?;
+            draw = Some(Draw { schedule, commitment, secret, asked_at });
+            if done {
+                break;
+            }
+        }
+    }
+    draw
 }
 
 /// Everybody's part, from the first arrival until all are home.
@@ -109,10 +123,10 @@ async fn play(
     phase: watch::Sender<Phase>,
     tokens: &[String],
     deadline: Ms,
-) -> (Vec<Fan>, Vec<RoomSample>, Ms) {
+) -> History {
     let progress = Progress::start(stage.recorder.clone(), tokens.len(), &BARS);
-    let lag = Arc::new(AtomicI64::new(0));
-    let pulse = tokio::spawn(measure_own_lag(lag.clone()));
+    let lag = Arc::new(Mutex::new(OwnLag::default()));
+    let pulse = tokio::spawn(measure_own_lag(stage.clock, lag.clone()));
     let lead = f64::from(u32::try_from((stage.opening - stage.started) / 1_000).unwrap_or(0));
     // An opening a second ahead is one that we made up.
     let lead = if lead > 1.5 { lead - 1.0 } else { 0.0 };
@@ -124,8 +138,25 @@ async fn play(
         }
     }
     let samples = Arc::new(Mutex::new(Vec::new()));
-    let monitor = tokio::spawn(look_at_room(stage.clone(), phase, deadline, samples.clone()));
-    let mut fans = Vec::with_capacity(tokens.len());
+    let looking = look_at_room(stage.clone(), phase.clone(), deadline, samples.clone());
+    let monitor = tokio::spawn(looking);
+    let mut history = gather(stage, playing).await;
+    drop(progress);
+    phase.send_replace(Phase::Over);
+    pulse.abort();
+    monitor.abort();
+    history.room = std::mem::take(&mut *samples.lock().unwrap_or_else(PoisonError::into_inner));
+    history.own_lag = std::mem::take(&mut *lag.lock().unwrap_or_else(PoisonError::into_inner));
+    history
+}
+
+/// Waits until all are home, or should be. Who does not come home is counted.
+async fn gather(stage: &Stage, mut playing: JoinSet<Fan>) -> History {
+    let mut history = History::default();
+    let mut take = |joined: std::result::Result<Fan, JoinError>| match joined {
+        Ok(fan) => history.fans.push(fan),
+        Err(_) => history.crashed += 1,
+    };
     let curfew = async {
         stage.reached(Phase::Over).await;
         sleep(CURFEW).await;
@@ -133,23 +164,29 @@ async fn play(
     tokio::pin!(curfew);
     loop {
         tokio::select! {
-            fan = playing.join_next() => match fan {
-                Some(Ok(fan)) => fans.push(fan),
-                Some(Err(_)) => {}
+            joined = playing.join_next() => match joined {
+                Some(joined) => take(joined),
                 None => break,
             },
             () = &mut curfew => break,
         }
     }
-    drop((playing, progress));
-    pulse.abort();
-    monitor.abort();
-    let room = std::mem::take(&mut *samples.lock().unwrap_or_else(PoisonError::into_inner));
-    fans.sort_unstable_by_key(|fan| fan.index);
-    (fans, room, lag.load(Ordering::Relaxed))
+    while let Some(joined) = playing.try_join_next() {
+        take(joined);
+    }
+    history.still_playing = playing.len();
+    history.fans.sort_unstable_by_key(|fan| fan.index);
+    history
 }
 
-/// Looks at the room and says when it is sold out, or when the time is over: Ctrl-C ends it early, with a report.
+/// Ctrl-C sends everybody home.
+fn send_home(phase: &watch::Sender<Phase>) {
+    let before = phase.send_replace(Phase::Over);
+    let news = if before == Phase::Over { "The report is near" } else { "Everybody goes home" };
+    eprintln!("{news}; press Ctrl-C again to stop without a report.");
+}
+
+/// Looks at the room and says when it is sold out, or when the time is over.
 async fn look_at_room(
     stage: Arc<Stage>,
     phase: watch::Sender<Phase>,
@@ -159,17 +196,12 @@ async fn look_at_room(
     let mut looks = interval(LOOK_EVERY);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for turn in 0_usize.. {
-        let interrupted = tokio::select! {
-            _ = looks.tick() => false,
-            stop = tokio::signal::ctrl_c() => stop.is_ok(),
-        };
-        if interrupted || stage.clock.now() >= deadline {
+        tokio::select! {
+            _ = looks.tick() => {}
+            () = stage.reached(Phase::Over) => return,
+        }
+        if stage.clock.now() >= deadline {
             phase.send_replace(Phase::Over);
-            if interrupted {
-                eprintln!("Everybody goes home; press Ctrl-C again to stop without a report.");
-                drop(tokio::signal::ctrl_c().await);
-                std::process::exit(2);
-            }
             return;
         }
         // Whichever instance is there.
@@ -200,14 +232,15 @@ fn sample(at: Ms, schedule: Schedule) -> RoomSample {
     }
 }
 
-/// How late timers of ours fire at worst.
-async fn measure_own_lag(worst: Arc<AtomicI64>) {
+/// How late timers of ours fire.
+async fn measure_own_lag(clock: Clock, lag: Arc<Mutex<OwnLag>>) {
     const NAP: Duration = Duration::from_millis(50);
     loop {
-        let begun = Instant::now();
+        let (from, begun) = (clock.now(), Instant::now());
         sleep(NAP).await;
         let late = begun.elapsed().saturating_sub(NAP);
-        worst.fetch_max(Ms::try_from(late.as_millis()).unwrap_or(Ms::MAX), Ordering::Relaxed);
+        let late = Ms::try_from(late.as_millis()).unwrap_or(Ms::MAX);
+        lag.lock().unwrap_or_else(PoisonError::into_inner).note(from, clock.now(), late);
     }
 }
 
@@ -246,6 +279,7 @@ fn setting(options: &RunOptions, stage: &Stage, schedule: &Schedule, fans: usize
         began: began.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
         seconds: (stage.clock.now() - stage.started) / 1_000,
         opening: (stage.opening - stage.started) / 1_000,
+        require_all: options.require_all,
     }
 }
 
@@ -255,10 +289,11 @@ fn finish(
     stage: &Stage,
     history: &History,
 ) -> Result<bool> {
-    let last_sale = match stage.recorder.live.last_sale.load(Ordering::Relaxed) {
+    let heard = match stage.recorder.live.last_sale.load(Ordering::Relaxed) {
         0 => None,
         at => Some(at),
     };
+    let last_sale = history.last_sale().or(heard);
     let figures = stage.recorder.figures();
     let report = report::make(setting, history, figures, stage.started, last_sale);
     println!("{}", report::table(&report));

@@ -10,12 +10,15 @@ use uuid::Uuid;
 
 use crate::{
     Result,
-    api::{Api, SeatId},
+    api::{Api, COMPARING, SeatId},
     history::Clock,
     measure::Recorder,
     net::{Sources, Target, http::Pool},
     options::{OrganizerOptions, ServerOptions, StageOptions},
 };
+
+/// Seats of a full row.
+const ROW: u32 = 100;
 
 /// The fans' access tokens.
 ///
@@ -79,6 +82,7 @@ pub(crate) fn apis(
         let target = Target::parse(url, server.allow_remote)?;
         Ok(Arc::new(Api {
             pool: Pool::new(target.clone(), server.connections.max(1), patience),
+            comparing: Pool::new(target.clone(), COMPARING, patience),
             target,
             sources: sources.clone(),
             recorder: recorder.clone(),
@@ -147,26 +151,13 @@ fn schedule(options: &StageOptions, concert: &str, now: i64) -> Value {
             .unwrap_or_default()
             .to_rfc3339()
     };
-    // Rows of up to a hundred.
-    let section = |name: &str, grade: &str, price: u32, seats: u32| {
-        let rows = seats.div_ceil(100).max(1);
-        json!({ "name": name, "grade": grade, "price": price, "rows": rows,
-                "seatsPerRow": seats.div_ceil(rows) })
-    };
-    let dear = (options.seats / 10).max(1);
-    let rest = options.seats - dear;
-    // Halls are read by section, so that nobody has to read all of a large one.
-    let parts = rest.div_ceil(1_000).max(1);
-    let mut sections = vec![section("Front", "VIP", 150_000, dear)];
-    sections
-        .extend((1..=parts).map(|n| section(&format!("Stalls {n:02}"), "R", 90_000, rest / parts)));
     json!({
         "concertId": concert,
         "salesOpenAt": at(i64::from(options.opens_in)),
         "salesCloseAt": at(30 * DAY),
         "startsAt": at(31 * DAY),
         "maxSeatsPerPerson": 1,
-        "sections": sections,
+        "sections": sections(options.seats),
         "waitingRoom": {
             "maxActive": options.max_active,
             "admitPerRound": options.admit_per_round,
@@ -174,6 +165,26 @@ fn schedule(options: &StageOptions, concert: &str, now: i64) -> Value {
             "idleSeconds": options.idle_seconds,
         },
     })
+}
+
+/// Exactly so many seats. The first section is the front.
+fn sections(seats: u32) -> Vec<Value> {
+    let section = |name: &str, grade: &str, price: u32, (rows, seats_per_row): (u32, u32)| json!({ "name": name, "grade": grade, "price": price, "rows": rows, "seatsPerRow": seats_per_row });
+    let front = rows(seats / 10);
+    let mut rest = seats - front.0 * front.1;
+    let mut sections = vec![section("Front", "VIP", 150_000, front)];
+    while rest > 0 {
+        let (rows, seats_per_row) = rows(rest.min(1_000));
+        rest -= rows * seats_per_row;
+        let name = format!("Stalls {:02}", sections.len());
+        sections.push(section(&name, "R", 90_000, (rows, seats_per_row)));
+    }
+    sections
+}
+
+/// Full rows of a hundred, or one shorter row; what does not fill a row is left over.
+const fn rows(seats: u32) -> (u32, u32) {
+    if seats < ROW { (1, seats) } else { (seats / ROW, ROW) }
 }
 
 #[cfg(test)]
@@ -197,6 +208,20 @@ mod tests {
         let few = read(&path, Some(3)).unwrap_err().to_string();
         assert!(few.contains("frontrow seed --fans 3"), "{few}");
         std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn a_hall_has_exactly_the_seats_asked_for() {
+        for seats in (10..=50_000).step_by(7).chain([10, 999, 1_000, 1_001, 50_000]) {
+            let sections = sections(seats);
+            let figure = |section: &Value, name: &str| section[name].as_u64().unwrap();
+            let made = |section| figure(section, "rows") * figure(section, "seatsPerRow");
+            assert_eq!(sections.iter().map(made).sum::<u64>(), u64::from(seats));
+            // The server takes no more, and halls are read by section.
+            assert!(sections.len() <= 50, "{seats} make {} sections", sections.len());
+            assert!(sections.iter().skip(1).map(made).all(|seats| (1..=1_000).contains(&seats)));
+            assert!(made(&sections[0]) >= 1 && made(&sections[0]) <= u64::from(seats / 10));
+        }
     }
 
     #[test]

@@ -9,6 +9,9 @@ use super::{
 };
 use crate::history::{Draw, History, Ms, Visit};
 
+/// The server ends the draw, and shows its secret, so long after the opening at the latest.
+const SHOWN_WITHIN: Ms = 5_000;
+
 /// What a person draws with their n-th place: the first 52 bits of a hash, of which the largest is the front of the line.
 /// docs/fairness.md has the formula, and the server no part in this.
 fn drawn(secret: &[u8], schedule: Uuid, person: Uuid, n: u32) -> u64 {
@@ -30,13 +33,18 @@ fn bytes(hexadecimal: &str) -> Option<Vec<u8>> {
 pub(super) fn admitted_as_drawn(history: &History) -> Verdict {
     let mut verdict = Verdict::new("Drawn before the opening, as committed");
     let Some(draw) = &history.draw else {
-        verdict.scope = "no secret was shown".to_owned();
+        verdict.scope = "the room could not be asked for the secret".to_owned();
         return verdict;
     };
-    let secret = bytes(&draw.secret).unwrap_or_default();
+    let Some(secret) = &draw.secret else {
+        never_shown(&mut verdict, history, draw);
+        return verdict;
+    };
+    let shown = secret;
+    let secret = bytes(shown).unwrap_or_default();
     if Some(Sha256::digest(&secret).to_vec()) != bytes(&draw.commitment) {
         verdict.looked_at += 1;
-        verdict.violated(|| format!("secret {} is not that of {}", draw.secret, draw.commitment));
+        verdict.violated(|| format!("secret {shown} is not that of {}", draw.commitment));
     }
     let (mut line, exempt) = early(history, draw, &secret);
     line.sort_unstable_by_key(|(drawn, _)| std::cmp::Reverse(*drawn));
@@ -51,6 +59,20 @@ pub(super) fn admitted_as_drawn(history: &History) -> Verdict {
         grouped(exempt)
     );
     verdict
+}
+
+/// Whoever came early and is never shown the secret cannot see that the draw was fair.
+fn never_shown(verdict: &mut Verdict, history: &History, draw: &Draw) {
+    let before = |visit: &Visit| visit.entered_at < history.sales_open_at;
+    let early = history.visits().filter(|(_, visit)| before(visit)).count();
+    let since = draw.asked_at - history.clock_offset() - history.sales_open_at;
+    verdict.scope = format!("no secret was shown; {} early fans", grouped(early));
+    if early > 0 && since > SHOWN_WITHIN {
+        verdict.looked_at = early;
+        verdict.violated(|| {
+            format!("{early} fans came early, and {since} ms after the opening no secret is shown")
+        });
+    }
 }
 
 /// Everybody who came before the opening, with what they drew.
@@ -84,7 +106,12 @@ mod tests {
     fn rehearsal(fans: Vec<Fan>) -> History {
         let commitment = Sha256::digest(bytes(SECRET).unwrap());
         let commitment: String = commitment.iter().map(|byte| format!("{byte:02x}")).collect();
-        let draw = Draw { schedule: Uuid::from_u128(1), commitment, secret: SECRET.to_owned() };
+        let draw = Draw {
+            schedule: Uuid::from_u128(1),
+            commitment,
+            secret: Some(SECRET.to_owned()),
+            asked_at: 9_000,
+        };
         History { draw: Some(draw), sales_open_at: 1_000, ..planted::history(fans) }
     }
 
@@ -134,5 +161,19 @@ mod tests {
         assert_eq!(admitted_as_drawn(&history).word(), "VIOLATED");
         history.draw = None;
         assert_eq!(admitted_as_drawn(&history).word(), "not exercised");
+    }
+
+    #[test]
+    fn a_secret_that_is_never_shown_is_found_once_the_opening_is_past() {
+        let hidden = |fans, asked_at| {
+            let mut history = rehearsal(fans);
+            if let Some(draw) = &mut history.draw {
+                (draw.secret, draw.asked_at) = (None, asked_at);
+            }
+            admitted_as_drawn(&history)
+        };
+        assert_eq!(hidden(fair(), 9_000).word(), "VIOLATED");
+        assert_eq!(hidden(fair(), 900).word(), "not exercised");
+        assert_eq!(hidden(Vec::new(), 9_000).word(), "not exercised");
     }
 }

@@ -62,6 +62,7 @@ mod tests {
             expires_at: 1_000,
             given_back: None,
             paid: true,
+            approved_at: None,
         };
         let fan = Fan {
             holdings: vec![holding],

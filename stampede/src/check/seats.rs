@@ -54,6 +54,7 @@ mod tests {
             expires_at: until,
             given_back: None,
             paid: until == Ms::MAX,
+            approved_at: None,
         };
         Fan { holdings: vec![holding], ..fan(index, 0, None) }
     }

@@ -176,6 +176,10 @@ impl Actor {
             }
             _ => {
                 visit.end = Some(End::Expired);
+                visit.activated_at = visit.activated_at.or(place.activated_at.map(|at| at.0));
+                if visit.activated_at.is_none() {
+                    visit.left_line_at = Some(now);
+                }
                 // Ended by its own time, and not before the time that had been told.
                 visit.lapsed_at =
                     told_end.filter(|end| *end <= now && visit.activated_at.is_some());

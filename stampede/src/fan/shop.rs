@@ -135,6 +135,7 @@ impl Actor {
             expires_at: reservation.expires_at.0,
             given_back: None,
             paid: false,
+            approved_at: None,
         });
         self.fan.holdings.len() - 1
     }
@@ -180,6 +181,7 @@ impl Actor {
                     self.acted(sent);
                     if let Some(held) = self.fan.holdings.get_mut(holding) {
                         held.paid = true;
+                        held.approved_at = payment.approved_at.map(|at| at.0);
                     }
                     let live = &self.stage.recorder.live;
                     count(&live.sold);

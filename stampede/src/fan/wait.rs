@@ -18,6 +18,9 @@ const PRESENCE: Ms = 45_000;
 /// Those who go home when the seats are gone do so within this time.
 const SIGH: Ms = 5_000;
 
+/// How long a subscription may be silent at first.
+const FIRST_PUSH: Duration = Duration::from_secs(15);
+
 /// Why waiting stopped.
 #[derive(Debug, PartialEq, Eq)]
 enum Stopped {
@@ -112,18 +115,23 @@ impl Actor {
                     self.sockets += 1;
                     count(&recorder.live.sockets);
                     let mut watched = Watched { socket, number: self.sockets, _permit: permit };
-                    let first =
-                        tokio::time::timeout(Duration::from_secs(15), self.hear(&mut watched));
-                    if matches!(first.await, Ok(Ok(()))) {
-                        recorder.took(Op::Subscribe, begun.elapsed(), Duration::ZERO);
-                        recorder.ended(Op::Subscribe, "OK");
-                        return Some(watched);
+                    let first = tokio::time::timeout(FIRST_PUSH, self.hear(&mut watched)).await;
+                    let outcome = match first {
+                        Ok(Ok(())) => "OK",
+                        Ok(Err(Broken)) => "CONNECTION",
+                        Err(_) => "TIMEOUT",
+                    };
+                    if outcome != "CONNECTION" {
+                        recorder.took(Op::Subscribe, begun.elapsed());
                     }
-                    recorder.ended(Op::Subscribe, "CONNECTION");
-                    return None;
+                    recorder.ended(Op::Subscribe, outcome);
+                    return (outcome == "OK").then_some(watched);
                 }
                 Err(error) => {
                     let timed_out = error.kind() == std::io::ErrorKind::TimedOut;
+                    if timed_out {
+                        recorder.took(Op::Subscribe, begun.elapsed());
+                    }
                     recorder.ended(Op::Subscribe, if timed_out { "TIMEOUT" } else { "CONNECTION" });
                     sleep(backoff(attempt)).await;
                 }

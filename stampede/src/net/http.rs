@@ -47,6 +47,11 @@ impl Pool {
         Self { target, idle: Mutex::new(Vec::new()), permits, patience }
     }
 
+    /// How long an answer may take.
+    pub(crate) const fn patience(&self) -> Duration {
+        self.patience
+    }
+
     /// Posts JSON. A connection that the server had closed meanwhile is replaced once, if nothing came back on it.
     ///
     /// # Errors

@@ -32,6 +32,8 @@ pub(crate) struct Setting {
     pub(crate) seconds: i64,
     /// Seconds from the start to the opening.
     pub(crate) opening: i64,
+    /// A check that found nothing to look at is a failure too.
+    pub(crate) require_all: bool,
 }
 
 /// Something to aim at; missing it is no failure.
@@ -54,6 +56,9 @@ pub(crate) struct Counts {
     pub(crate) expired: usize,
     pub(crate) unfinished: usize,
     pub(crate) away: usize,
+    /// Fans of whom nothing else is in here.
+    pub(crate) crashed: usize,
+    pub(crate) still_playing: usize,
 }
 
 /// The whole report.
@@ -64,6 +69,8 @@ pub(crate) struct Report {
     pub(crate) setting: Setting,
     pub(crate) counts: Counts,
     pub(crate) checks: Vec<Verdict>,
+    /// Names of the checks that found nothing to look at: they neither held nor were violated.
+    pub(crate) not_exercised: Vec<&'static str>,
     pub(crate) goals: Vec<Goal>,
     /// Seconds from entering to admission, of those who stayed.
     pub(crate) waits: Spread,
@@ -88,10 +95,14 @@ pub(crate) fn make(
 ) -> Report {
     let checks = check::all(history);
     let failed: Vec<&Verdict> = checks.iter().filter(|check| check.violations > 0).collect();
-    let exercised = checks.iter().filter(|check| check.looked_at > 0).count();
-    let passed = failed.is_empty() && exercised > 0;
+    let idle = checks.iter().filter(|check| check.looked_at == 0 && check.violations == 0);
+    let not_exercised: Vec<&'static str> = idle.map(|check| check.name).collect();
+    let complete = not_exercised.is_empty();
+    let tested = not_exercised.len() < checks.len() && (complete || !setting.require_all);
+    let passed = failed.is_empty() && tested && history.crashed == 0;
     let counts = counts(history);
-    let headline = headline(&failed, exercised, checks.len(), &counts);
+    let headline =
+        headline(&failed, not_exercised.len(), checks.len(), setting.require_all, &counts);
     let (mut waits, mut push) = (Times::new(), Times::new());
     let offset = history.clock_offset();
     for (_, visit) in history.visits() {
@@ -105,12 +116,13 @@ pub(crate) fn make(
     }
     let estimates = estimates::estimates(history, started);
     let goals = goals(&push.spread(), &estimates, &figures, history, last_sale);
-    let notes = notes(history, &figures);
+    let notes = notes(history, &figures, &not_exercised);
     Report {
         passed,
         headline,
         counts,
         checks,
+        not_exercised,
         goals,
         waits: in_seconds(waits.spread()),
         waits_curve: waits.curve().into_iter().map(|(at, ms)| (at, ms / 1e3)).collect(),
@@ -119,7 +131,7 @@ pub(crate) fn make(
         estimates,
         series: series::series(history, started),
         figures,
-        own_lag_ms: history.own_lag,
+        own_lag_ms: history.own_lag.worst(),
         notes,
         setting,
     }
@@ -135,7 +147,11 @@ fn in_seconds(spread: Spread) -> Spread {
 }
 
 fn counts(history: &History) -> Counts {
-    let mut counts = Counts::default();
+    let mut counts = Counts {
+        crashed: history.crashed,
+        still_playing: history.still_playing,
+        ..Counts::default()
+    };
     for (_, visit) in history.visits() {
         counts.entered += 1;
         counts.admitted += usize::from(visit.activated_at.is_some());
@@ -152,7 +168,13 @@ fn counts(history: &History) -> Counts {
     counts
 }
 
-fn headline(failed: &[&Verdict], exercised: usize, all: usize, counts: &Counts) -> String {
+fn headline(
+    failed: &[&Verdict],
+    idle: usize,
+    all: usize,
+    require_all: bool,
+    counts: &Counts,
+) -> String {
     let crowd = format!(
         "{} entered, {} were let in, {} bought",
         grouped(counts.entered),
@@ -160,11 +182,20 @@ fn headline(failed: &[&Verdict], exercised: usize, all: usize, counts: &Counts) 
         grouped(counts.bought)
     );
     match failed {
-        [] if exercised == all => format!("Fair: all {all} checks hold. {crowd}."),
-        [] if exercised == 0 => format!("Nothing was tested. {crowd}."),
-        [] => {
-            format!("{exercised} of {all} checks hold, the rest had nothing to look at. {crowd}.")
+        [] if counts.crashed > 0 => {
+            format!(
+                "FAILED: {} of our fans crashed, a fault of stampede's. {crowd}.",
+                counts.crashed
+            )
         }
+        [] if idle == 0 => format!("Fair: all {all} checks hold. {crowd}."),
+        [] if idle == all => format!("Nothing was tested. {crowd}."),
+        [] if require_all => {
+            format!(
+                "FAILED: {idle} of {all} checks were not exercised, and all are required. {crowd}."
+            )
+        }
+        [] => format!("{} of {all} checks hold, {idle} not exercised. {crowd}.", all - idle),
         [one] => format!("FAILED: {}. {crowd}.", one.name),
         many => format!("FAILED: {} of {all} checks are violated. {crowd}.", many.len()),
     }
@@ -183,8 +214,7 @@ fn goals(
         .flat_map(|operation| &operation.outcomes)
         .filter_map(|(code, count)| is_fault(code).then_some(count))
         .sum();
-    let sold_out = history.room.iter().find(|sample| sample.status == "SOLD_OUT");
-    let told_after = sold_out.zip(last_sale).map(|(sample, last)| (sample.at - last).max(0));
+    let told_after = last_sale.and_then(|last| sold_out_after(history, last));
     vec![
         Goal {
             name: "Admission reaches its person",
@@ -195,9 +225,7 @@ fn goals(
         Goal {
             name: "estimatedWaitSeconds after the first minute",
             aim: "median error under 15 %",
-            found: estimates.median.map_or_else(none, |median| {
-                format!("{:.1} % of {} estimates", median * 100.0, grouped(estimates.count))
-            }),
+            found: estimates.told(),
             met: estimates.median.map(|median| median < 0.15),
         },
         Goal {
@@ -215,16 +243,41 @@ fn goals(
     ]
 }
 
+/// How long after the last sale the room was first seen to be SOLD_OUT. Before it, it may have been so for a while: seats that
+/// were held come back.
+fn sold_out_after(history: &History, last_sale: Ms) -> Option<Ms> {
+    let mut later = history.room.iter().filter(|sample| sample.at >= last_sale);
+    later.find(|sample| sample.status == "SOLD_OUT").map(|sample| sample.at - last_sale)
+}
+
 fn none() -> String {
     "not measured".to_owned()
 }
 
-fn notes(history: &History, figures: &Figures) -> Vec<String> {
+fn notes(history: &History, figures: &Figures, not_exercised: &[&str]) -> Vec<String> {
     let mut notes = Vec::new();
-    if history.own_lag > 200 {
+    if !not_exercised.is_empty() {
         notes.push(format!(
-            "This load generator itself was late by up to {} ms: it needs more of the machine. Latencies include that.",
-            history.own_lag
+            "Not exercised, so neither held nor violated: {}.",
+            not_exercised.join("; ")
+        ));
+    }
+    if history.crashed > 0 {
+        notes.push(format!(
+            "{} of our fans crashed: what they saw is missing here. The fault is stampede's; their last words stand above.",
+            history.crashed
+        ));
+    }
+    if history.still_playing > 0 {
+        notes.push(format!(
+            "{} of our fans still played when all should have been home: what they saw is missing here.",
+            history.still_playing
+        ));
+    }
+    let own_lag = history.own_lag.worst();
+    if own_lag > 200 {
+        notes.push(format!(
+            "This load generator itself was late by up to {own_lag} ms: it needs more of the machine. Latencies include that."
         ));
     }
     if figures.queued.p99 > 50.0 {
@@ -269,6 +322,7 @@ mod tests {
             began: String::new(),
             seconds: 1,
             opening: 0,
+            require_all: false,
         }
     }
 
@@ -283,6 +337,53 @@ mod tests {
         assert!(!report.passed);
         assert!(report.headline.starts_with("FAILED: Admitted in the order of entering."));
         assert!(table(&report).contains("fan 2 was admitted 50 ms before fan 1"));
+    }
+
+    #[test]
+    fn what_was_not_exercised_is_told_and_fails_where_all_is_required() {
+        let made = |require_all| {
+            let figures = Recorder::new(Clock::start()).figures();
+            let fair = history(vec![fan(1, 100, Some(900))]);
+            make(Setting { require_all, ..setting() }, &fair, figures, 0, None)
+        };
+        let report = made(false);
+        assert!(report.passed && report.not_exercised.contains(&"No seat with two owners"));
+        assert!(table(&report).contains("Not exercised, so neither held nor violated: "));
+        let required = made(true);
+        assert!(!required.passed && required.headline.starts_with("FAILED: "));
+    }
+
+    #[test]
+    fn fans_that_vanished_are_told_and_a_crash_fails() {
+        let made = |crashed, still_playing| {
+            let figures = Recorder::new(Clock::start()).figures();
+            let fair = history(vec![fan(1, 100, Some(900))]);
+            let history = crate::history::History { crashed, still_playing, ..fair };
+            make(setting(), &history, figures, 0, None)
+        };
+        assert!(!made(1, 0).passed);
+        assert!(made(0, 2).passed);
+        assert!(table(&made(0, 2)).contains("2 still played at curfew"));
+        assert!(table(&made(1, 0)).contains("FAILED: 1 of our fans crashed"));
+    }
+
+    #[test]
+    fn sold_out_is_timed_from_the_last_sale_and_not_from_an_earlier_time_without_seats() {
+        let sample = |at, status: &str| crate::history::RoomSample {
+            at,
+            status: status.to_owned(),
+            waiting: 0,
+            active: 0,
+            max_active: 1,
+            remaining_seats: 0,
+            estimate: None,
+        };
+        let room =
+            vec![sample(1_000, "SOLD_OUT"), sample(2_000, "OPEN"), sample(3_400, "SOLD_OUT")];
+        let history = crate::history::History { room, ..history(vec![]) };
+        assert_eq!(sold_out_after(&history, 3_000), Some(400));
+        assert_eq!(sold_out_after(&history, 900), Some(100));
+        assert_eq!(sold_out_after(&history, 4_000), None);
     }
 
     #[test]

@@ -243,7 +243,8 @@ function bottom() {
   page.append(el('h2', {}, 'How it was done'), el('div', { class: 'card' },
     el('p', {}, `${whole(s.fans)} fans with seed ${s.seed} for ${whole(s.seats)} seats over ${s.seconds} s, against ${s.urls.join(' and ')}. `
       + `A round of ${s.round_seconds} s admitted at most ${whole(s.admit_per_round)}. ${whole(c.away)} were away for a while, ${whole(c.left)} left, `
-      + `${whole(c.expired)} let their time pass, ${whole(c.unfinished)} still waited at the end. This load generator was late by ${R.own_lag_ms} ms at worst.`),
+      + `${whole(c.expired)} let their time pass, ${whole(c.unfinished)} still waited at the end; `
+      + `${whole(c.crashed)} crashed and ${whole(c.still_playing)} still played at curfew, of whom nothing else is in here. This load generator was late by ${R.own_lag_ms} ms at worst.`),
     el('pre', {}, s.command)),
   el('footer', {}, 'Latencies are seen by the client, from the first byte sent to the last received. Checks take only what is certain, so that a violation is never a matter of when a message arrived.'));
   document.title = `${R.passed ? 'Passed' : 'FAILED'}: rehearsal of ${s.began.slice(0, 16).replace('T', ' ')}`;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::Report;
+use super::{Counts, Report};
 use crate::{check::grouped, measure::Spread};
 
 /// The report for a terminal.
@@ -33,6 +33,7 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
         };
         writeln!(out, "  {word:<13} {}: {} (aim: {})", goal.name, goal.found, goal.aim)?;
     }
+    crowd(out, report)?;
     writeln!(
         out,
         "\n  {:<32} {:>9} {:>9} {:>9} {:>9} {:>9}",
@@ -56,6 +57,29 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
         writeln!(out, "\n  Note: {note}")?;
     }
     Ok(())
+}
+
+fn crowd(out: &mut String, report: &Report) -> std::fmt::Result {
+    let Counts { entered, admitted, bought, left, expired, unfinished, away, .. } = report.counts;
+    writeln!(
+        out,
+        "\n  Of {} fans: {} entered, {} let in, {} bought; {} left, {} expired, {} still waited at the end; {} away for a while",
+        grouped(report.setting.fans),
+        grouped(entered),
+        grouped(admitted),
+        grouped(bought),
+        grouped(left),
+        grouped(expired),
+        grouped(unfinished),
+        grouped(away)
+    )?;
+    let Counts { crashed, still_playing, .. } = report.counts;
+    writeln!(
+        out,
+        "  Lost from sight: {} crashed, {} still played at curfew",
+        grouped(crashed),
+        grouped(still_playing)
+    )
 }
 
 fn line(out: &mut String, name: &str, spread: &Spread) -> std::fmt::Result {
