@@ -1,6 +1,7 @@
 //! `frontrow roster` and `frontrow verify-draw`: what a draw's fairness is checked with. docs/fairness.md says what it proves.
 
 use std::{
+    collections::HashMap,
     fmt::Display,
     fs::File,
     io::{BufRead, BufReader, BufWriter, Write},
@@ -130,10 +131,12 @@ pub(super) fn verify(args: &VerifyDrawArgs) -> Result<ExitCode, Failed> {
 
 /// A person's last place is the one that counts: they gave the earlier ones up.
 fn tell_place(person: PersonId, places: &[Drawn]) {
-    match places.iter().rev().find(|place| place.person_id == person) {
+    let last: HashMap<PersonId, i64> =
+        places.iter().map(|place| (place.person_id, place.number)).collect();
+    match last.get(&person) {
         Some(own) => {
-            let ahead = places.iter().filter(|place| place.number < own.number).count();
-            println!("Person {person} drew place {} of {}.", ahead + 1, places.len());
+            let ahead = last.values().filter(|number| *number < own).count();
+            println!("Person {person} drew place {} of {}.", ahead + 1, last.len());
         }
         None => println!("Person {person} is not in this roster."),
     }

@@ -16,6 +16,11 @@ pub fn array(of: ArrayType, items: impl IntoIterator<Item = Value>) -> Value {
     Value::Array(of, Some(Box::new(items.into_iter().collect())))
 }
 
+/// A Postgres array of whole numbers.
+pub fn bigints(numbers: impl IntoIterator<Item = i64>) -> Value {
+    array(ArrayType::BigInt, numbers.into_iter().map(Value::from))
+}
+
 /// A Postgres array of ids.
 pub fn uuids(ids: impl IntoIterator<Item = Uuid>) -> Value {
     array(ArrayType::Uuid, ids.into_iter().map(Value::from))

@@ -10,7 +10,7 @@ pub mod migrations;
 use std::{future::Future, time::Duration};
 
 pub(crate) use column::text_column;
-pub use column::{array, uuids};
+pub use column::{array, bigints, uuids};
 pub use fresh::Fresh;
 use sea_orm::{
     AccessMode, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction,
@@ -68,6 +68,9 @@ impl Db {
                     ("statement_timeout", STATEMENT_TIMEOUT),
                     ("lock_timeout", LOCK_TIMEOUT),
                     ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
+                    // An on-sale fills empty tables within seconds. A plan made while they were empty reads whole tables,
+                    // and is kept until somebody analyses them. Every statement of a request has its index.
+                    ("enable_seqscan", "off"),
                 ])
             })
             // sqlx leaks the permit of a connection that is dropped while its peer is silent (sqlx #4349).
@@ -112,6 +115,8 @@ impl Db {
         let (level, mode) = (IsolationLevel::RepeatableRead, AccessMode::ReadOnly);
         let tx = self.pool.begin_with_config(Some(level), Some(mode)).await.map_err(Fault::from)?;
         let tx = Tx(tx);
+        // What reads everything may scan.
+        tx.0.execute_unprepared("SET LOCAL enable_seqscan = on").await.map_err(Fault::from)?;
         let result = read(&tx).await?;
         tx.0.commit().await.map_err(Fault::from)?;
         Ok(result)

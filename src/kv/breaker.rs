@@ -7,6 +7,8 @@ use std::{
 
 /// So many failures in a row open the circuit.
 const FAILURES_TO_OPEN: u32 = 5;
+/// So many are remembered as trouble. One alone is somebody's bad luck.
+const FAILURES_OF_TROUBLE: u32 = 2;
 /// After this time one call may try again.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
@@ -16,11 +18,18 @@ pub(super) struct Breaker {
     failures: AtomicU32,
     /// Milliseconds since `start` at which the next probe may go; meaningful while open.
     probe_at: AtomicU64,
+    /// Milliseconds since `start` until which there was trouble; 0 for never.
+    trouble_until: AtomicU64,
 }
 
 impl Default for Breaker {
     fn default() -> Self {
-        Self { start: Instant::now(), failures: AtomicU32::new(0), probe_at: AtomicU64::new(0) }
+        Self {
+            start: Instant::now(),
+            failures: AtomicU32::new(0),
+            probe_at: AtomicU64::new(0),
+            trouble_until: AtomicU64::new(0),
+        }
     }
 }
 
@@ -35,7 +44,12 @@ impl Breaker {
         now >= due
             && self
                 .probe_at
-                .compare_exchange(due, now + retry_ms(), Ordering::Relaxed, Ordering::Relaxed)
+                .compare_exchange(
+                    due,
+                    now + millis(RETRY_AFTER),
+                    Ordering::Relaxed,
+                    Ordering::Relaxed,
+                )
                 .is_ok()
     }
 
@@ -44,26 +58,38 @@ impl Breaker {
         self.failures.load(Ordering::Relaxed) < FAILURES_TO_OPEN
     }
 
+    /// Whether several calls in a row have failed within this time.
+    pub(super) fn troubled_within(&self, time: Duration) -> bool {
+        let until = self.trouble_until.load(Ordering::Relaxed);
+        self.failures.load(Ordering::Relaxed) >= FAILURES_OF_TROUBLE
+            || (until > 0 && self.now().saturating_sub(until) < millis(time))
+    }
+
     /// Takes in how a call went; `true` when the circuit is open after it.
     pub(super) fn record(&self, success: bool) -> bool {
         if success {
-            self.failures.store(0, Ordering::Relaxed);
+            // Mostly there is nothing to reset, and then nobody else's cache line is taken away.
+            if self.failures.load(Ordering::Relaxed) > 0
+                && self.failures.swap(0, Ordering::Relaxed) >= FAILURES_OF_TROUBLE
+            {
+                self.trouble_until.store(self.now().max(1), Ordering::Relaxed);
+            }
             return false;
         }
         let open = self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES_TO_OPEN;
         if open {
-            self.probe_at.store(self.now() + retry_ms(), Ordering::Relaxed);
+            self.probe_at.store(self.now() + millis(RETRY_AFTER), Ordering::Relaxed);
         }
         open
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+        millis(self.start.elapsed())
     }
 }
 
-fn retry_ms() -> u64 {
-    u64::try_from(RETRY_AFTER.as_millis()).unwrap_or(u64::MAX)
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -81,6 +107,21 @@ mod tests {
         assert!(!breaker.permits(), "open");
         breaker.record(true);
         assert!(breaker.permits(), "closed again");
+    }
+
+    #[test]
+    fn trouble_is_remembered_for_as_long_as_somebody_asks_and_one_failure_is_none() {
+        let breaker = Breaker::default();
+        let minute = Duration::from_secs(60);
+        breaker.record(false);
+        breaker.record(true);
+        assert!(!breaker.troubled_within(minute));
+        breaker.record(false);
+        breaker.record(false);
+        assert!(breaker.troubled_within(Duration::ZERO), "at this moment");
+        breaker.record(true);
+        assert!(breaker.troubled_within(minute));
+        assert!(!breaker.troubled_within(Duration::ZERO), "over");
     }
 
     #[test]

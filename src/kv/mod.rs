@@ -88,6 +88,11 @@ impl Kv {
         self.settle(result)
     }
 
+    /// Whether the server that owns a key was away at some time of late, as this process saw it.
+    pub async fn troubled_within(&self, key: &str, time: Duration) -> bool {
+        self.inner.nodes.owner(key).await.map_or(true, |node| node.troubled_within(time))
+    }
+
     /// Has the cluster's layout read again after a failure: slots may have another owner by now.
     fn settle<T>(&self, result: Result<T, RedisError>) -> Result<T, Fault> {
         result.map_err(|error| {

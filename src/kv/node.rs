@@ -66,6 +66,11 @@ impl Node {
         self.breaker.closed()
     }
 
+    /// Whether several calls in a row have failed within this time.
+    pub(super) fn troubled_within(&self, time: Duration) -> bool {
+        self.breaker.troubled_within(time)
+    }
+
     /// Runs a call against this server, unless it is known to be away.
     pub(super) async fn call<T, F>(
         &self,

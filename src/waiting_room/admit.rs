@@ -3,7 +3,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use super::{
-    Change, Event, QueueStatus, WaitingRooms, store,
+    Change, Event, QueueStatus, WaitingRooms, rules, store,
     store::rounds::{self, Turn},
 };
 use crate::kernel::{Fault, PersonId, ScheduleId};
@@ -73,12 +73,13 @@ impl WaitingRooms {
             .filter(|change| change.status != QueueStatus::Waiting)
             .collect();
         let nothing = changes.is_empty();
-        if !nothing {
-            self.announce(schedule_id, Event { changes, ..Event::default() }).await;
+        for chunk in changes.chunks(store::index::CHUNK) {
+            let event = Event { changes: chunk.to_vec(), ..Event::default() };
+            self.announce(schedule_id, event).await;
         }
-        // Somebody was away, and a place is left for those behind them.
+        // Somebody was away, and a place is left for those behind them; or there were more than one round may send away.
         let places = u64::try_from(outlook.places).unwrap_or(0);
-        let again = passed_over > 0 && admitted < places;
+        let again = (passed_over > 0 && admitted < places) || changes.len() >= rounds::ENDED_MAX;
         Ok(if again || (next.is_none() && !nothing) { Some(Duration::ZERO) } else { next })
     }
 
@@ -101,7 +102,8 @@ impl WaitingRooms {
         (admitted, passed_over)
     }
 
-    /// Counts everybody in the rooms that are open, for those who look at the metrics, and takes the others off the page.
+    /// Counts who is in and who is away in the rooms that are open, for those who look at the metrics, and takes the others
+    /// off the page. Lines are counted when they are compared.
     ///
     /// # Errors
     /// A fault when Postgres cannot be asked.
@@ -111,7 +113,6 @@ impl WaitingRooms {
         let watchers = self.rooms.watchers();
         for room in rooms {
             let metrics = self.metrics.rooms.of(room.schedule_id);
-            metrics.waiting.set(room.waiting);
             metrics.active.set(room.active);
             metrics.absent.set(room.absent);
             let watchers = watchers.get(&room.schedule_id).copied().unwrap_or(0);
@@ -143,7 +144,8 @@ impl WaitingRooms {
             let gone = if unsure.is_empty() {
                 HashSet::new()
             } else {
-                let Ok(gone) = self.index.away(schedule_id, &unsure).await else {
+                let gone = self.index.away(schedule_id, &unsure, rules::POLL_PRESENCE).await;
+                let Ok(gone) = gone else {
                     return Ok(Front { away: Vec::new(), upto: i64::MAX });
                 };
                 gone

@@ -6,13 +6,15 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use tokio::sync::oneshot;
 
 use super::{
     Event, Place, QueueRefusal, QueueStatus, QueueToken, RoomStatus, Summary, WaitingRooms, rules,
-    status::Located, store,
+    status::Located,
+    store::{self, index::Ranks},
 };
 use crate::kernel::{Failure, Fault, FaultKind, PersonId, ScheduleId};
 
@@ -20,6 +22,9 @@ use crate::kernel::{Failure, Fault, FaultKind, PersonId, ScheduleId};
 const BATCH: usize = 500;
 /// People of one room who may wait for a commit on this instance; more are told to come back.
 const BACKLOG: usize = 20_000;
+/// How long newcomers wait for those before them to come into the index: so many looks, with a pause before each.
+const HOLE_LOOKS: usize = 5;
+const HOLE_PAUSE: Duration = Duration::from_millis(10);
 /// So many times people are written who had a place when the statement began and have lost it since.
 const ATTEMPTS: usize = 5;
 
@@ -228,10 +233,10 @@ impl WaitingRooms {
         let summary = self.summary(schedule_id).await.ok().flatten();
         for entry in batch {
             let reply = match tokens.get(&entry.person_id) {
-                Some(token) => match self.newcomer_position(token, &located).await {
-                    Ok(located) => Ok(Place::of(token.clone(), located, summary.as_ref())),
-                    Err(fault) => Err(fault.into()),
-                },
+                Some(token) => {
+                    let located = self.newcomer_position(token, &located).await;
+                    Ok(Place::of(token.clone(), located, summary.as_ref()))
+                }
                 None => Err(why_refused(summary.as_ref()).map_or_else(
                     || Fault::unavailable("entering and leaving at the same time").into(),
                     Failure::Refused,
@@ -258,6 +263,12 @@ impl WaitingRooms {
                 self.rebuild_now(schedule_id).await;
                 ranks = self.index.enter(schedule_id, chunk, rules::POLL_PRESENCE).await;
             }
+            if let Ok(Some(first)) = &ranks
+                && first.hole > 0
+                && let Some(later) = self.look_without_hole(schedule_id, chunk, first).await
+            {
+                ranks = Ok(Some(later));
+            }
             match ranks {
                 Ok(Some(ranks)) => {
                     let waiting = Some(ranks.waiting);
@@ -276,22 +287,49 @@ impl WaitingRooms {
         located
     }
 
+    /// Ranks of newcomers once those have come whom another instance has committed before them and not indexed yet. Else
+    /// they would be told a place that is too small, and see it rise. Waits for a moment only: that instance may be dead.
+    async fn look_without_hole(
+        &self,
+        schedule_id: ScheduleId,
+        people: &[(PersonId, i64)],
+        first: &Ranks,
+    ) -> Option<Ranks> {
+        let persons: Vec<PersonId> = people.iter().map(|(person, _)| *person).collect();
+        let (last, _) = people.iter().enumerate().max_by_key(|(_, (_, number))| *number)?;
+        let wanted = first.positions.get(last)? + first.hole;
+        let mut newest = None;
+        for _ in 0..HOLE_LOOKS {
+            tokio::time::sleep(HOLE_PAUSE).await;
+            let looked = self.index.look(schedule_id, &persons, rules::POLL_PRESENCE).await;
+            let Ok(Some(ranks)) = looked else { break };
+            let filled = ranks.positions.get(last).is_some_and(|position| *position >= wanted);
+            newest = Some(ranks);
+            if filled {
+                break;
+            }
+        }
+        // Somebody of them may have left the line meanwhile.
+        newest.filter(|ranks| ranks.positions.iter().all(|position| *position > 0))
+    }
+
+    /// Where somebody stands who has a place by now, whatever fails: then the position is not known, and the place is.
     async fn newcomer_position(
         &self,
         token: &QueueToken,
         located: &HashMap<PersonId, Located>,
-    ) -> Result<Option<Located>, Fault> {
+    ) -> Option<Located> {
         if token.status != QueueStatus::Waiting {
-            return Ok(None);
+            return None;
         }
-        self.welcome_back(token).await?;
-        match located.get(&token.person_id) {
-            Some(located) => Ok(Some(*located)),
-            None => {
-                let position = self.position_from_journal(token).await?;
-                Ok(Some(Located { position, waiting: None }))
-            }
+        if let Err(fault) = self.welcome_back(token).await {
+            tracing::warn!(fault = %fault.report(), "somebody who came back is still passed over");
         }
+        if let Some(located) = located.get(&token.person_id) {
+            return Some(*located);
+        }
+        let position = self.position_from_journal(token).await;
+        position.ok().map(|position| Located { position, waiting: None })
     }
 }
 

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::kernel::{Fault, PersonId, RebuildId, ScheduleId, Timestamp};
 
-/// How long somebody who enters waits for the line to be rebuilt.
+/// How long after its beginning somebody who enters waits for a rebuild.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How often the end of somebody else's rebuild is looked for.
 const TURN: Duration = Duration::from_millis(50);
@@ -32,6 +32,8 @@ const READ: i64 = 10_000;
 const COMMITTED_WITHIN: Duration = Duration::from_secs(60);
 /// A change is in the index so long after it was committed, unless it was lost.
 const SETTLED: Duration = Duration::from_secs(1);
+/// People who may be on their way into the index, or out of it, at one instant.
+const ON_THE_WAY: i64 = 25;
 /// Lines that one instance builds at once; whoever buys meanwhile needs Postgres, too.
 const REBUILDS_AT_ONCE: usize = 3;
 /// Rooms that are compared at once.
@@ -40,8 +42,15 @@ const LOOKS_AT_ONCE: usize = 32;
 /// Which rooms this instance is rebuilding, and who waits for the end of it.
 #[derive(Debug)]
 pub(super) struct Rebuilds {
-    running: Mutex<HashMap<ScheduleId, Arc<Notify>>>,
+    running: Mutex<HashMap<ScheduleId, Rebuild>>,
     at_once: Semaphore,
+}
+
+/// A rebuild under way.
+#[derive(Debug, Clone)]
+struct Rebuild {
+    since: Instant,
+    done: Arc<Notify>,
 }
 
 impl Default for Rebuilds {
@@ -51,17 +60,19 @@ impl Default for Rebuilds {
 }
 
 impl Rebuilds {
-    /// The end of a room's rebuild, and whether the caller has to start it.
-    fn begin(&self, schedule_id: ScheduleId) -> (Arc<Notify>, bool) {
+    /// A room's rebuild, and whether the caller has to start it.
+    fn begin(&self, schedule_id: ScheduleId) -> (Rebuild, bool) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = !running.contains_key(&schedule_id);
-        (running.entry(schedule_id).or_default().clone(), fresh)
+        let begun = || Rebuild { since: Instant::now(), done: Arc::default() };
+        (running.entry(schedule_id).or_insert_with(begun).clone(), fresh)
     }
 
     fn end(&self, schedule_id: ScheduleId) {
-        let done = self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&schedule_id);
-        if let Some(done) = done {
-            done.notify_waiters();
+        let ended =
+            self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&schedule_id);
+        if let Some(ended) = ended {
+            ended.done.notify_waiters();
         }
     }
 }
@@ -83,13 +94,14 @@ impl WaitingRooms {
 
     /// Rebuilds a room's index, and waits for it as long as a person would: short lines are back at once.
     pub(super) async fn rebuild_now(&self, schedule_id: ScheduleId) {
-        let (done, fresh) = self.rebuilds.begin(schedule_id);
-        let done = done.notified_owned();
+        let (rebuild, fresh) = self.rebuilds.begin(schedule_id);
+        let done = rebuild.done.notified_owned();
         if fresh {
             self.spawn_rebuild(schedule_id);
         }
-        // What takes longer goes on in the background, and positions come from the journal meanwhile.
-        drop(tokio::time::timeout(PATIENCE, done).await);
+        // What takes longer goes on in the background, and positions come from the journal meanwhile. Those who enter are
+        // answered one commit after the other, so the time counts for all of them together.
+        drop(tokio::time::timeout_at(rebuild.since + PATIENCE, done).await);
     }
 
     fn spawn_rebuild(&self, schedule_id: ScheduleId) {
@@ -230,10 +242,13 @@ impl WaitingRooms {
     pub async fn compare(&self) -> Result<(), Fault> {
         let lines = store::rebuild::lines(&self.db).await?;
         let looks = stream::iter(lines).map(async |line| {
+            // Counting a long line takes long: once is enough.
+            self.metrics.rooms.of(line.schedule_id).waiting.set(line.waiting);
             match self.index.look(line.schedule_id, &[], Duration::ZERO).await {
                 Ok(Some(ranks)) if agree(&line, &line, &ranks) => {}
                 Ok(Some(_)) => return self.look_closer(line).await,
-                Ok(None) => self.rebuild_soon(line.schedule_id),
+                Ok(None) if line.waiting > 0 => self.rebuild_soon(line.schedule_id),
+                Ok(None) => {}
                 // Nothing can be done now, and whoever misses a change remembers it.
                 Err(_) => {}
             }
@@ -267,8 +282,15 @@ impl WaitingRooms {
 }
 
 /// Whether an index is what the journal was some time between two looks at it. While people come and go, only their count
-/// can be compared.
+/// can be compared, and not to the last of them: where as many come as go, both looks may see the same count, and the
+/// index another one.
 fn agree(before: &Tally, after: &Tally, index: &Ranks) -> bool {
-    let waiting = before.waiting.min(after.waiting)..=before.waiting.max(after.waiting);
-    waiting.contains(&index.waiting) && (before != after || index.sum == after.sum)
+    if before == after {
+        return index.waiting == after.waiting && index.sum == after.sum;
+    }
+    let (fewest, most) = (
+        before.waiting.min(after.waiting) - ON_THE_WAY,
+        before.waiting.max(after.waiting) + ON_THE_WAY,
+    );
+    (fewest..=most).contains(&index.waiting)
 }

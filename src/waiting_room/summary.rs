@@ -150,10 +150,7 @@ impl WaitingRooms {
         self.summaries
             .snapshots
             .get(schedule_id, || async {
-                let line =
-                    store::journal::line_after(&self.db, schedule_id, i64::MIN, SNAPSHOT_LIMIT)
-                        .await?;
-                Ok(line.into_iter().map(|(_, number)| number).collect())
+                store::journal::numbers(&self.db, schedule_id, SNAPSHOT_LIMIT).await.map(Arc::from)
             })
             .await
     }

@@ -8,7 +8,8 @@ use std::{
 };
 
 use futures_util::Stream;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     Place, QueueStatus, QueueToken, WaitingRooms, announce::Message, room::Room, rooms::Guest,
@@ -26,6 +27,8 @@ const SHOW_EVERY: Duration = Duration::from_millis(500);
 const COMPARE_EVERY: Duration = Duration::from_secs(2);
 /// How far back that question goes, in seconds: longer than any message takes.
 const COMPARE_WINDOW_SECONDS: f64 = 10.0;
+/// A passing over may become visible so long after its time.
+const WELCOME_MARGIN: Duration = Duration::from_secs(30);
 /// Ranks that were too old for the changes already applied are read again so many times.
 const LOOKS: usize = 3;
 
@@ -97,17 +100,18 @@ impl WaitingRooms {
         guest
     }
 
-    /// Follows one room until nobody watches it.
+    /// Follows one room until nobody watches it. What may take long runs beside it: messages wait for nothing.
     async fn follow_room(self, room: Arc<Room>) {
         let mut topic = self.index.listen(room.schedule_id).await;
         self.refresh(&room).await;
         room.set_followed();
-        let mut show = interval(SHOW_EVERY);
-        let mut compare = interval(COMPARE_EVERY);
-        let mut renew = interval(rules::PRESENCE_RENEWAL);
-        for timer in [&mut show, &mut compare, &mut renew] {
-            timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        }
+        let beside = [
+            tokio::spawn(self.clone().renew_presence(room.clone())),
+            tokio::spawn(self.clone().compare_room(room.clone())),
+        ];
+        let _beside = beside.map(AbortOnDropHandle::new);
+        let mut show = ticks(SHOW_EVERY);
+        let mut close = ticks(COMPARE_EVERY);
         loop {
             tokio::select! {
                 signal = topic.next() => match signal {
@@ -121,24 +125,36 @@ impl WaitingRooms {
                     Some(Signal::Gap) => room.doubt(),
                     None => return,
                 },
+                _ = show.tick() => {
+                    self.resync(&room).await;
+                    room.flush();
+                }
+                _ = close.tick() => {
+                    if self.rooms.close_if_empty(&room) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads the room's summary again when it has changed, and compares what watchers were told with the journal.
+    async fn compare_room(self, room: Arc<Room>) {
+        let mut compare = ticks(COMPARE_EVERY);
+        let mut welcomed = None;
+        loop {
+            tokio::select! {
                 () = room.bell.notified() => {
                     self.summaries.forget(room.schedule_id);
                     self.refresh(&room).await;
                     room.flush();
                 }
-                _ = show.tick() => {
-                    self.resync(&room).await;
-                    room.flush();
-                }
                 _ = compare.tick() => {
                     self.refresh(&room).await;
                     self.compare_watchers(&room).await;
+                    self.welcome_watchers(&room, &mut welcomed).await;
                     self.compare_with_index(&room).await;
-                    if self.rooms.close_if_empty(&room) {
-                        return;
-                    }
                 }
-                _ = renew.tick() => self.renew_presence(&room).await,
             }
         }
     }
@@ -184,7 +200,7 @@ impl WaitingRooms {
         }
     }
 
-    /// Heals what no message has told: changes of status in the journal, and watchers who were passed over.
+    /// Heals what no message has told: changes of status in the journal.
     async fn compare_watchers(&self, room: &Room) {
         let schedule_id = room.schedule_id;
         match store::journal::recent_changes(&self.db, schedule_id, COMPARE_WINDOW_SECONDS).await {
@@ -193,9 +209,29 @@ impl WaitingRooms {
                 tracing::warn!(%schedule_id, fault = %fault.report(), "the journal could not be compared")
             }
         }
-        for (id, number) in store::passed_over(&self.db, schedule_id).await.unwrap_or_default() {
-            if room.watches(number) && store::welcome_back(&self.db, id).await.unwrap_or(false) {
-                self.kick(schedule_id);
+    }
+
+    /// Puts watchers back to the front who were passed over all the same: they are here. `welcomed` is when that was last
+    /// done; whoever was passed over since, and for some time before, is looked at.
+    async fn welcome_watchers(&self, room: &Room, welcomed: &mut Option<Instant>) {
+        let (schedule_id, start) = (room.schedule_id, Instant::now());
+        let within = welcomed.map_or(rules::AWAY_LIMIT, |last| last.elapsed() + WELCOME_MARGIN);
+        let welcome = async {
+            let passed_over = store::passed_over(&self.db, schedule_id, within).await?;
+            let here: Vec<i64> =
+                passed_over.into_iter().filter(|number| room.watches(*number)).collect();
+            if here.is_empty() { Ok(0) } else { store::welcome(&self.db, schedule_id, &here).await }
+        };
+        match welcome.await {
+            Ok(back) => {
+                *welcomed = Some(start);
+                if back > 0 {
+                    self.kick(schedule_id);
+                }
+            }
+            Err(fault) => {
+                let fault: Fault = fault;
+                tracing::warn!(%schedule_id, fault = %fault.report(), "watchers who were passed over are still so");
             }
         }
     }
@@ -208,12 +244,23 @@ impl WaitingRooms {
         }
     }
 
-    async fn renew_presence(&self, room: &Room) {
-        for chunk in room.present().chunks(store::index::CHUNK) {
-            // One call that fails must not make those behind it count as away. While Redis is down the others fail at once.
-            drop(self.index.look(room.schedule_id, chunk, rules::ACTIVE_PRESENCE).await);
+    async fn renew_presence(self, room: Arc<Room>) {
+        let mut renew = ticks(rules::PRESENCE_RENEWAL);
+        loop {
+            renew.tick().await;
+            for chunk in room.present().chunks(store::index::CHUNK) {
+                // One call that fails must not make those behind it count as away. While Redis is down the others fail at
+                // once.
+                drop(self.index.look(room.schedule_id, chunk, rules::ACTIVE_PRESENCE).await);
+            }
         }
     }
+}
+
+fn ticks(period: Duration) -> Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }
 
 /// A watcher's place among the watchers, given back when the subscription ends.
@@ -280,6 +327,7 @@ impl Watching {
         };
         Place {
             token,
+            room: view.room,
             position: view.position,
             waiting: view.waiting,
             wait_seconds: view.wait_seconds,

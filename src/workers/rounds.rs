@@ -22,7 +22,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// So many looks later, those whose time is over are looked for too.
 const LOOKS_PER_TIME_OVER: u32 = 4;
 /// Kicks that arrive within this time are one.
-const GATHER: Duration = Duration::from_millis(5);
+const GATHER: Duration = Duration::from_millis(20);
 /// Rooms that are served at once.
 const ROUNDS_AT_ONCE: usize = 4;
 

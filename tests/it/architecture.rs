@@ -36,6 +36,10 @@ const LOOPS: &[(&str, &str)] = &[
     ("kv/fan_out.rs", "keeps one connection of the process subscribed, and reconnects it"),
     ("seat_map/watch.rs", "follows one hall for as long as somebody looks at it"),
     ("waiting_room/watch.rs", "follows one room for as long as somebody waits in it"),
+    (
+        "waiting_room/journal.rs",
+        "newcomers wait a moment for those whom another instance has before them",
+    ),
     ("waiting_room/rebuild.rs", "looks twice before it rebuilds; its worker is the loop"),
 ];
 

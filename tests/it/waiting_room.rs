@@ -5,6 +5,7 @@ mod cost;
 mod crowd;
 mod draw;
 mod enter;
+mod enter_script;
 mod index;
 mod limits;
 mod live;

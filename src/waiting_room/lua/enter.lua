@@ -1,14 +1,19 @@
 -- Puts people into the line and returns where they stand.
--- KEYS: generation, waiting, seen, seq, left, sum. ARGV: run, channel, presence in ms, then person and number for each.
+-- KEYS: generation, waiting, seen, seq, left, sum, high. ARGV: run, channel, presence in ms, then person and number for each.
 -- Returns false when there is no line here (wiped, of another run, or never built), else
--- {generation, seq, waiting, sum, position...}.
+-- {generation, seq, waiting, sum, hole, position...}. The hole is how many numbers below these people's have not come yet.
 local generation = generation_of(KEYS[1], ARGV[1])
 if not generation then return false end
 local present_until = milliseconds() + tonumber(ARGV[3])
 local last = redis.call('ZREVRANGE', KEYS[2], 0, 0, 'WITHSCORES')[2]
 local gone, late, sum = {}, {}, 0
+-- The largest number that ever came, and the smallest and largest of those beyond it: all numbers in between were given out.
+local high, first, highest = tonumber(redis.call('GET', KEYS[7]) or '0'), nil, nil
 for i = 4, #ARGV, 2 do
   local number = tonumber(ARGV[i + 1])
+  if number > high then
+    first, highest = math.min(first or number, number), math.max(highest or number, number)
+  end
   -- A round on another instance, or the person, can be faster than this call: who has left is not put back.
   if not redis.call('ZSCORE', KEYS[5], ARGV[i + 1]) then
     local older = redis.call('ZSCORE', KEYS[2], ARGV[i])
@@ -33,9 +38,14 @@ if #gone + #late > 0 then
     .. ',"waiting":' .. redis.call('ZCARD', KEYS[2])
     .. ',"gone":[' .. table.concat(gone, ',') .. '],"late":[' .. table.concat(late, ',') .. '],"event":{}}')
 end
+local hole = 0
+if first then
+  redis.call('SET', KEYS[7], written(highest))
+  hole = first - high - 1
+end
 local answer = {
   tonumber(generation), tonumber(redis.call('GET', KEYS[4]) or '0'), redis.call('ZCARD', KEYS[2]),
-  redis.call('INCRBY', KEYS[6], written(sum))
+  redis.call('INCRBY', KEYS[6], written(sum)), hole
 }
 for i = 4, #ARGV, 2 do
   answer[#answer + 1] = redis.call('ZCOUNT', KEYS[2], '-inf', '(' .. ARGV[i + 1]) + 1

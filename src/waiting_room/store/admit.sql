@@ -1,15 +1,27 @@
 -- One round of a waiting room. $1 schedule, $2 people who are away, $3 seconds after which an absence ends a place,
--- $4 the last number that was looked at.
+-- $4 the last number that was looked at, $5 how many are sent away at most.
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
 seen AS MATERIALIZED (SELECT version FROM admission WHERE schedule_id = $1),
 held AS MATERIALIZED (
     SELECT version FROM admission WHERE schedule_id = $1 FOR NO KEY UPDATE SKIP LOCKED
 ),
 turn AS MATERIALIZED (SELECT held.version FROM held JOIN seen ON seen.version = held.version),
--- Tokens are locked in the order of their numbers, here and wherever several are.
+-- Each half has an index of its own; together they would be read in the order of the whole journal.
+due AS MATERIALIZED (
+    SELECT id FROM (
+        SELECT t.id FROM turn, clock, queue_token t
+        WHERE t.schedule_id = $1 AND t.status = 'ACTIVE' AND t.expires_at <= clock.now
+        UNION ALL
+        SELECT t.id FROM turn, clock, queue_token t
+        WHERE t.schedule_id = $1 AND t.status = 'WAITING' AND t.passed_over_at IS NOT NULL
+          AND t.passed_over_at <= clock.now - make_interval(secs => $3)
+    ) either
+    LIMIT $5
+),
+-- Tokens are locked in the order of their numbers, here and wherever several are. Once it is locked, each is asked again.
 over AS MATERIALIZED (
-    SELECT t.id FROM turn, clock, queue_token t
-    WHERE t.schedule_id = $1 AND (
+    SELECT t.id FROM clock, queue_token t
+    WHERE t.id = ANY (ARRAY(SELECT id FROM due)) AND (
         (t.status = 'ACTIVE' AND t.expires_at <= clock.now)
         OR (t.status = 'WAITING' AND t.passed_over_at <= clock.now - make_interval(secs => $3)))
     ORDER BY t.number

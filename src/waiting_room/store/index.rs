@@ -51,6 +51,8 @@ pub(in crate::waiting_room) struct Ranks {
     pub waiting: i64,
     /// What the numbers of everybody in line add up to, as in [`super::rebuild::Tally`].
     pub sum: i64,
+    /// After entering: how many numbers below these people's were given out and have not come into the line yet.
+    pub hole: i64,
     /// For each person asked about, in that order: 1 for the front, 0 when not in line.
     pub positions: Vec<i64>,
 }
@@ -58,7 +60,7 @@ pub(in crate::waiting_room) struct Ranks {
 impl Ranks {
     fn parse(answer: Option<Vec<i64>>) -> Result<Option<Self>, Fault> {
         let Some(answer) = answer else { return Ok(None) };
-        let [generation, seq, waiting, sum, positions @ ..] = answer.as_slice() else {
+        let [generation, seq, waiting, sum, hole, positions @ ..] = answer.as_slice() else {
             return Err(Fault::internal("a script of the waiting room answered too little"));
         };
         let unsigned = |value: i64| u64::try_from(value).unwrap_or(0);
@@ -67,6 +69,7 @@ impl Ranks {
             seq: unsigned(*seq),
             waiting: *waiting,
             sum: *sum,
+            hole: *hole,
             positions: positions.to_vec(),
         }))
     }
@@ -88,6 +91,8 @@ struct Keys {
     /// Numbers that left a moment ago, so that nobody puts them back.
     left: String,
     sum: String,
+    /// The largest number that ever came.
+    high: String,
     /// Who is building the line anew.
     builder: String,
     /// The line that is being built.
@@ -141,6 +146,7 @@ impl Index {
             builder: name("builder"),
             built: name("built"),
             sum: name("sum"),
+            high: name("high"),
             built_sum: name("built_sum"),
         }
     }
@@ -158,8 +164,15 @@ impl Index {
         presence: Duration,
     ) -> Result<Option<Ranks>, Fault> {
         let keys = self.keys(schedule_id);
-        let mut call =
-            ENTER.on([keys.generation, keys.waiting, keys.seen, keys.seq, keys.left, keys.sum]);
+        let mut call = ENTER.on([
+            keys.generation,
+            keys.waiting,
+            keys.seen,
+            keys.seq,
+            keys.left,
+            keys.sum,
+            keys.high,
+        ]);
         call.arg(self.channel(schedule_id)).arg(millis(presence));
         for (person, number) in people {
             call.arg(person.0.as_bytes()).arg(number);
@@ -203,13 +216,18 @@ impl Index {
         Ok(told == 1)
     }
 
-    /// Who of these people is away; nobody, when there is no line here to tell.
+    /// Who of these people is away; nobody, when there is no line here to tell, or when Redis was away within `presence`:
+    /// whoever would have been noted meanwhile was not.
     pub(in crate::waiting_room) async fn away(
         &self,
         schedule_id: ScheduleId,
         people: &[PersonId],
+        presence: Duration,
     ) -> Result<HashSet<PersonId>, Fault> {
         let keys = self.keys(schedule_id);
+        if self.kv.troubled_within(&keys.seen, presence).await {
+            return Ok(HashSet::new());
+        }
         let mut call = AWAY.on([keys.generation, keys.seen]);
         for person in people {
             call.arg(person.0.as_bytes());
@@ -297,6 +315,7 @@ impl Index {
             keys.builder,
             keys.built,
             keys.built_sum,
+            keys.high,
         ]);
         call.arg(token.to_string()).arg(self.channel(schedule_id));
         call.arg(generation).arg(millis(presence));

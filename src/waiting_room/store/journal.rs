@@ -1,10 +1,10 @@
 //! Writing and reading the journal: who entered, who left, who is in line.
 
-use sea_orm::{FromQueryResult, Value, sea_query::ArrayType};
+use sea_orm::{FromQueryResult, Value};
 
 use super::TokenRow;
 use crate::{
-    db::{Db, Session, array, constraint, uuids},
+    db::{Db, Session, bigints, constraint, uuids},
     kernel::{Fault, PersonId, QueueTokenId, ScheduleId, Timestamp},
     waiting_room::{Change, Entrant, QueueStatus, QueueToken, draw::TRIES},
 };
@@ -147,8 +147,8 @@ pub(in crate::waiting_room) async fn states_of(
     const SQL: &str = "
         SELECT number, person_id, status, version, activated_at, expires_at FROM queue_token
         WHERE schedule_id = $1 AND number = ANY($2)";
-    let numbers = array(ArrayType::BigInt, numbers.iter().map(|number| Value::from(*number)));
-    let rows: Vec<ChangeRow> = db.rows(SQL, vec![schedule_id.into(), numbers]).await?;
+    let rows: Vec<ChangeRow> =
+        db.rows(SQL, vec![schedule_id.into(), bigints(numbers.iter().copied())]).await?;
     Ok(rows.into_iter().map(Change::from).collect())
 }
 
@@ -178,6 +178,23 @@ pub(in crate::waiting_room) async fn line_after(
     let rows: Vec<PlaceRow> =
         db.rows(SQL, vec![schedule_id.into(), number.into(), limit.into()]).await?;
     Ok(rows.into_iter().map(PlaceRow::split).collect())
+}
+
+#[derive(Debug, FromQueryResult)]
+pub(super) struct NumberRow {
+    pub number: i64,
+}
+
+/// The numbers of everybody WAITING in order, at most `limit`: read from an index alone, however long the line is.
+pub(in crate::waiting_room) async fn numbers(
+    db: &Db,
+    schedule_id: ScheduleId,
+    limit: i64,
+) -> Result<Vec<i64>, Fault> {
+    const SQL: &str = "
+        SELECT number FROM queue_token WHERE schedule_id = $1 AND status = 'WAITING' ORDER BY number LIMIT $2";
+    let rows: Vec<NumberRow> = db.rows(SQL, vec![schedule_id.into(), limit.into()]).await?;
+    Ok(rows.into_iter().map(|row| row.number).collect())
 }
 
 #[derive(Debug, FromQueryResult)]

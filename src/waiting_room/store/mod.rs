@@ -5,6 +5,8 @@ pub(super) mod journal;
 pub(super) mod rebuild;
 pub(super) mod rounds;
 
+use std::time::Duration;
+
 use sea_orm::FromQueryResult;
 
 use super::{
@@ -12,7 +14,7 @@ use super::{
     rules::{self, Line, RoomFacts},
 };
 use crate::{
-    db::{Db, Session, text_column},
+    db::{Db, Session, bigints, text_column},
     kernel::{Fault, PersonId, QueueTokenId, ScheduleId, Timestamp},
 };
 
@@ -199,20 +201,34 @@ pub(super) async fn waiting_count(db: &Db, schedule_id: ScheduleId) -> Result<i6
     Ok(row.map_or(0, |row| row.count))
 }
 
-/// Which numbers of a room were passed over within the last half minute, and are so still.
+/// Which numbers of a room were passed over within this time, and are so still.
 pub(super) async fn passed_over(
     db: &Db,
     schedule_id: ScheduleId,
-) -> Result<Vec<(QueueTokenId, i64)>, Fault> {
+    within: Duration,
+) -> Result<Vec<i64>, Fault> {
     const SQL: &str = "
-        SELECT id, number FROM queue_token
-        WHERE schedule_id = $1 AND status = 'WAITING' AND passed_over_at > clock_timestamp() - interval '30 s'";
-    let rows: Vec<PassedRow> = db.rows(SQL, vec![schedule_id.into()]).await?;
-    Ok(rows.into_iter().map(|row| (row.id, row.number)).collect())
+        SELECT number FROM queue_token
+        WHERE schedule_id = $1 AND status = 'WAITING' AND passed_over_at IS NOT NULL
+          AND passed_over_at > clock_timestamp() - make_interval(secs => $2)";
+    let values = vec![schedule_id.into(), within.as_secs_f64().into()];
+    let rows: Vec<journal::NumberRow> = db.rows(SQL, values).await?;
+    Ok(rows.into_iter().map(|row| row.number).collect())
 }
 
-#[derive(Debug, FromQueryResult)]
-struct PassedRow {
-    id: QueueTokenId,
-    number: i64,
+/// Says that the people with these numbers are back; how many of them had been passed over.
+pub(super) async fn welcome(
+    db: &Db,
+    schedule_id: ScheduleId,
+    numbers: &[i64],
+) -> Result<u64, Fault> {
+    const SQL: &str = "
+        WITH back AS MATERIALIZED (
+            SELECT id FROM queue_token
+            WHERE schedule_id = $1 AND number = ANY($2) AND status = 'WAITING' AND passed_over_at IS NOT NULL
+            ORDER BY number
+            FOR NO KEY UPDATE
+        )
+        UPDATE queue_token t SET passed_over_at = NULL FROM back WHERE t.id = back.id";
+    Ok(db.run(SQL, vec![schedule_id.into(), bigints(numbers.iter().copied())]).await?)
 }

@@ -54,11 +54,15 @@ pub(in crate::waiting_room) struct Tally {
     pub sum: i64,
 }
 
-/// The lines of all rooms where anybody waits, in one statement.
+/// The lines of all rooms that are not over, in one statement. Empty ones too: the index may have somebody in there.
 pub(in crate::waiting_room) async fn lines(db: &Db) -> Result<Vec<Tally>, Fault> {
     const SQL: &str = "
-        SELECT schedule_id, count(*) AS waiting, sum((abs(number) % 1000003)::integer) AS sum
-        FROM queue_token WHERE status = 'WAITING' GROUP BY schedule_id";
+        SELECT w.schedule_id, coalesce(line.waiting, 0) AS waiting, coalesce(line.sum, 0) AS sum
+        FROM waiting_room w
+        JOIN schedule s ON s.id = w.schedule_id
+        LEFT JOIN (SELECT schedule_id, count(*) AS waiting, sum((abs(number) % 1000003)::integer) AS sum
+                   FROM queue_token WHERE status = 'WAITING' GROUP BY schedule_id) line USING (schedule_id)
+        WHERE s.status <> 'DRAFT' AND (w.drained_at IS NULL OR line.waiting > 0)";
     Ok(db.rows(SQL, vec![]).await?)
 }
 

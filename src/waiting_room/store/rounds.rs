@@ -9,6 +9,9 @@ use crate::{
     waiting_room::Change,
 };
 
+/// So many people are sent away by one round at most; the next one follows at once.
+pub(in crate::waiting_room) const ENDED_MAX: usize = 5_000;
+
 #[derive(Debug, FromQueryResult)]
 struct IdRow {
     schedule_id: ScheduleId,
@@ -61,9 +64,10 @@ pub(in crate::waiting_room) async fn with_time_over(db: &Db) -> Result<Vec<Sched
         WHERE w.drained_at IS NULL AND (
             EXISTS (SELECT 1 FROM queue_token t
                     WHERE t.schedule_id = w.schedule_id AND t.status = 'ACTIVE' AND t.expires_at <= clock.now)
-            OR EXISTS (SELECT 1 FROM queue_token t
-                       WHERE t.schedule_id = w.schedule_id AND t.status = 'WAITING'
-                         AND t.passed_over_at <= clock.now - make_interval(secs => $1)))";
+            -- The smallest, not any: so it is looked up in the index of those who were passed over.
+            OR (SELECT min(t.passed_over_at) FROM queue_token t
+                WHERE t.schedule_id = w.schedule_id AND t.status = 'WAITING' AND t.passed_over_at IS NOT NULL)
+               <= clock.now - make_interval(secs => $1))";
     let rows: Vec<IdRow> = db.rows(SQL, vec![away_seconds().into()]).await?;
     Ok(rows.into_iter().map(|row| row.schedule_id).collect())
 }
@@ -113,9 +117,10 @@ pub(in crate::waiting_room) async fn outlook(
                     ELSE 0 END AS places,
                EXISTS (SELECT 1 FROM queue_token t
                        WHERE t.schedule_id = s.id AND t.status = 'ACTIVE' AND t.expires_at <= clock.now)
-               OR EXISTS (SELECT 1 FROM queue_token t
-                          WHERE t.schedule_id = s.id AND t.status = 'WAITING'
-                            AND t.passed_over_at <= clock.now - make_interval(secs => $2)) AS overdue,
+               -- The smallest, not any: so it is looked up in the index of those who were passed over.
+               OR coalesce((SELECT min(t.passed_over_at) FROM queue_token t
+                            WHERE t.schedule_id = s.id AND t.status = 'WAITING' AND t.passed_over_at IS NOT NULL)
+                           <= clock.now - make_interval(secs => $2), false) AS overdue,
                ceil(w.round_ms - extract(epoch FROM clock.now - round.started) * 1000)::bigint AS next_round_ms
         FROM schedule s
         JOIN waiting_room w ON w.schedule_id = s.id
@@ -167,7 +172,8 @@ pub(in crate::waiting_room) async fn admit(
 ) -> Result<Vec<Turn>, Fault> {
     const SQL: &str = include_str!("admit.sql");
     let away = uuids(away.iter().map(|person| person.0));
-    let values = vec![schedule_id.into(), away, away_seconds().into(), upto.into()];
+    let limit = i64::try_from(ENDED_MAX).unwrap_or(i64::MAX);
+    let values = vec![schedule_id.into(), away, away_seconds().into(), upto.into(), limit.into()];
     let rows: Vec<TurnRow> = db.rows(SQL, values).await?;
     let turn = |row: TurnRow| Turn { change: row.change.into(), waited_ms: row.waited_ms };
     Ok(rows.into_iter().map(turn).collect())
@@ -188,11 +194,10 @@ struct TurnRow {
     waited_ms: Option<i64>,
 }
 
-/// How many people a room has.
+/// How many people a room has, apart from the line as a whole, which may be long.
 #[derive(Debug, Clone, FromQueryResult)]
 pub(in crate::waiting_room) struct Headcount {
     pub schedule_id: ScheduleId,
-    pub waiting: i64,
     pub active: i64,
     pub absent: i64,
 }
@@ -202,7 +207,6 @@ pub(in crate::waiting_room) async fn headcounts(db: &Db) -> Result<Vec<Headcount
     const SQL: &str = "
         WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
         SELECT w.schedule_id,
-               (SELECT count(*) FROM queue_token t WHERE t.schedule_id = s.id AND t.status = 'WAITING') AS waiting,
                (SELECT count(*) FROM queue_token t
                 WHERE t.schedule_id = s.id AND t.status = 'ACTIVE' AND t.expires_at > clock.now) AS active,
                (SELECT count(*) FROM queue_token t

@@ -286,14 +286,16 @@ async fn an_entry_that_postgres_cannot_take_costs_nobody_else_the_place() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_position_told_on_entering_never_rises_though_hundreds_enter_at_once() {
     let world = World::new().await;
-    let a = world.instance().await;
+    let (a, b) = (world.instance().await, world.instance().await);
     for _ in 0..3 {
         let show = shop::show(&world, &a, setup(1, 1, 60.0)).await;
         let fans = shop::fans(&world, &a, 400).await;
-        let rooms = &a.app.waiting_rooms;
-        let told = join_all(fans.iter().map(async |fan| {
-            let entered = rooms.enter(actor(fan), schedule(&show)).await.unwrap();
-            let polled = rooms.status(actor(fan), schedule(&show)).await.unwrap().unwrap();
+        let told = join_all(fans.iter().enumerate().map(async |(i, fan)| {
+            // Whoever enters at one instance polls at the other.
+            let (here, there) = if i % 2 == 0 { (&a, &b) } else { (&b, &a) };
+            let (here, there) = (&here.app.waiting_rooms, &there.app.waiting_rooms);
+            let entered = here.enter(actor(fan), schedule(&show)).await.unwrap();
+            let polled = there.status(actor(fan), schedule(&show)).await.unwrap().unwrap();
             (entered.position, polled.position)
         }))
         .await;

@@ -9,9 +9,13 @@ use std::{
 use futures_util::future::join_all;
 use serde_json::json;
 
-use super::{index::waiting, *};
+use super::{
+    index::waiting,
+    watch::{newest, shows},
+    *,
+};
 use crate::support::{
-    redis::{PrivateRedis, indexed},
+    redis::{PrivateRedis, forget_room, indexed},
     socket::Subscription,
 };
 
@@ -84,6 +88,12 @@ pub(super) async fn pushed_truth(
 ) {
     let place = truth(world, show).await[id_of(fan)];
     watch.until(&format!("position {place}"), |token| token["position"] == place).await;
+}
+
+/// An answer, which has to come within two seconds whatever Redis does.
+async fn in_time<T>(what: &str, answer: impl Future<Output = T>) -> T {
+    let answer = tokio::time::timeout(Duration::from_secs(2), answer).await;
+    answer.unwrap_or_else(|_| panic!("{what} was not answered within two seconds"))
 }
 
 struct Stage {
@@ -171,35 +181,36 @@ async fn everything_goes_on_while_redis_hangs_for_twenty_seconds() {
     let frozen = Instant::now();
     let (inside, token) = &stage.inside;
     let buying = async {
+        let elsewhere = inside.at(stage.b.address);
         inside.charge(10_000, "while it hangs").await;
-        for seat in 0.. {
-            if frozen.elapsed() > Duration::from_secs(15) {
-                break;
-            }
-            let held =
-                inside.at(stage.b.address).held(&show.id, &show.seats[seat % 40], token).await;
-            let cancelled = inside.cancel(held["id"].as_str().expect("an id")).await;
+        let mut holds = 0;
+        while frozen.elapsed() < Duration::from_secs(15) {
+            let seat = &show.seats[holds % 40];
+            let held = in_time("a hold", elsewhere.held(&show.id, seat, token)).await;
+            let cancel = inside.cancel(held["id"].as_str().expect("an id"));
+            let cancelled = in_time("cancelling", cancel).await;
             assert_eq!(cancelled["userErrors"], json!([]), "{cancelled}");
+            holds += 1;
             tokio::time::sleep(Duration::from_millis(250)).await;
         }
-        let held = inside.held(&show.id, &show.seats[50], token).await;
-        let paid = inside.at(stage.b.address);
-        let paid = paid.pay(held["id"].as_str().expect("an id"), 1_000, "while it hangs").await;
+        assert!(holds >= 15, "only {holds} holds");
+        let held = in_time("a hold", inside.held(&show.id, &show.seats[50], token)).await;
+        let pay = elsewhere.pay(held["id"].as_str().expect("an id"), 1_000, "while it hangs");
+        let paid = in_time("a payment", pay).await;
         assert_eq!(paid["payment"]["status"], "APPROVED", "{paid}");
     };
     let entering = async {
         let mut newcomers = Vec::new();
         for place in 13..=20 {
             let fan = shop::fan(world, if place % 2 == 0 { &stage.a } else { &stage.b }).await;
-            assert_eq!(entered(&fan, &show.id).await["status"], "WAITING");
+            let place = in_time("entering", entered(&fan, &show.id)).await;
+            assert_eq!(place["status"], "WAITING");
             newcomers.push(fan);
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
         newcomers
     };
-    let patience = Duration::from_secs(40);
-    let going_on = async { tokio::join!(buying, entering) };
-    let ((), newcomers) = tokio::time::timeout(patience, going_on).await.expect("all goes on");
+    let ((), newcomers) = tokio::join!(buying, entering);
     // Entering and leaving leave the count as it is, so that counting would not tell.
     assert_eq!(fans.remove(5).leave(&show.id).await["userErrors"], json!([]));
     fans.extend(newcomers);
@@ -212,6 +223,55 @@ async fn everything_goes_on_while_redis_hangs_for_twenty_seconds() {
     stage.all_is_true(&fans).await;
     assert_eq!(fans.remove(1).leave(&show.id).await["userErrors"], json!([]));
     pushed_truth(world, &mut watch, &fans[8], show).await;
+}
+
+/// Has nobody in line be present but by what their subscriptions say from now on, and waits until all of them have said so.
+async fn present_by_watching_only(stage: &Stage, watching: i64) {
+    let sql = "UPDATE queue_token SET entered_at = entered_at - interval '2 minutes'";
+    stage.world.sql(sql).await;
+    let kv = &stage.a.app.kv;
+    forget_room(kv, &stage.show.id, &["seen"]).await;
+    let seen = kv.name(&format!("room:{{{}}}:seen", stage.show.id));
+    eventually("all who watch to be present", async || {
+        let seen = stage.redis.ask(&["ZCARD", &seen]).await.ok()?;
+        let seen: i64 = redis::from_redis_value(seen).ok()?;
+        (seen >= watching).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_who_watches_is_passed_over_after_redis_hung() {
+    let stage = Stage::new().await;
+    let (world, show) = (&stage.world, &stage.show);
+    let fans = crowd(world, &stage.a, show, 20).await;
+    let mut views = Vec::new();
+    for fan in &fans {
+        views.push(newest(fan.at(stage.b.address).watch_queue(&show.id).await));
+    }
+    for (place, views) in (1..).zip(&views) {
+        shows(views.clone(), "the place", |view| view["position"] == place).await;
+    }
+    present_by_watching_only(&stage, 20).await;
+
+    stage.redis.freeze();
+    let frozen = Instant::now();
+    // Somebody whom a round finds present, unlike those whose signs of life Redis did not take.
+    let newcomer = shop::fan(world, &stage.a).await;
+    let place = in_time("entering", entered(&newcomer, &show.id)).await;
+    assert_eq!(place["status"], "WAITING");
+    // Longer than a sign of life lasts.
+    tokio::time::sleep_until((frozen + Duration::from_secs(20)).into()).await;
+    stage.redis.thaw();
+    assert_eq!(stage.inside.0.leave(&show.id).await["userErrors"], json!([]));
+    // Looked at all the time: whoever is passed over is welcomed back soon, and has lost the turn.
+    let left = Instant::now();
+    while left.elapsed() < Duration::from_secs(5) {
+        assert_eq!(tokens(world, show, "passed_over_at IS NOT NULL").await, 0);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(tokens(world, show, "activated_at IS NOT NULL").await, 2, "the next one is in");
+    assert_eq!(views[0].borrow()["status"], "ACTIVE", "the first who watches was told");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -297,4 +357,38 @@ async fn a_rolled_back_line_is_rebuilt_though_nobody_asks() {
         (line == waiting(&stage.world, &stage.show).await).then_some(())
     })
     .await;
+}
+
+/// Presence is noted in Redis alone, so just after it was away nobody can tell who is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_round_holds_nobody_to_be_away_who_could_not_be_noted() {
+    let world = World::new().await;
+    let mut redis = PrivateRedis::stopped().await;
+    redis.start().await;
+    let flags = [redis.flag(), "--redis-timeout-ms=300".to_owned()];
+    let flags = flags.each_ref().map(String::as_str);
+    let troubled = world.quiet_instance(&flags).await;
+    let show = shop::show(&world, &troubled, setup(1, 10, 0.1)).await;
+    let fans = line(&world, &troubled, &show, 2).await;
+    for fan in &fans {
+        meddle(&world, fan, "entered_at = entered_at - interval '2 minutes'").await;
+    }
+    forget_room(&troubled.app.kv, &show.id, &["seen"]).await;
+    redis.freeze();
+    for _ in 0..2 {
+        assert!(troubled.app.kv.ping().await.is_err());
+    }
+    redis.thaw();
+    eventually("Redis to be back", async || troubled.app.kv.ping().await.ok()).await;
+    let round = async |instance: &Instance| {
+        let ran = instance.app.waiting_rooms.run_round(schedule(&show)).await;
+        ran.unwrap_or_else(|fault| panic!("{}", fault.report()));
+    };
+    round(&troubled).await;
+    assert_eq!(tokens(&world, &show, "status = 'ACTIVE' AND number = 1").await, 1);
+    // Another one, to whom Redis has always answered, finds the second away.
+    let untroubled = world.quiet_instance(&flags).await;
+    configure(&show, json!({ "maxActive": 2 })).await;
+    round(&untroubled).await;
+    assert_eq!(tokens(&world, &show, "passed_over_at IS NOT NULL AND number = 2").await, 1);
 }

@@ -129,7 +129,7 @@ async fn a_round_that_finds_another_at_work_changes_nothing_and_waits_for_nobody
     assert_eq!(tokens(&world, &show, "status = 'ACTIVE'").await, 3);
 }
 
-/// Runs the statement of a round that sleeps between its snapshot and its lock, and `meanwhile` what changes what it counted.
+/// Runs the statement of a round that waits between its snapshot and its lock, and `meanwhile` what changes what it counted.
 ///
 /// `check` is what joins the version under the lock with that of the snapshot. Returns how many are ACTIVE in the end, of
 /// two who may be.
@@ -139,26 +139,30 @@ async fn a_stale_round(check: &str, meanwhile: impl AsyncFnOnce(&World, &Instanc
     const CHECK: &str = "JOIN seen ON seen.version = held.version";
     let sql = include_str!("../../../src/waiting_room/store/admit.sql");
     assert!(sql.contains(LOCK) && sql.contains(CHECK), "the statement has changed");
-    let sleepy = "SELECT version FROM admission, pg_sleep(1.5) WHERE schedule_id = $1
-                  FOR NO KEY UPDATE OF admission SKIP LOCKED";
-    let sql = sql.replace(LOCK, sleepy).replace(CHECK, check);
+    let gated = "SELECT version FROM admission, pg_advisory_xact_lock(1) WHERE schedule_id = $1
+                 FOR NO KEY UPDATE OF admission SKIP LOCKED";
+    let sql = sql.replace(LOCK, gated).replace(CHECK, check);
 
     let world = World::new().await;
     let a = world.quiet_instance(&[]).await;
     let show = shop::show(&world, &a, setup(2, 2, 0.1)).await;
     line(&world, &a, &show, 6).await;
     let nobody = frontrow::db::uuids(std::iter::empty());
-    let values = [schedule(&show).0.into(), nobody, 300.0_f64.into(), i64::MAX.into()];
+    let (upto, most) = (i64::MAX, 1_000_i64);
+    let values = [schedule(&show).0.into(), nobody, 300.0_f64.into(), upto.into(), most.into()];
     let stale = Statement::from_sql_and_values(DbBackend::Postgres, sql, values);
+    // The round goes on when this lock is given up, and not before.
+    let gate = world.db.pool().begin().await.unwrap();
+    gate.execute_unprepared("SELECT pg_advisory_xact_lock(1)").await.unwrap();
     let other = async {
-        let asleep = "SELECT count(*) FROM pg_stat_activity
-                      WHERE datname = current_database() AND wait_event = 'PgSleep'";
-        eventually("the stale round to sleep", async || {
-            (world.number(asleep).await == 1).then_some(())
+        let at_the_gate = "SELECT count(*) FROM pg_stat_activity
+                           WHERE datname = current_database() AND wait_event = 'advisory'";
+        eventually("the stale round to wait", async || {
+            (world.number(at_the_gate).await == 1).then_some(())
         })
         .await;
         meanwhile(&world, &a, &show).await;
-        assert_eq!(world.number(asleep).await, 1, "it slept all the time");
+        gate.rollback().await.unwrap();
     };
     let (rows, ()) = tokio::join!(a.app.db.pool().query_all_raw(stale), other);
     rows.unwrap();
