@@ -19,6 +19,7 @@ pub(super) enum Leaf {
     Token,
     ScheduleId,
     Status,
+    RoomStatus,
     Position,
     WaitingCount,
     EstimatedWaitSeconds,
@@ -38,6 +39,7 @@ impl Leaf {
         ("token", Self::Token),
         ("scheduleId", Self::ScheduleId),
         ("status", Self::Status),
+        ("roomStatus", Self::RoomStatus),
         ("position", Self::Position),
         ("waitingCount", Self::WaitingCount),
         ("estimatedWaitSeconds", Self::EstimatedWaitSeconds),
@@ -60,6 +62,10 @@ impl Leaf {
             Self::Token => quoted(out, signed),
             Self::ScheduleId => quoted(out, token.schedule_id.0),
             Self::Status => quoted(out, token.status.as_str()),
+            Self::RoomStatus => match place.room {
+                Some(room) => quoted(out, room.as_str()),
+                None => out.push_str("null"),
+            },
             Self::Position => or_null(out, place.shown_position()),
             Self::WaitingCount => plain(out, place.shown_waiting()),
             Self::EstimatedWaitSeconds => or_null(out, place.wait_seconds),
@@ -132,7 +138,7 @@ mod tests {
     use crate::{
         api::waiting_room::QueueToken,
         kernel::{PersonId, QueueTokenId, ScheduleId},
-        waiting_room::{self, QueueStatus},
+        waiting_room::{self, QueueStatus, RoomStatus},
     };
 
     struct Query;
@@ -167,7 +173,9 @@ mod tests {
         let times = (instant(), option::of(instant()), option::of(instant()), instant());
         let status = sample::select(QueueStatus::ALL);
         let figures = (option::of(any::<i64>()), any::<i64>(), option::of(any::<i32>()));
-        (any::<u128>(), status, times, figures).prop_map(|(id, status, times, figures)| {
+        let room = option::of(sample::select(RoomStatus::ALL));
+        (any::<u128>(), (status, room), times, figures).prop_map(|(id, kinds, times, figures)| {
+            let (status, room) = kinds;
             let (entered_at, activated_at, expires_at, now) = times;
             let (position, waiting, wait_seconds) = figures;
             let token = waiting_room::QueueToken {
@@ -183,7 +191,7 @@ mod tests {
                 expires_at,
                 now,
             };
-            Place { token, position, waiting, wait_seconds }
+            Place { token, room, position, waiting, wait_seconds }
         })
     }
 

@@ -67,6 +67,11 @@ impl QueueToken {
         self.0.token.status.into()
     }
 
+    /// What the waiting room does, so that watching the place tells when it is PAUSED or SOLD_OUT; null when unknown.
+    async fn room_status(&self) -> Option<WaitingRoomStatus> {
+        self.0.room.map(WaitingRoomStatus::from)
+    }
+
     /// 1 for the next in line; null unless WAITING, and null before the draw of a pre-queue.
     async fn position(&self) -> Option<i32> {
         self.0.shown_position()

@@ -14,7 +14,7 @@ use std::{
 use tokio::sync::{Notify, SetOnce};
 
 use super::{
-    Change, Event, QueueStatus, QueueToken, Summary,
+    Change, Event, QueueStatus, QueueToken, RoomStatus, Summary,
     announce::Message,
     positions::{Gap, Positions},
     rules,
@@ -30,6 +30,7 @@ const REMEMBERED_CHANGES: usize = 2_048;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct View {
     pub status: QueueStatus,
+    pub room: Option<RoomStatus>,
     pub position: Option<i64>,
     pub waiting: i64,
     pub wait_seconds: Option<i32>,
@@ -126,6 +127,7 @@ impl Room {
         let mut state = self.state();
         let mut view = View {
             status: token.status,
+            room: None,
             position: position.filter(|_| token.status == QueueStatus::Waiting),
             waiting: state.summary.map_or(0, |summary| summary.waiting),
             wait_seconds: None,
@@ -284,6 +286,7 @@ impl Room {
         if let Some(summary) = &mut state.summary {
             summary.waiting = i64::try_from(line.len()).unwrap_or(i64::MAX);
         }
+        state.show_room();
         if state.before_draw() {
             return state.show_crowd();
         }
@@ -300,6 +303,7 @@ impl Room {
         if !std::mem::take(&mut state.dirty) || !state.synced {
             return;
         }
+        state.show_room();
         if state.before_draw() {
             return state.show_crowd();
         }
@@ -343,6 +347,18 @@ impl State {
     /// Whether people are entering a draw, or may be, and nobody has a position yet.
     fn before_draw(&self) -> bool {
         self.summary.is_none_or(|summary| summary.before_draw())
+    }
+
+    /// What the room does concerns everybody who has a place, near the front or far back.
+    fn show_room(&mut self) {
+        let Some(summary) = self.summary else { return };
+        for watcher in self.watchers.values_mut() {
+            let current = watcher.screen.view();
+            if !current.status.ended() && current.room != Some(summary.status) {
+                watcher.shown_at = Instant::now();
+                watcher.screen.show(estimate(current, Some(&summary)));
+            }
+        }
     }
 
     /// Before the draw: how many take part is all that there is to see.
@@ -406,7 +422,8 @@ impl State {
 fn estimate(view: View, summary: Option<&Summary>) -> View {
     let Some(summary) = summary else { return view };
     let wait_seconds = view.position.and_then(|position| summary.wait_seconds(position));
-    View { wait_seconds, waiting: summary.waiting.max(view.position.unwrap_or(0)), ..view }
+    let waiting = summary.waiting.max(view.position.unwrap_or(0));
+    View { room: Some(summary.status), wait_seconds, waiting, ..view }
 }
 
 /// A person's view after a change; a state never goes back to an earlier one.
@@ -419,6 +436,7 @@ fn changed(view: View, change: &Change) -> View {
     }
     View {
         status: change.status,
+        room: view.room,
         position: view.position.filter(|_| change.status == QueueStatus::Waiting),
         wait_seconds: view.wait_seconds.filter(|_| change.status == QueueStatus::Waiting),
         waiting: view.waiting,

@@ -114,6 +114,7 @@ mod tests {
     fn at(position: i64) -> View {
         View {
             status: QueueStatus::Waiting,
+            room: None,
             position: Some(position),
             waiting: 10,
             wait_seconds: None,

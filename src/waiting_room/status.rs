@@ -1,7 +1,7 @@
 //! What one person is shown of their place.
 
 use super::{
-    QueueStatus, QueueToken, Summary, WaitingRooms, rules,
+    QueueStatus, QueueToken, RoomStatus, Summary, WaitingRooms, rules,
     store::{self, index::Ranks},
 };
 use crate::kernel::{Actor, Fault, ScheduleId, seconds_between};
@@ -11,6 +11,8 @@ use crate::kernel::{Actor, Fault, ScheduleId, seconds_between};
 pub struct Place {
     /// The place itself.
     pub token: QueueToken,
+    /// What the waiting room does, when known.
+    pub room: Option<RoomStatus>,
     /// 1 for the next in line; `None` unless WAITING, and before the draw of a pre-queue.
     pub position: Option<i64>,
     /// Everybody WAITING, this person included.
@@ -43,7 +45,8 @@ impl Place {
             Some(Located { waiting: Some(waiting), .. }) => waiting,
             _ => summary.map_or(0, |summary| summary.waiting).max(position.unwrap_or(0)),
         };
-        Self { token, position, waiting, wait_seconds }
+        let room = summary.map(|summary| summary.status);
+        Self { token, room, position, waiting, wait_seconds }
     }
 
     /// The position, as far as the API can count.

@@ -146,7 +146,7 @@ pub(crate) async fn show(world: &World, instance: &Instance, setup: Setup) -> Sh
 }
 
 /// Everything that tests look at in a queue token.
-pub(crate) const QUEUE_TOKEN: &str = "token scheduleId status position waitingCount estimatedWaitSeconds enteredAt \
+pub(crate) const QUEUE_TOKEN: &str = "token scheduleId status roomStatus position waitingCount estimatedWaitSeconds enteredAt \
                                       activatedAt expiresAt remainingSeconds pollAfterSeconds";
 
 impl Client {

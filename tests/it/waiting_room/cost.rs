@@ -22,6 +22,17 @@ async fn transactions(world: &World) -> i64 {
     world.number(sql).await
 }
 
+/// How many connections are subscribed to what happens in a room.
+async fn subscriptions(redis: &PrivateRedis, instance: &Instance, show: &Show) -> i64 {
+    let channel = instance.app.kv.name(&format!("room:{{{}}}:events", show.id));
+    let answer = redis.ask(&["PUBSUB", "NUMSUB", &channel]).await.unwrap();
+    let (_, count): (String, i64) = redis::from_redis_value(answer).unwrap();
+    count
+}
+
+/// Timers tick whatever happens, so every run is measured for the same time: far more than it needs.
+const MEASURED: Duration = Duration::from_secs(8);
+
 /// Calls and transactions of one instance while twenty people leave, one after the other, and so many watch all of it.
 async fn cost_of_showing(watchers: usize) -> (i64, i64) {
     let mut redis = PrivateRedis::stopped().await;
@@ -37,7 +48,9 @@ async fn cost_of_showing(watchers: usize) -> (i64, i64) {
         watch.field().await;
         watches.push(watch);
     }
+    assert_eq!(subscriptions(&redis, &a, &show).await, 1, "one for the room, whoever watches");
     let (calls, before) = (redis_calls(&redis).await, transactions(&world).await);
+    let begun = tokio::time::Instant::now();
     for fan in &leaving[1..] {
         assert_eq!(fan.leave(&show.id).await["queueToken"]["status"], "EXPIRED");
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -46,6 +59,8 @@ async fn cost_of_showing(watchers: usize) -> (i64, i64) {
     for (at, watch) in watches.iter_mut().enumerate().rev().step_by(33) {
         watch.until("twenty have left", |token| token["position"] == at + 1).await;
     }
+    assert_eq!(subscriptions(&redis, &a, &show).await, 1, "one for the room, whoever watches");
+    tokio::time::sleep_until(begun + MEASURED).await;
     let after = transactions(&world).await;
     (redis_calls(&redis).await - calls, after - before)
 }
@@ -54,7 +69,7 @@ async fn cost_of_showing(watchers: usize) -> (i64, i64) {
 async fn four_hundred_watchers_cost_redis_and_postgres_what_ten_cost() {
     let ((few_calls, few), (many_calls, many)) =
         (cost_of_showing(10).await, cost_of_showing(400).await);
-    // Timers tick in between, so a few more or less is chance; a call per watcher would be hundreds.
+    // A few more or less is chance; a call per watcher would be hundreds.
     assert!(
         many_calls < few_calls + few_calls / 4 + 50,
         "Redis: {few_calls} calls, then {many_calls}"

@@ -1,10 +1,10 @@
 //! Watching live: positions, changes of status, and the end.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use futures_util::{FutureExt, StreamExt, future::join_all};
 use serde_json::json;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use super::*;
 use crate::support::{
@@ -13,16 +13,18 @@ use crate::support::{
     socket::{Pushed, Subscription},
 };
 
-/// Reads a subscription in the background; the newest push is in the receiver, which closes at the end.
-fn newest(mut subscription: Subscription) -> watch::Receiver<Value> {
+/// Reads a subscription in the background, however long nothing comes; the newest push is in the receiver, which closes at
+/// the end.
+pub(super) fn newest(mut subscription: Subscription) -> watch::Receiver<Value> {
     let (sender, receiver) = watch::channel(Value::Null);
     tokio::spawn(async move {
         loop {
             tokio::select! {
                 () = sender.closed() => return,
-                pushed = subscription.next() => match pushed {
-                    Pushed::Next(mut data) => _ = sender.send(data["queueStatus"].take()),
-                    _ => return,
+                pushed = subscription.soon() => match pushed {
+                    Some(Pushed::Next(mut data)) => _ = sender.send(data["queueStatus"].take()),
+                    Some(_) => return,
+                    None => {}
                 },
             }
         }
@@ -31,7 +33,11 @@ fn newest(mut subscription: Subscription) -> watch::Receiver<Value> {
 }
 
 /// Waits, at most for two seconds, until the newest push is as it should be.
-async fn shows(mut views: watch::Receiver<Value>, what: &str, holds: impl FnMut(&Value) -> bool) {
+pub(super) async fn shows(
+    mut views: watch::Receiver<Value>,
+    what: &str,
+    holds: impl FnMut(&Value) -> bool,
+) {
     let shown = tokio::time::timeout(Duration::from_secs(2), views.wait_for(holds)).await;
     let shown = shown.is_ok_and(|shown| shown.is_ok());
     assert!(shown, "{what} was not pushed, but last {}", *views.borrow());
@@ -86,6 +92,26 @@ async fn positions_fall_live_on_both_instances_when_people_ahead_leave() {
     assert_eq!(fans[5].queue_status(&show.id).await["position"], 3);
 }
 
+/// Status and position of everybody who has a place, by the journal.
+async fn places(world: &World, show: &Show) -> HashMap<String, (Value, Value)> {
+    let sql = format!(
+        "SELECT t.person_id::text || ' ' || t.status FROM queue_token t
+         WHERE t.schedule_id = '{}' ORDER BY t.number",
+        show.id
+    );
+    let mut places = HashMap::new();
+    let mut waiting = 0;
+    for row in world.texts(&sql).await {
+        let (person, status) = row.split_once(' ').expect("two words");
+        let position = (status == "WAITING").then(|| {
+            waiting += 1;
+            waiting
+        });
+        places.insert(person.to_owned(), (json!(status), json!(position)));
+    }
+    places
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_pushed_position_of_four_hundred_is_the_true_one_when_a_third_leaves_while_rounds_run()
  {
@@ -112,21 +138,39 @@ async fn the_last_pushed_position_of_four_hundred_is_the_true_one_when_a_third_l
         assert_eq!(refusal(&left), None);
     }
     configure(&show, json!({ "paused": true })).await;
-    eventually("the rounds to rest", async || {
-        (room(&b.client(), &show.id).await["status"] == "PAUSED").then_some(())
-    })
-    .await;
-    let sql = format!(
-        "SELECT t.person_id::text FROM queue_token t
-         WHERE t.schedule_id = '{}' AND t.status = 'WAITING' ORDER BY t.number",
-        show.id
-    );
-    let line = world.texts(&sql).await;
-    assert!((100..266).contains(&line.len()), "rounds ran, and are over: {}", line.len());
-    for (fan, views) in fans.iter().zip(views) {
-        let Some(place) = line.iter().position(|person| person == id_of(fan)) else { continue };
-        let what = format!("position {}", place + 1);
-        shows(views, &what, |view| view["position"] == place + 1).await;
+    // Everything is acknowledged, and nobody is admitted once the pause is: from here on the journal stays as it is.
+    let told_by = Instant::now() + Duration::from_secs(2);
+    let places = places(&world, &show).await;
+    let count = |status: &str| places.values().filter(|(is, _)| is == status).count();
+    let (waiting, expired) = (count("WAITING"), count("EXPIRED"));
+    assert!((100..266).contains(&waiting), "rounds ran, and are over: {waiting}");
+    assert_eq!(expired, 133, "those who left");
+    tokio::time::sleep_until(told_by).await;
+    let mistaken = fans.iter().zip(&views).filter_map(|(fan, views)| {
+        let (status, position) = &places[id_of(fan)];
+        let view = views.borrow();
+        let shown = view["status"] == *status && view["position"] == *position;
+        (!shown).then(|| format!("{status} {position} is shown {}", *view))
+    });
+    assert_eq!(mistaken.collect::<Vec<_>>(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_room_does_is_pushed_to_those_who_wait_and_those_who_are_in() {
+    let world = World::new().await;
+    let (a, b) = (world.instance().await, world.instance().await);
+    let show = shop::show(&world, &a, setup(1, 1, 0.1)).await;
+    let inside = shop::fan(&world, &a).await;
+    inside.admitted(&show.id).await;
+    let waiting = line(&world, &a, &show, 2).await.remove(1);
+    let on_b = |fan: &Client| fan.at(b.address);
+    let mut watches =
+        [on_b(&inside).watch_queue(&show.id).await, on_b(&waiting).watch_queue(&show.id).await];
+    for (paused, status) in [(false, "OPEN"), (true, "PAUSED"), (false, "OPEN")] {
+        configure(&show, json!({ "paused": paused })).await;
+        for watch in &mut watches {
+            watch.until(status, |token| token["roomStatus"] == status).await;
+        }
     }
 }
 
