@@ -1,6 +1,9 @@
 //! The floors: pgbench running the server's own statements, and plain axum serving fifty seats.
 
-use std::{io::Write, time::Duration};
+use std::{
+    io::Write,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use axum::{Json, Router, body::Bytes, routing::post, serve::ListenerExt};
 use serde::Serialize;
@@ -70,23 +73,31 @@ pub(crate) struct Script {
     pub(crate) prepared: Option<usize>,
 }
 
-/// Runs a script with pgbench, after a warm-up that is not counted either.
+/// Runs a script with pgbench, after a warm-up that is not counted either; with a rate, transactions begin so often a second
+/// whether or not those before them are done, and latencies count from when they were due.
 pub(crate) async fn pgbench(
     url: &str,
     script: &Script,
     clients: usize,
     time: Duration,
     processes: &Processes,
+    rate: Option<f64>,
 ) -> Result<Measured> {
-    let file = std::env::temp_dir().join(format!("frontrow-bench-{}.sql", std::process::id()));
+    let folder = std::env::temp_dir().join(format!("frontrow-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    let file = folder.join("script.sql");
     std::fs::File::create(&file)?.write_all(script.text.as_bytes())?;
     let mut command = Command::new("pgbench");
     command
-        .args(["-n", "-M", "prepared", "-D", "i=0", "-j", "2", "-P", "1"])
+        .args(["-n", "-M", "prepared", "-D", "i=0", "-j", "2", "--log"])
+        .arg("--log-prefix")
+        .arg(folder.join("log"))
         .args(["-c", &clients.to_string(), "-T", &(load::WARM_UP + time).as_secs().to_string()])
+        .args(rate.map(|rate| format!("--rate={rate:.0}")))
         .arg("-f")
         .arg(&file)
         .arg(url);
+    let counted = (SystemTime::now() + load::WARM_UP).duration_since(UNIX_EPOCH)?;
     let warm = async {
         sleep(load::WARM_UP).await;
         processes.used()
@@ -95,24 +106,44 @@ pub(crate) async fn pgbench(
     let output = output
         .map_err(|error| format!("pgbench cannot be run ({error}); it comes with Postgres"))?;
     let after = processes.used();
-    std::fs::remove_file(&file)?;
-    let progress = String::from_utf8_lossy(&output.stderr);
-    if !output.status.success() {
-        return Err(format!("pgbench failed: {progress}").into());
+    let mut log = String::new();
+    for entry in std::fs::read_dir(&folder)? {
+        let path = entry?.path();
+        if path != file {
+            log += &std::fs::read_to_string(path)?;
+        }
     }
-    let processed = figure(&String::from_utf8_lossy(&output.stdout), "actually processed: ")
-        .ok_or("pgbench does not say how much it did")?;
-    enough(script, processed, clients)?;
-    let (per_second, average) = after_warm_up(&progress).ok_or("pgbench printed no progress")?;
+    std::fs::remove_dir_all(&folder)?;
+    if !output.status.success() {
+        return Err(format!("pgbench failed: {}", String::from_utf8_lossy(&output.stderr)).into());
+    }
+    let processed = u32::try_from(log.lines().count())?;
+    enough(script, f64::from(processed), clients)?;
+    let latencies = latencies(&log, counted);
+    let count = f64::from(u32::try_from(latencies.len())?);
     Ok(Measured {
         connections: clients,
-        per_second,
-        // pgbench prints the average only.
-        p50_ms: average,
-        p99_ms: 0.0,
+        per_second: count / time.as_secs_f64(),
+        p50_ms: load::percentile_ms(&latencies, 50),
+        p99_ms: load::percentile_ms(&latencies, 99),
         server_us: 0.0,
-        postgres_us: (after.postgres - before.postgres) * 1e6 / (per_second * time.as_secs_f64()),
+        postgres_us: (after.postgres - before.postgres) * 1e6 / count,
     })
+}
+
+/// Latencies of the transactions that ended after an instant, ascending. A line of the log has the client, the transaction's
+/// number, its microseconds, the script's number, and when it ended in seconds and microseconds since 1970.
+fn latencies(log: &str, after: Duration) -> Vec<Duration> {
+    let line = |line: &str| {
+        let mut columns = line.split(' ').skip(2).map(str::parse::<u64>);
+        let mut column = || columns.next()?.ok();
+        let (took, _, seconds, micros) = (column()?, column()?, column()?, column()?);
+        let ended = Duration::from_secs(seconds) + Duration::from_micros(micros);
+        (ended >= after).then(|| Duration::from_micros(took))
+    };
+    let mut latencies: Vec<Duration> = log.lines().filter_map(line).collect();
+    latencies.sort_unstable();
+    latencies
 }
 
 /// Beyond its own operations a client would find those of the next one, done already: fast, and no floor. Clients are not
@@ -125,27 +156,6 @@ fn enough(script: &Script, processed: f64, clients: usize) -> Result<()> {
         return Err("pgbench's prepared operations ran out; measure for a shorter time".into());
     }
     Ok(())
-}
-
-/// Operations per second and their average latency in milliseconds, of the seconds that count.
-fn after_warm_up(progress: &str) -> Option<(f64, f64)> {
-    let warm_up = load::WARM_UP.as_secs_f64();
-    let (mut seconds, mut operations, mut waited) = (0.0, 0.0, 0.0);
-    for line in progress.lines().filter(|line| line.starts_with("progress: ")) {
-        let (tps, latency) = (figure(line, " s, ")?, figure(line, "lat ")?);
-        // A line tells of the second before it, give or take some milliseconds.
-        if figure(line, "progress: ")? > warm_up + 0.5 {
-            seconds += 1.0;
-            operations += tps;
-            waited += tps * latency;
-        }
-    }
-    (operations > 0.0).then(|| (operations / seconds, waited / operations))
-}
-
-fn figure(text: &str, label: &str) -> Option<f64> {
-    let rest = text.split(label).nth(1)?;
-    rest.split(|c: char| c != '.' && !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 #[derive(Debug, Serialize)]
@@ -221,12 +231,9 @@ mod tests {
 
     #[test]
     fn the_warm_up_is_left_out_of_pgbenchs_figures() {
-        let progress = "progress: 1.0 s, 10.0 tps, lat 90.000 ms stddev 1.000, 0 failed\n\
-                        progress: 2.0 s, 20.0 tps, lat 80.000 ms stddev 1.000, 0 failed\n\
-                        progress: 3.0 s, 100.0 tps, lat 4.000 ms stddev 1.000, 0 failed\n\
-                        progress: 4.0 s, 300.0 tps, lat 8.000 ms stddev 1.000, 0 failed\n";
-        assert_eq!(after_warm_up(progress), Some((200.0, 7.0)));
-        assert_eq!(after_warm_up("nothing"), None);
+        let log = "0 1 90000 0 1000 500000\n0 2 7000 0 1002 0\n1 1 3000 0 1003 250000\n";
+        let counted = latencies(log, Duration::from_secs(1_002));
+        assert_eq!(counted, [Duration::from_millis(3), Duration::from_millis(7)]);
     }
 
     #[test]

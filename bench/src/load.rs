@@ -88,16 +88,19 @@ pub(crate) async fn run(
     let (elapsed, after) = (counted.start.elapsed(), processes.used());
     latencies.sort_unstable();
     let count = f64::from(u32::try_from(latencies.len())?);
-    let at =
-        |share: usize| latencies.get(latencies.len() * share / 100).map_or(0.0, |time| ms(*time));
     Ok(Measured {
         connections,
         per_second: count / elapsed.as_secs_f64(),
-        p50_ms: at(50),
-        p99_ms: at(99),
+        p50_ms: percentile_ms(&latencies, 50),
+        p99_ms: percentile_ms(&latencies, 99),
         server_us: (after.server - before.server) * 1e6 / count,
         postgres_us: (after.postgres - before.postgres) * 1e6 / count,
     })
+}
+
+/// So many of a hundred latencies, which ascend, are shorter than this; in milliseconds.
+pub(crate) fn percentile_ms(latencies: &[Duration], share: usize) -> f64 {
+    latencies.get(latencies.len() * share / 100).map_or(0.0, |time| ms(*time))
 }
 
 fn share(part: usize, whole: usize) -> f64 {

@@ -116,8 +116,9 @@ async fn measure_all(options: &Options, scenery: &Scenery) -> Result<()> {
             let api = load::run(&Target::new(server.address, requests), time, &tellers).await?;
             let theirs = scenery.set(options.connections, name == "pay").await?;
             let script = if name == "pay" { floor::pay(&theirs) } else { floor::hold(&theirs) };
+            let clients = options.connections;
             let pgbench =
-                floor::pgbench(&scenery.url, &script, options.connections, time, &tellers).await?;
+                floor::pgbench(&scenery.url, &script, clients, time, &tellers, None).await?;
             report(name, options.connections, &api, &pgbench);
         }
     }
@@ -126,14 +127,17 @@ async fn measure_all(options: &Options, scenery: &Scenery) -> Result<()> {
         let requests = scenery.newcomers(crowd).await?.enters(&server)?;
         let api = load::run(&Target::new(server.address, requests), time, &tellers).await?;
         let clients = options.connections * 2;
-        let pgbench =
-            floor::pgbench(&scenery.url, &scenery.single_inserts().await?, clients, time, &tellers)
-                .await?;
+        let inserts = scenery.single_inserts().await?;
+        let pgbench = floor::pgbench(&scenery.url, &inserts, clients, time, &tellers, None).await?;
         report("enterQueue", crowd, &api, &pgbench);
         let requests = scenery.newcomers(crowd * 2).await?.enters(&server)?;
-        let paced = Target::new(server.address, requests).paced(pgbench.per_second / 2.0);
+        let half = pgbench.per_second / 2.0;
+        let paced = Target::new(server.address, requests).paced(half);
         let api = load::run(&paced, time, &tellers).await?;
-        report("enterQueue, at half the floor's rate", crowd * 2, &api, &pgbench);
+        scenery.settle().await?;
+        let pgbench =
+            floor::pgbench(&scenery.url, &inserts, clients, time, &tellers, Some(half)).await?;
+        report("enterQueue, at half that rate", crowd * 2, &api, &pgbench);
     }
     if wanted("seats") {
         let request = scenery.hall(&server).await?;

@@ -138,10 +138,12 @@ impl Scenery {
     }
 
     /// What was written before is not to be tidied up while something is measured.
-    async fn settle(&self) -> Result<()> {
+    pub(crate) async fn settle(&self) -> Result<()> {
         self.database.execute_unprepared("VACUUM ANALYZE").await?;
         // Only a superuser may; without it the figures are less steady.
         self.database.execute_unprepared("CHECKPOINT").await.ok();
+        // Nor is the kernel to write it out meanwhile: each commit waits for the same disk.
+        tokio::process::Command::new("sync").status().await.ok();
         Ok(())
     }
 
