@@ -38,6 +38,30 @@ struct Cost {
     bytes: usize,
     pushes: usize,
     us_each: f64,
+    /// What Redis and Postgres were asked meanwhile.
+    asked: Asked,
+}
+
+/// Scripts that Redis has run, and transactions of Postgres.
+#[derive(Default)]
+struct Asked {
+    scripts: f64,
+    transactions: f64,
+}
+
+impl Asked {
+    async fn so_far(scenery: &Scenery, redis_url: &str) -> Result<Self> {
+        // A connection of Postgres tells of its own transactions once a second.
+        sleep(Duration::from_millis(1_500)).await;
+        let mut redis = redis::Client::open(redis_url)?.get_multiplexed_async_connection().await?;
+        let stats: String = redis::cmd("INFO").arg("commandstats").query_async(&mut redis).await?;
+        let evals = stats.lines().filter(|line| line.starts_with("cmdstat_eval"));
+        let calls = evals
+            .filter_map(|line| line.split("calls=").nth(1)?.split(',').next()?.parse::<f64>().ok());
+        let sql = "SELECT (xact_commit + xact_rollback)::float8 FROM pg_stat_database
+                   WHERE datname = current_database()";
+        Ok(Self { scripts: calls.sum(), transactions: scenery.figure(sql).await? })
+    }
 }
 
 /// Measures both and prints a table.
@@ -50,12 +74,17 @@ pub(crate) async fn run(
     allow_open_files();
     let ours = subscriptions(scenery, redis_url, count, seconds).await?;
     let floor = bare(count, seconds, ours.bytes).await?;
-    println!("| {count} sockets | kB each | pushes | bytes | server CPU us | of the floor |");
-    println!("|---|---|---|---|---|---|");
+    println!(
+        "| {count} sockets | kB each | pushes | bytes | server CPU us | of the floor | Redis scripts | Postgres transactions |"
+    );
+    println!("|---|---|---|---|---|---|---|---|");
     for (name, cost) in [("queueStatus", &ours), ("bare axum, ready bytes", &floor)] {
-        let Cost { kb_each, bytes, pushes, us_each } = cost;
+        let Cost { kb_each, bytes, pushes, us_each, asked } = cost;
         let ratio = us_each / floor.us_each;
-        println!("| {name} | {kb_each:.1} | {pushes} | {bytes} | {us_each:.1} | {ratio:.2} |");
+        println!(
+            "| {name} | {kb_each:.1} | {pushes} | {bytes} | {us_each:.1} | {ratio:.2} | {:.0} | {:.0} |",
+            asked.scripts, asked.transactions
+        );
     }
     Ok(())
 }
@@ -85,8 +114,14 @@ async fn subscriptions(
     let kb_each = settled(&server, before, count).await?;
     // Everybody moves up by one percent of the line each second.
     scenery.admit(&crowd, count / 100 + 2).await?;
+    let before = Asked::so_far(scenery, redis_url).await?;
     let mut cost = pushed(&server, &sockets, seconds, async || Ok(())).await?;
+    let after = Asked::so_far(scenery, redis_url).await?;
     cost.kb_each = kb_each;
+    cost.asked = Asked {
+        scripts: after.scripts - before.scripts,
+        transactions: after.transactions - before.transactions,
+    };
     Ok(cost)
 }
 
@@ -134,6 +169,7 @@ async fn pushed(
         kb_each: 0.0,
         bytes: sockets.heard.bytes.load(Ordering::Relaxed),
         pushes,
+        asked: Asked::default(),
         us_each: used * 1e6 / f64::from(u32::try_from(pushes.max(1))?),
     })
 }

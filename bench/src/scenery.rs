@@ -115,6 +115,12 @@ impl Scenery {
         );
     }
 
+    /// The one figure that a query returns.
+    pub(crate) async fn figure(&self, sql: &str) -> Result<f64> {
+        let row = self.database.query_one_raw(Statement::from_string(DbBackend::Postgres, sql));
+        Ok(row.await?.ok_or("no answer")?.try_get_by_index(0)?)
+    }
+
     /// Postgres's first process.
     pub(crate) async fn postmaster(&self) -> Result<u32> {
         let sql = Statement::from_string(DbBackend::Postgres, "SELECT pg_backend_pid()");

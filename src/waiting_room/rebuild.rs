@@ -32,6 +32,8 @@ const READ: i64 = 10_000;
 const COMMITTED_WITHIN: Duration = Duration::from_secs(60);
 /// A change is in the index so long after it was committed, unless it was lost.
 const SETTLED: Duration = Duration::from_secs(1);
+/// One part in so many of the time goes into counting lines at most.
+const COUNTING_SHARE: u32 = 50;
 /// People who may be on their way into the index, or out of it, at one instant.
 const ON_THE_WAY: i64 = 25;
 /// Lines that one instance builds at once; whoever buys meanwhile needs Postgres, too.
@@ -44,6 +46,8 @@ const LOOKS_AT_ONCE: usize = 32;
 pub(super) struct Rebuilds {
     running: Mutex<HashMap<ScheduleId, Rebuild>>,
     at_once: Semaphore,
+    /// Not earlier are lines compared again.
+    compare_at: Mutex<Instant>,
 }
 
 /// A rebuild under way.
@@ -55,7 +59,11 @@ struct Rebuild {
 
 impl Default for Rebuilds {
     fn default() -> Self {
-        Self { running: Mutex::default(), at_once: Semaphore::new(REBUILDS_AT_ONCE) }
+        Self {
+            running: Mutex::default(),
+            at_once: Semaphore::new(REBUILDS_AT_ONCE),
+            compare_at: Mutex::new(Instant::now()),
+        }
     }
 }
 
@@ -235,12 +243,19 @@ impl WaitingRooms {
         }
     }
 
-    /// Compares the index of every room with the journal, and rebuilds where they differ for good.
+    /// Compares the index of every room with the journal, and rebuilds where they differ for good. Counting long lines
+    /// takes long; then it does nothing until it is worth it again.
     ///
     /// # Errors
     /// A fault when Postgres cannot be asked.
     pub async fn compare(&self) -> Result<(), Fault> {
+        let start = Instant::now();
+        if start < *self.rebuilds.compare_at.lock().unwrap_or_else(PoisonError::into_inner) {
+            return Ok(());
+        }
         let lines = store::rebuild::lines(&self.db).await?;
+        let next = start + start.elapsed() * COUNTING_SHARE;
+        *self.rebuilds.compare_at.lock().unwrap_or_else(PoisonError::into_inner) = next;
         let looks = stream::iter(lines).map(async |line| {
             // Counting a long line takes long: once is enough.
             self.metrics.rooms.of(line.schedule_id).waiting.set(line.waiting);
