@@ -71,10 +71,11 @@ touched AS (
         expires_at = CASE WHEN t.status = 'ACTIVE' AND t.expires_at > clock_timestamp() THEN greatest(
             least(clock.now + make_interval(secs => w.idle_seconds),
                   t.activated_at + make_interval(secs => w.active_seconds)),
-            (SELECT max(other.expires_at) FROM reservation other
+            -- By person: where HOLD is asked for among the conditions, all live holds may be gone through by their time.
+            (SELECT max(other.expires_at) FILTER (WHERE other.status = 'HOLD') FROM reservation other
              WHERE other.queue_token_id = t.id AND other.schedule_id = t.schedule_id
                AND other.person_id = $2 AND other.id <> $1
-               AND other.status = 'HOLD' AND other.expires_at > clock.now)) ELSE t.expires_at END,
+               AND other.status IN ('HOLD', 'CONFIRMED') AND other.expires_at > clock.now)) ELSE t.expires_at END,
         status = CASE WHEN used.up AND t.status = 'ACTIVE' THEN 'USED' ELSE t.status END,
         ended_at = CASE WHEN used.up AND t.status = 'ACTIVE' THEN clock.now ELSE t.ended_at END
     FROM token, current, paid, waiting_room w, clock, LATERAL (

@@ -75,10 +75,11 @@ touched AS (
             least(clock.now + make_interval(secs => token.idle_seconds),
                   token.activated_at + make_interval(secs => token.active_seconds)),
             held.expires_at,
-            (SELECT max(other.expires_at) FROM reservation other
+            -- By person: where HOLD is asked for among the conditions, all live holds may be gone through by their time.
+            (SELECT max(other.expires_at) FILTER (WHERE other.status = 'HOLD') FROM reservation other
              WHERE other.queue_token_id = t.id AND other.schedule_id = t.schedule_id
                AND other.person_id = $3
-               AND other.status = 'HOLD' AND other.expires_at > clock.now))
+               AND other.status IN ('HOLD', 'CONFIRMED') AND other.expires_at > clock.now))
     FROM token, held, clock
     WHERE t.id = token.id
     RETURNING t.number, t.version, t.activated_at, t.expires_at

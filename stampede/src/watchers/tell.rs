@@ -48,7 +48,7 @@ fn each(memory: &Memory) -> String {
 fn tell_delivery(delivery: &Delivery) {
     let Delivery { change, answered_ms, waiting, told, pushes, status, position, .. } = delivery;
     println!("\n  When {change} (answered in {answered_ms:.0} ms):");
-    println!("    {told} of {waiting} subscriptions in line were told, {pushes} pushes");
+    println!("    {told} subscriptions were told, with {waiting} in line; {pushes} pushes");
     tell_arrival("change of status", status);
     tell_arrival("change of position", position);
     if let Some(us) = delivery.server_cpu_us_per_push {
