@@ -164,9 +164,11 @@ fn hold_error(refusal: HoldRefusal, seats: &[&str], asked: &AskedSeats<'_>) -> H
         HoldCode::SeatNotFound => {
             (Code::SeatNotFound, "There is no such seat at this performance.", seats)
         }
-        HoldCode::SeatHeld => {
-            (Code::SeatHeld, "Somebody else holds this seat; it may come back.", seats)
-        }
+        HoldCode::SeatHeld => (
+            Code::SeatHeld,
+            "This seat is held; it may come back. What you hold yourself is in `reservations`.",
+            seats,
+        ),
         HoldCode::SeatSold => (Code::SeatSold, "This seat is sold.", seats),
         HoldCode::NoAdjacentSeats => (
             Code::NoAdjacentSeats,

@@ -119,7 +119,7 @@ pub(super) enum QueueErrorCode {
     SaleNotOpen,
     /// Not on sale any more.
     SaleClosed,
-    /// No seat is left, and none will come back.
+    /// Every seat is sold. A ticket that comes back goes to those who wait.
     SoldOut,
     /// The caller has no place to give up.
     NotInQueue,

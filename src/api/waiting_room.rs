@@ -168,7 +168,9 @@ fn refusal(refusal: QueueRefusal) -> QueueError {
         QueueRefusal::ScheduleNotFound => (Code::ScheduleNotFound, "There is no such performance."),
         QueueRefusal::SaleNotOpen => (Code::SaleNotOpen, "The sale has not been opened yet."),
         QueueRefusal::SaleClosed => (Code::SaleClosed, "The sale is over."),
-        QueueRefusal::SoldOut => (Code::SoldOut, "Every seat is sold."),
+        QueueRefusal::SoldOut => {
+            (Code::SoldOut, "Every seat is sold. Look again later: a ticket may come back.")
+        }
         QueueRefusal::NotInQueue => (Code::NotInQueue, "You have no place in this line."),
     };
     QueueError::new(code, message).at(&["scheduleId"])

@@ -88,7 +88,8 @@ fn print_lines(header: &Header, entrants: &[Entrant]) -> std::io::Result<()> {
     out.flush()
 }
 
-/// Recomputes every place of a roster; needs no database. Exit status 1 and the places at fault when one is not as drawn.
+/// Recomputes every place of a roster; needs no database. Exit status 1 and the places at fault when one is not as drawn, and 1
+/// when the person that was asked for is not in it.
 pub(super) fn verify(args: &VerifyDrawArgs) -> Result<ExitCode, Failed> {
     let (header, secret, places) = read(args)?;
     let stated =
@@ -123,22 +124,24 @@ pub(super) fn verify(args: &VerifyDrawArgs) -> Result<ExitCode, Failed> {
         return Ok(ExitCode::FAILURE);
     }
     println!("The draw holds: {} places, commitment {}.", places.len(), hexadecimal(&committed));
-    if let Some(person) = args.person {
-        tell_place(PersonId(person), &places);
-    }
-    Ok(ExitCode::SUCCESS)
+    let found = args.person.is_none_or(|person| tell_place(PersonId(person), &places));
+    Ok(if found { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// A person's last place is the one that counts: they gave the earlier ones up.
-fn tell_place(person: PersonId, places: &[Drawn]) {
+/// A person's last place is the one that counts: they gave the earlier ones up. `false` when they have none.
+fn tell_place(person: PersonId, places: &[Drawn]) -> bool {
     let last: HashMap<PersonId, i64> =
         places.iter().map(|place| (place.person_id, place.number)).collect();
     match last.get(&person) {
         Some(own) => {
             let ahead = last.values().filter(|number| *number < own).count();
             println!("Person {person} drew place {} of {}.", ahead + 1, last.len());
+            true
         }
-        None => println!("Person {person} is not in this roster."),
+        None => {
+            println!("Person {person} is not in this roster.");
+            false
+        }
     }
 }
 

@@ -384,10 +384,19 @@ impl State {
     }
 
     fn take_in_change(&mut self, change: &Change) {
+        // Whoever is admitted right after the opening is told before the summary is read again.
+        if change.status == QueueStatus::Active
+            && let Some(summary) = &mut self.summary
+            && summary.status == RoomStatus::Prequeue
+        {
+            summary.status = RoomStatus::Open;
+        }
+        let summary = self.summary;
         if let Some(watcher) = self.watchers.get_mut(&change.number) {
             let current = watcher.screen.view();
-            let next = changed(current, change);
+            let mut next = changed(current, change);
             if next != current {
+                next = estimate(next, summary.as_ref());
                 watcher.shown_at = Instant::now();
                 watcher.screen.show(next);
             }

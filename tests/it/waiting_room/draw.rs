@@ -82,7 +82,8 @@ async fn who_enters_before_the_opening_is_drawn_and_admitted_in_the_order_of_the
     }
     assert_eq!(tokens(&world, &show, "status = 'WAITING'").await, 20);
     opens_in(&world, &show, 300).await;
-    watch.until("ACTIVE", |token| token["status"] == "ACTIVE").await;
+    let active = watch.until("ACTIVE", |token| token["status"] == "ACTIVE").await;
+    assert_eq!(active["roomStatus"], "OPEN", "nobody is admitted in a PREQUEUE");
     eventually("everybody to be in", async || {
         (tokens(&world, &show, "status = 'ACTIVE'").await == 20).then_some(())
     })

@@ -61,6 +61,7 @@ async fn the_first_in_line_is_at_position_one_and_is_pushed_active_when_a_place_
     let active = watch.until("ACTIVE", |token| token["status"] == "ACTIVE").await;
     assert!(left.elapsed() < Duration::from_secs(1), "{:?}", left.elapsed());
     assert_eq!(active["token"], waiting["token"]);
+    assert_eq!(active["waitingCount"], json!(0));
     assert_eq!(active["position"], json!(null));
     assert!(active["remainingSeconds"].as_i64().is_some_and(|s| (118..=120).contains(&s)));
     assert!(active["activatedAt"].is_string() && active["expiresAt"].is_string());
