@@ -140,7 +140,9 @@ impl WaitingRooms {
 
     /// Puts a person who had been passed over back to where they stood: at the front.
     pub(super) async fn welcome_back(&self, token: &QueueToken) -> Result<(), Fault> {
-        if token.passed_over_at.is_some() && store::welcome_back(&self.db, token.id).await? {
+        if token.passed_over_at.is_some()
+            && store::welcome(&self.db, token.schedule_id, &[token.number]).await? > 0
+        {
             self.kick(token.schedule_id);
         }
         Ok(())

@@ -72,14 +72,6 @@ pub(super) async fn latest(
     Ok(row.map(QueueToken::from))
 }
 
-/// Says that a person is back; `true` when they had been passed over.
-pub(super) async fn welcome_back(db: &Db, id: QueueTokenId) -> Result<bool, Fault> {
-    const SQL: &str = "
-        UPDATE queue_token SET passed_over_at = NULL
-        WHERE id = $1 AND status = 'WAITING' AND passed_over_at IS NOT NULL";
-    Ok(db.run(SQL, vec![id.into()]).await? > 0)
-}
-
 #[derive(Debug, FromQueryResult)]
 struct TouchRow {
     status: QueueStatus,
