@@ -6,10 +6,11 @@
 // Floor 0: words. No async, no I/O.
 pub mod kernel;
 
-// Floor 1: the only doors to Postgres, Redis, the log and the metrics.
+// Floor 1: the only doors to Postgres, Redis, the log and the metrics; and the lines in front of what is scarce.
 pub mod db;
 pub mod kv;
 pub mod telemetry;
+pub mod turns;
 
 // Floor 2: siblings that do not know of each other.
 pub mod account;

@@ -40,6 +40,14 @@ impl From<Fault> for ApiError {
                 tracing::warn!(fault = %fault.report(), "request could not be served");
                 Self::new(RequestCode::Overloaded, "The service is busy; try again in a moment.")
             }
+            FaultKind::Unanswered => {
+                tracing::warn!(fault = %fault.report(), "the answer to a request was lost");
+                Self::new(
+                    RequestCode::Overloaded,
+                    "The answer was lost on the way; a change may have been made. Send the same again, with the same \
+                     key where there is one: then you are told how it stands, and nothing is done twice.",
+                )
+            }
         }
     }
 }

@@ -13,9 +13,15 @@ pub struct DatabaseArgs {
     /// Postgres, the truth: `postgres://user:password@host:port/database`.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: String,
-    /// Connections to Postgres at most; 4 per core and at least 8 when left out.
+    /// Connections to Postgres for requests at most; 4 per core and at least 8 when left out. Half as many again serve
+    /// payments, and 4 more what runs by itself.
     #[arg(long, env = "FRONTROW_DATABASE_POOL", value_parser = clap::value_parser!(u32).range(2..=1000))]
     pub database_pool: Option<u32>,
+    /// How long a request waits for its turn while nobody in front of it is served, in milliseconds; then it is told to come
+    /// back.
+    #[arg(long, env = "FRONTROW_PATIENCE_MS", default_value_t = 200,
+          value_parser = clap::value_parser!(u64).range(10..=60_000))]
+    pub patience_ms: u64,
 }
 
 impl DatabaseArgs {
@@ -24,7 +30,12 @@ impl DatabaseArgs {
         let cores = std::thread::available_parallelism()
             .map_or(2, |cores| u32::try_from(cores.get()).unwrap_or(64));
         let pool_size = self.database_pool.unwrap_or_else(|| cores.saturating_mul(4).max(8));
-        DbSettings { url: self.database_url.clone(), pool_size }
+        DbSettings { url: self.database_url.clone(), pool_size, patience: self.patience() }
+    }
+
+    /// How long a request waits in a line that stands still.
+    pub const fn patience(&self) -> Duration {
+        Duration::from_millis(self.patience_ms)
     }
 }
 

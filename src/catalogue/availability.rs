@@ -64,7 +64,7 @@ impl Catalogue {
         }
         if !missing.is_empty() {
             let ids: Vec<ScheduleId> = missing.iter().map(|(id, _)| *id).collect();
-            let mut counted = store::availability(&self.db, &ids).await?;
+            let mut counted = store::availability(&self.browsing, &ids).await?;
             for (id, guard) in missing {
                 let availability = Arc::new(counted.remove(&id).unwrap_or_default());
                 // Refused only when the entry was pushed out meanwhile; the answer is good all the same.

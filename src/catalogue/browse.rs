@@ -44,7 +44,7 @@ impl Catalogue {
         page: &PageRequest<ConcertId>,
         search: Option<&Search>,
     ) -> Result<Page<Concert>, Fault> {
-        store::concerts_page(&self.db, page, search).await
+        store::concerts_page(&self.browsing, page, search).await
     }
 
     /// The concerts of some ids, in no particular order; ids that name none are left out.
@@ -52,7 +52,7 @@ impl Catalogue {
     /// # Errors
     /// A fault.
     pub async fn concerts_by_id(&self, ids: &[ConcertId]) -> Result<Vec<Concert>, Fault> {
-        store::concerts(&self.db, ids).await
+        store::concerts(&self.browsing, ids).await
     }
 
     /// The schedules of some concerts, earliest first, at most 500 of each.
@@ -65,7 +65,7 @@ impl Catalogue {
         filter: &Arc<ScheduleFilter>,
     ) -> Result<HashMap<ConcertId, Vec<Schedule>>, Fault> {
         let mut by_concert: HashMap<ConcertId, Vec<Schedule>> = HashMap::new();
-        for schedule in store::schedules_of(&self.db, concerts, filter).await? {
+        for schedule in store::schedules_of(&self.browsing, concerts, filter).await? {
             by_concert.entry(schedule.concert_id).or_default().push(schedule);
         }
         Ok(by_concert)
@@ -77,7 +77,7 @@ impl Catalogue {
     /// # Errors
     /// A fault.
     pub async fn schedules(&self, ids: &[ScheduleId]) -> Result<Vec<Schedule>, Fault> {
-        store::schedules(&self.db, ids).await
+        store::schedules(&self.browsing, ids).await
     }
 
     /// The schedule of an id, if there is one; see [`Catalogue::schedules`].

@@ -115,7 +115,13 @@ impl Catalogue {
         organizer: PersonId,
         new: NewSchedule,
     ) -> Result<Schedule, Failure<CatalogueRefusal>> {
-        self.db.tx(async |tx| self.create_schedule_in_tx(tx, organizer, new).await).await
+        self.db
+            .tx(async |tx| {
+                // A hall may have a hundred thousand seats.
+                tx.be_patient().await?;
+                self.create_schedule_in_tx(tx, organizer, new).await
+            })
+            .await
     }
 
     /// [`Catalogue::create_schedule`] in the caller's transaction.

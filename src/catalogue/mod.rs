@@ -26,13 +26,14 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Catalogue {
     db: Db,
+    browsing: Db,
     counts: Arc<Counts>,
 }
 
 impl Catalogue {
     /// The catalogue in `db`.
     pub fn new(db: Db) -> Self {
-        Self { db, counts: Arc::default() }
+        Self { browsing: db.for_browsing(), db, counts: Arc::default() }
     }
 }
 

@@ -11,7 +11,9 @@ pub(super) async fn connect(args: &DatabaseArgs) -> Result<Db, Failed> {
     let place = place(&args.database_url).ok_or_else(|| {
         Failed::new("DATABASE_URL has to look like postgres://user:password@host:port/database.")
     })?;
-    Db::connect(&args.settings()).await.map_err(|fault| {
+    let connected = Db::connect(&args.settings()).await;
+    // What a command does may take longer than a request's patience.
+    connected.map(|db| db.for_background()).map_err(|fault| {
         Failed::new(format!(
             "Postgres is not reachable at {place}; start it, or correct DATABASE_URL. ({})",
             fault.report()

@@ -1,26 +1,37 @@
 //! Bringing the tables up to date, and telling whether they are.
 
 use migration::{Migrator, MigratorTrait};
-use sea_orm::DbErr;
+use sea_orm::{
+    ConnectionTrait, DbErr, SqlxPostgresConnector, TransactionTrait, sqlx::postgres::PgPoolOptions,
+};
 
 use super::{Db, Session};
 use crate::kernel::Fault;
+
+/// A change of a large table may take longer than any request, and waits for those that run.
+const SETTINGS: &str = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '60s'";
 
 /// Runs what is missing, all or nothing, one process at a time; returns the names of what was run.
 ///
 /// # Errors
 /// A fault; nothing was changed then.
+#[expect(clippy::disallowed_methods, reason = "the migrator needs a transaction of its own kind")]
 pub async fn migrate(db: &Db) -> Result<Vec<String>, Fault> {
-    db.tx(async |tx| {
-        // A change of a large table may take longer than any request.
-        tx.run("SET LOCAL statement_timeout = 0", vec![]).await?;
-        tx.run("SET LOCAL lock_timeout = '60s'", vec![]).await?;
-        tx.lock("frontrow:migrations").await?;
-        let missing = names_of_missing(tx).await?;
-        Migrator::up(&tx.0, None).await?;
-        Ok(missing)
-    })
-    .await
+    let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(db.pools.options.clone());
+    let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
+    let migrated = async {
+        let tx = connection.begin().await?;
+        tx.execute_unprepared(SETTINGS).await?;
+        let turn = "SELECT pg_advisory_xact_lock(hashtextextended('frontrow:migrations', 0))";
+        tx.execute_unprepared(turn).await?;
+        let missing = names_of_missing(&tx).await?;
+        Migrator::up(&tx, None).await?;
+        tx.commit().await?;
+        Ok::<_, DbErr>(missing)
+    };
+    let migrated = migrated.await;
+    drop(connection.close().await);
+    Ok(migrated?)
 }
 
 /// The names of the migrations that have not been run yet, oldest first.
@@ -28,7 +39,7 @@ pub async fn migrate(db: &Db) -> Result<Vec<String>, Fault> {
 /// # Errors
 /// A fault when Postgres does not answer, or when it has migrations that this program does not know.
 pub async fn missing(db: &Db) -> Result<Vec<String>, Fault> {
-    Ok(names_of_missing(db).await?)
+    Ok(names_of_missing(db.connection()).await?)
 }
 
 /// Tells one state of the migrations from another.
@@ -36,7 +47,7 @@ pub fn fingerprint() -> u64 {
     migration::fingerprint()
 }
 
-async fn names_of_missing(db: &impl Session) -> Result<Vec<String>, DbErr> {
-    let pending = Migrator::get_pending_migrations_read_only(db.connection()).await?;
+async fn names_of_missing(db: &impl ConnectionTrait) -> Result<Vec<String>, DbErr> {
+    let pending = Migrator::get_pending_migrations_read_only(db).await?;
     Ok(pending.iter().map(|migration| migration.name().to_owned()).collect())
 }

@@ -6,47 +6,90 @@ mod column;
 pub mod entity;
 mod fresh;
 pub mod migrations;
+mod pool;
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, str::FromStr, sync::Arc, time::Duration};
 
 pub(crate) use column::text_column;
 pub use column::{array, bigints, uuids};
 pub use fresh::Fresh;
+use pool::{Lease, Lost, Pool, PoolLimits};
 use sea_orm::{
-    AccessMode, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction,
-    DbBackend, DbErr, FromQueryResult, IsolationLevel, RuntimeErr, Statement, TransactionTrait,
-    Value,
+    ConnectionTrait, DbBackend, DbErr, ExecResult, FromQueryResult, QueryResult, RuntimeErr,
+    Statement, Value,
+    prelude::async_trait::async_trait,
+    sqlx::{Error as SqlxError, postgres::PgConnectOptions},
+};
+use tokio::sync::Mutex;
+
+use crate::{
+    kernel::{Fault, FaultKind, Timestamp},
+    turns::{Turn, Turns},
 };
 
-use crate::kernel::{Fault, FaultKind, Timestamp};
-
-/// How the pool behaves.
+/// How the pools behave.
 #[derive(Debug, Clone)]
 pub struct DbSettings {
     /// `postgres://user:password@host:port/database`.
     pub url: String,
-    /// Connections at most.
+    /// Connections for requests at most. Half as many again are kept for payments, and some for what runs by itself.
     pub pool_size: u32,
+    /// How long a request waits for a connection while none comes back.
+    pub patience: Duration,
 }
 
-/// How long a request waits for a free connection before it is told that the server is overloaded.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-/// No statement of a request runs longer than this.
-const STATEMENT_TIMEOUT: &str = "10s";
-/// How long a statement waits for somebody else's lock.
-const LOCK_TIMEOUT: &str = "5s";
+/// Connections for what runs by itself: rounds, lapses, comparisons.
+const BACKGROUND_CONNECTIONS: u32 = 3;
+/// Connections for payments at least: one person may have two payments under way, which wait for each other.
+const MONEY_CONNECTIONS_MIN: u32 = 4;
+
+/// How long statements may take on the server, and how long their answers may take.
+struct Pace {
+    /// No statement runs longer than this.
+    statement: &'static str,
+    /// No statement waits longer for somebody else's lock.
+    lock: &'static str,
+    /// No answer is waited for any longer. Both of the server's limits end before.
+    answer: Duration,
+}
+
+/// Of requests: with the time in line, nobody waits longer than 5 seconds.
+const REQUESTS: Pace = Pace { statement: "4s", lock: "2500ms", answer: Duration::from_secs(5) };
+/// Of what nobody waits for.
+const BACKGROUND: Pace = Pace { statement: "10s", lock: "5s", answer: Duration::from_secs(12) };
+/// Of an organizer's work that is known to be long: large halls.
+const PATIENT_STATEMENT: &str = "SET LOCAL statement_timeout = '30s'";
+const PATIENT_ANSWER: Duration = Duration::from_secs(32);
+/// Of reading everything, as an audit does.
+const SNAPSHOT_ANSWER: Duration = Duration::from_secs(15 * 60);
+
 /// A process that stops in the middle of a transaction loses it after this time, so that its locks are free again.
 const IDLE_IN_TRANSACTION_TIMEOUT: &str = "5s";
 
-/// A pool of connections to Postgres.
+/// A door to Postgres: some of the connections, for one kind of work. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Db {
-    pool: DatabaseConnection,
+    pools: Arc<Pools>,
+    pool: Arc<Pool>,
+    /// How many of the pool's connections this kind of work may have, where that is less than all.
+    share: Option<Turns>,
+}
+
+/// Connections by kind of work, so that none of them can take all.
+#[derive(Debug)]
+struct Pools {
+    requests: Arc<Pool>,
+    money: Arc<Pool>,
+    background: Arc<Pool>,
+    /// One connection that tells whether Postgres is well, whatever the others wait for.
+    probe: Arc<Pool>,
+    browsing: Turns,
+    options: PgConnectOptions,
 }
 
 /// An open transaction.
 #[derive(Debug)]
-pub struct Tx(DatabaseTransaction);
+pub struct Tx(Mutex<Lease>);
 
 impl Db {
     /// Connects.
@@ -54,54 +97,53 @@ impl Db {
     /// # Errors
     /// When Postgres cannot be reached.
     pub async fn connect(settings: &DbSettings) -> Result<Self, Fault> {
-        let mut options = ConnectOptions::new(&settings.url);
-        options
-            .max_connections(settings.pool_size)
-            .min_connections(1)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .connect_timeout(ACQUIRE_TIMEOUT)
-            .sqlx_logging(false)
-            // A ping on every acquire costs 15 % of the throughput; a connection that was busy a moment ago is well.
-            .test_before_acquire_if_idle_for(Duration::from_secs(30))
-            .map_sqlx_postgres_opts(|options| {
-                options.application_name("frontrow").options([
-                    ("statement_timeout", STATEMENT_TIMEOUT),
-                    ("lock_timeout", LOCK_TIMEOUT),
-                    ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
-                    // An on-sale fills empty tables within seconds. A plan made while they were empty reads whole tables,
-                    // and is kept until somebody analyses them. Every statement of a request has its index.
-                    ("enable_seqscan", "off"),
-                ])
-            })
-            // sqlx leaks the permit of a connection that is dropped while its peer is silent (sqlx #4349).
-            .map_sqlx_postgres_pool_opts(|options| {
-                options.after_release(|connection, _| {
-                    Box::pin(async move {
-                        use sea_orm::sqlx::Connection;
-                        Ok(matches!(
-                            tokio::time::timeout(Duration::from_secs(1), connection.ping()).await,
-                            Ok(Ok(()))
-                        ))
-                    })
-                })
-            });
-        let pool = Database::connect(options).await?;
-        Ok(Self { pool })
+        let options = PgConnectOptions::from_str(&settings.url)
+            .map_err(|_| Fault::internal("the address of Postgres is malformed"))?;
+        let pool = |size: u32, pace: &Pace| {
+            let limits = PoolLimits { size, patience: settings.patience, answer: pace.answer };
+            Pool::new(with_pace(options.clone(), pace), limits)
+        };
+        let size = settings.pool_size;
+        let pools = Pools {
+            requests: pool(size, &REQUESTS),
+            money: pool((size / 2).max(MONEY_CONNECTIONS_MIN), &REQUESTS),
+            background: pool(BACKGROUND_CONNECTIONS, &BACKGROUND),
+            probe: pool(1, &REQUESTS),
+            browsing: Turns::new(usize::try_from(size / 2).unwrap_or(1), settings.patience),
+            options: with_pace(options.clone(), &BACKGROUND),
+        };
+        let pool = Arc::clone(&pools.requests);
+        let db = Self { pools: Arc::new(pools), pool, share: None };
+        db.pool.lease().await.map_err(DbErr::from)?;
+        Ok(db)
+    }
+
+    /// The door for payments and charges.
+    pub fn for_money(&self) -> Self {
+        Self { pools: Arc::clone(&self.pools), pool: Arc::clone(&self.pools.money), share: None }
+    }
+
+    /// The door for what runs by itself.
+    pub fn for_background(&self) -> Self {
+        let pool = Arc::clone(&self.pools.background);
+        Self { pools: Arc::clone(&self.pools), pool, share: None }
+    }
+
+    /// The door for looking around: half of the requests' connections.
+    pub fn for_browsing(&self) -> Self {
+        let share = Some(self.pools.browsing.clone());
+        Self { pools: Arc::clone(&self.pools), pool: Arc::clone(&self.pools.requests), share }
     }
 
     /// Runs `work` in one transaction: committed when it returns `Ok`, rolled back otherwise.
     ///
     /// # Errors
     /// What `work` returns, or a fault when the transaction cannot be opened or committed.
-    #[expect(clippy::disallowed_methods, reason = "the one place where transactions begin")]
     pub async fn tx<T, E: From<Fault>>(
         &self,
         work: impl AsyncFnOnce(&Tx) -> Result<T, E>,
     ) -> Result<T, E> {
-        let tx = Tx(self.pool.begin().await.map_err(Fault::from)?);
-        let result = work(&tx).await?;
-        tx.0.commit().await.map_err(Fault::from)?;
-        Ok(result)
+        self.transaction("BEGIN", work).await
     }
 
     /// Reads in one transaction that sees one state of everything, however much is written meanwhile.
@@ -112,41 +154,110 @@ impl Db {
         &self,
         read: impl AsyncFnOnce(&Tx) -> Result<T, E>,
     ) -> Result<T, E> {
-        let (level, mode) = (IsolationLevel::RepeatableRead, AccessMode::ReadOnly);
-        let tx = self.pool.begin_with_config(Some(level), Some(mode)).await.map_err(Fault::from)?;
-        let tx = Tx(tx);
-        // What reads everything may scan.
-        tx.0.execute_unprepared("SET LOCAL enable_seqscan = on").await.map_err(Fault::from)?;
-        let result = read(&tx).await?;
-        tx.0.commit().await.map_err(Fault::from)?;
-        Ok(result)
+        self.transaction("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", async |tx| {
+            // What reads everything may scan.
+            let settings = "SET LOCAL enable_seqscan = on; SET LOCAL statement_timeout = 0";
+            tx.execute_unprepared(settings).await.map_err(Fault::from)?;
+            tx.0.lock().await.answer = SNAPSHOT_ANSWER;
+            read(tx).await
+        })
+        .await
     }
 
-    /// The raw connection, for migrations and for entities in stores.
-    pub const fn pool(&self) -> &DatabaseConnection {
-        &self.pool
+    async fn transaction<T, E: From<Fault>>(
+        &self,
+        begin: &'static str,
+        work: impl AsyncFnOnce(&Tx) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let fault = |lost: Lost| Fault::from(DbErr::from(lost));
+        let (mut lease, _share) = self.lease().await.map_err(fault)?;
+        lease.begin(begin).await.map_err(fault)?;
+        let tx = Tx(Mutex::new(lease));
+        let result = work(&tx).await;
+        let mut lease = tx.0.into_inner();
+        match result {
+            Ok(value) => {
+                lease.end("COMMIT").await.map_err(fault)?;
+                Ok(value)
+            }
+            Err(error) => {
+                // Where this fails the connection is given up, and Postgres rolls back by itself.
+                drop(lease.end("ROLLBACK").await);
+                Err(error)
+            }
+        }
     }
 
-    /// Whether Postgres answers within two seconds.
+    async fn lease(&self) -> Result<(Lease, Option<Turn>), Lost> {
+        let share = match &self.share {
+            Some(share) => {
+                let busy = Lost::NoConnection("too many are looking around at once", None);
+                Some(share.turn().await.ok_or(busy)?)
+            }
+            None => None,
+        };
+        Ok((self.pool.lease().await?, share))
+    }
+
+    /// Whether Postgres answers within two seconds, and takes writes.
     ///
     /// # Errors
     /// A fault that says what is wrong.
     pub async fn ping(&self) -> Result<(), Fault> {
-        let answer = tokio::time::timeout(Duration::from_secs(2), self.pool.ping());
-        answer
-            .await
-            .map_err(|_| Fault::unavailable("Postgres did not answer in two seconds"))?
-            .map_err(Fault::from)
+        #[derive(FromQueryResult)]
+        struct Row {
+            read_only: bool,
+        }
+        let probe = Self {
+            pools: Arc::clone(&self.pools),
+            pool: Arc::clone(&self.pools.probe),
+            share: None,
+        };
+        let query = "SELECT current_setting('transaction_read_only')::boolean AS read_only";
+        let answer = tokio::time::timeout(Duration::from_secs(2), probe.row::<Row>(query, vec![]));
+        let silent = Fault::unavailable("Postgres did not answer in two seconds");
+        match answer.await.map_err(|_| silent)?? {
+            Some(Row { read_only: false }) => Ok(()),
+            Some(_) | None => Err(Fault::unavailable("this Postgres takes no writes")),
+        }
     }
 
     /// Closes all connections.
     pub async fn close(self) {
-        // A connection that fails to close is gone as well.
-        drop(self.pool.close().await);
+        let Pools { requests, money, background, probe, .. } = &*self.pools;
+        for pool in [requests, money, background, probe] {
+            pool.close().await;
+        }
     }
 }
 
+fn with_pace(options: PgConnectOptions, pace: &Pace) -> PgConnectOptions {
+    let pace = [("statement_timeout", pace.statement), ("lock_timeout", pace.lock)];
+    options.application_name("frontrow").options(pace).options([
+        ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
+        // An on-sale fills empty tables within seconds. A plan made while they were empty reads whole tables, and is kept
+        // until somebody analyses them. Every statement of a request has its index.
+        ("enable_seqscan", "off"),
+        // The server's side of a connection that the network has lost: it ends, and with it what it has locked.
+        ("client_connection_check_interval", "2s"),
+        ("tcp_user_timeout", "10s"),
+        ("tcp_keepalives_idle", "10"),
+        ("tcp_keepalives_interval", "3"),
+        ("tcp_keepalives_count", "3"),
+    ])
+}
+
 impl Tx {
+    /// Gives this transaction's statements half a minute each: for the rare work that is known to be long.
+    ///
+    /// # Errors
+    /// A fault.
+    pub async fn be_patient(&self) -> Result<(), Fault> {
+        self.execute_unprepared(PATIENT_STATEMENT).await?;
+        self.0.lock().await.answer = PATIENT_ANSWER;
+        Ok(())
+    }
+
     /// Waits for its turn: until this transaction ends, no other process that asks for the lock of the same name gets
     /// it. For rare work of operators only; requests rely on constraints.
     ///
@@ -220,13 +331,64 @@ fn statement(sql: &'static str, values: Vec<Value>) -> Statement {
 
 impl Session for Db {
     fn connection(&self) -> &impl ConnectionTrait {
-        &self.pool
+        self
     }
 }
 
 impl Session for Tx {
     fn connection(&self) -> &impl ConnectionTrait {
-        &self.0
+        self
+    }
+}
+
+#[async_trait]
+impl ConnectionTrait for Db {
+    fn get_database_backend(&self) -> DbBackend {
+        DbBackend::Postgres
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        let (mut lease, _share) = self.lease().await?;
+        Ok(lease.execute(statement).await?.into())
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        let (mut lease, _share) = self.lease().await?;
+        Ok(lease.execute_text(sql).await?.into())
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        let (mut lease, _share) = self.lease().await?;
+        Ok(lease.first(statement).await?.map(QueryResult::from))
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        let (mut lease, _share) = self.lease().await?;
+        Ok(lease.all(statement).await?.into_iter().map(QueryResult::from).collect())
+    }
+}
+
+#[async_trait]
+impl ConnectionTrait for Tx {
+    fn get_database_backend(&self) -> DbBackend {
+        DbBackend::Postgres
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        Ok(self.0.lock().await.execute(statement).await?.into())
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        Ok(self.0.lock().await.execute_text(sql).await?.into())
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        Ok(self.0.lock().await.first(statement).await?.map(QueryResult::from))
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        let rows = self.0.lock().await.all(statement).await?;
+        Ok(rows.into_iter().map(QueryResult::from).collect())
     }
 }
 
@@ -244,37 +406,52 @@ fn database_error(error: &DbErr) -> Option<&(dyn sea_orm::sqlx::error::DatabaseE
     }
 }
 
-impl From<DbErr> for Fault {
-    fn from(error: DbErr) -> Self {
-        // Class 08: connection; 40: serialisation and deadlock; 53: out of resources; 55P03: lock not available;
-        // 57: operator intervention, the statement time-out among them.
-        let unavailable = match &error {
-            DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => true,
-            other => match database_error(other).and_then(|error| error.code()) {
-                Some(code) => {
-                    ["08", "40", "53", "55", "57"].iter().any(|class| code.starts_with(class))
-                }
-                None => is_io(other),
-            },
-        };
-        let kind = if unavailable { FaultKind::Unavailable } else { FaultKind::Internal };
-        Self::new(kind, "Postgres", error)
+impl From<Lost> for DbErr {
+    fn from(lost: Lost) -> Self {
+        match lost {
+            Lost::NoConnection(_, Some(error)) => {
+                Self::Conn(RuntimeErr::SqlxError(Arc::new(error)))
+            }
+            Lost::NoConnection(why, None) => Self::Conn(RuntimeErr::Internal(why.to_owned())),
+            Lost::Asked(error) => Self::Query(RuntimeErr::SqlxError(Arc::new(error))),
+        }
     }
 }
 
-fn is_io(error: &DbErr) -> bool {
-    use sea_orm::sqlx::Error;
+impl From<DbErr> for Fault {
+    fn from(error: DbErr) -> Self {
+        Self::new(fault_kind(&error), "Postgres", error)
+    }
+}
+
+fn fault_kind(error: &DbErr) -> FaultKind {
+    if matches!(error, DbErr::ConnectionAcquire(_) | DbErr::Conn(_)) {
+        return FaultKind::Unavailable;
+    }
+    let Some(code) = database_error(error).and_then(|error| error.code()) else {
+        return if broke_off(error) { FaultKind::Unanswered } else { FaultKind::Internal };
+    };
+    // 57014: the statement took too long, and was undone. Class 57 else: the server is told to stop, maybe after the commit
+    // and before its answer; 08: connection; 40003: it is not known.
+    if code != "57014" && ["08", "57P", "40003"].iter().any(|class| code.starts_with(class)) {
+        return FaultKind::Unanswered;
+    }
+    // 25006: a standby, or a primary that was told to take no writes; 25P03: idle in a transaction for too long;
+    // 40: serialisation and deadlock; 53: out of resources; 55P03: lock not available.
+    let unavailable = ["25006", "25P03", "40", "53", "55", "57"];
+    if unavailable.iter().any(|class| code.starts_with(class)) {
+        FaultKind::Unavailable
+    } else {
+        FaultKind::Internal
+    }
+}
+
+/// A statement was sent, and no answer came.
+fn broke_off(error: &DbErr) -> bool {
     let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) =
         error
     else {
         return false;
     };
-    matches!(
-        **error,
-        Error::Io(_)
-            | Error::PoolTimedOut
-            | Error::PoolClosed
-            | Error::WorkerCrashed
-            | Error::Protocol(_)
-    )
+    matches!(**error, SqlxError::Io(_) | SqlxError::Protocol(_) | SqlxError::WorkerCrashed)
 }

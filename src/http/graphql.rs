@@ -121,6 +121,14 @@ async fn run(
         Ok(checked) => checked,
         Err(refusal) => return finish(refusal.into(), &request_id, &mut observation),
     };
+    let part = match caller.0 {
+        Some(actor) => transport.shares.part(actor.person_id, kind).await.map(Some),
+        None => Ok(None),
+    };
+    let part = match part {
+        Ok(part) => part,
+        Err(refusal) => return finish(refusal.into(), &request_id, &mut observation),
+    };
     let limit = transport.limits.query;
     let work = transport.lifetime.work.clone();
     let request = parameters.into_request(document, caller, request_id.clone());
@@ -139,6 +147,7 @@ async fn run(
     let id = request_id.clone();
     let task = work.spawn(async move {
         let response = execution.await.unwrap_or_else(|_| panicked(&id));
+        drop(part);
         finish(response, &id, &mut observation)
     });
     task.await.unwrap_or_else(|_| {

@@ -65,7 +65,7 @@ impl Health {
                 Err(fault) => {
                     tracing::warn!(fault = %fault.report(), "migrations cannot be read");
                     return Err(match fault.kind() {
-                        FaultKind::Unavailable => unreachable,
+                        FaultKind::Unavailable | FaultKind::Unanswered => unreachable,
                         FaultKind::Internal => "the migrations are not those of this program",
                     });
                 }

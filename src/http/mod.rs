@@ -14,6 +14,7 @@ mod lifetime;
 mod linger;
 mod observe;
 mod session;
+mod share;
 mod transport;
 mod websocket;
 
@@ -40,7 +41,11 @@ pub fn router(app: &App, schema: FrontrowSchema, lifetime: &Lifetime) -> Router 
         schema,
         app.sessions.clone(),
         app.metrics.clone(),
-        Limits { subscriptions: settings.subscriptions_per_socket, ..Limits::default() },
+        Limits {
+            subscriptions: settings.subscriptions_per_socket,
+            patience: settings.database.patience(),
+            ..Limits::default()
+        },
         settings.allowed_origins.clone(),
         lifetime.clone(),
     );

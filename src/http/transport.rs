@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_graphql::{Executor, Request, Response};
 use futures_util::{future::BoxFuture, stream::BoxStream};
 
-use super::{document::Documents, lifetime::Lifetime};
+use super::{document::Documents, lifetime::Lifetime, share::Shares};
 use crate::{
     account::Sessions,
     api::{Caller, RequestId},
@@ -24,6 +24,8 @@ pub(super) struct Limits {
     pub(super) messages_per_minute: u32,
     /// How long a query may run; mutations run to their end.
     pub(super) query: Duration,
+    /// How long a request waits while none of its person's others is answered.
+    pub(super) patience: Duration,
     /// How long a client may take to send a request's body.
     pub(super) body: Duration,
     /// How long a socket may stay without `connection_init`.
@@ -41,7 +43,8 @@ impl Default for Limits {
         Self {
             subscriptions: 10,
             messages_per_minute: 300,
-            query: Duration::from_secs(10),
+            query: Duration::from_secs(5),
+            patience: Duration::from_millis(200),
             body: Duration::from_secs(10),
             init: Duration::from_secs(3),
             ping: Duration::from_secs(20),
@@ -77,6 +80,7 @@ pub(super) struct Transport {
     /// Behind one pointer: every running subscription has it.
     pub(super) metrics: Arc<Metrics>,
     pub(super) documents: Documents,
+    pub(super) shares: Arc<Shares>,
     pub(super) limits: Limits,
     /// Browsers' origins that may use this server besides its own; `*` stands for all.
     pub(super) origins: Vec<String>,
@@ -101,6 +105,7 @@ impl Transport {
             sessions,
             metrics: Arc::new(metrics),
             documents,
+            shares: Shares::new(limits.patience),
             limits,
             origins,
             lifetime,

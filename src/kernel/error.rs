@@ -9,7 +9,7 @@ use super::text_enum;
 pub enum Failure<R> {
     /// The rules say no; `R` lists every reason of this use case.
     Refused(R),
-    /// Something of ours broke; nothing was changed.
+    /// Something of ours broke. Nothing was changed, unless the fault is [`FaultKind::Unanswered`].
     Fault(Fault),
 }
 
@@ -24,8 +24,10 @@ impl<R> From<Fault> for Failure<R> {
 pub enum FaultKind {
     /// A defect or a broken environment; a person has to look.
     Internal,
-    /// A dependency is away or busy; the same request may succeed in a moment.
+    /// A dependency is away or busy, and nothing was changed; the same request may succeed in a moment.
     Unavailable,
+    /// A dependency was asked, and its answer was lost: what was asked for may have been done. Asking again tells.
+    Unanswered,
 }
 
 /// A failure of ours. It has no `Display`, so that its text cannot end up in an answer to a client by accident.
@@ -54,6 +56,11 @@ impl Fault {
     /// A dependency that did not answer in time.
     pub const fn unavailable(context: &'static str) -> Self {
         Self { kind: FaultKind::Unavailable, context, source: None }
+    }
+
+    /// A fault that follows from another one, of its kind, for everybody whom that one met.
+    pub const fn alike(kind: FaultKind, context: &'static str) -> Self {
+        Self { kind, context, source: None }
     }
 
     /// Whether trying again can help.

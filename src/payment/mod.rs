@@ -96,6 +96,7 @@ pub struct Payment {
 #[derive(Debug, Clone)]
 pub struct Payments {
     db: Db,
+    money: Db,
     reservations: Reservations,
     waiting_rooms: WaitingRooms,
     metrics: Metrics,
@@ -103,13 +104,13 @@ pub struct Payments {
 
 impl Payments {
     /// Builds the service.
-    pub const fn new(
+    pub fn new(
         db: Db,
         reservations: Reservations,
         waiting_rooms: WaitingRooms,
         metrics: Metrics,
     ) -> Self {
-        Self { db, reservations, waiting_rooms, metrics }
+        Self { money: db.for_money(), db, reservations, waiting_rooms, metrics }
     }
 
     /// Payments by id, whosever they are; for objects that the caller reached by right.

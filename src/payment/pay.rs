@@ -46,7 +46,7 @@ impl Payments {
     ) -> Result<Payment, Failure<PayRefusal>> {
         let fingerprint = rules::fingerprint(order);
         for _ in 0..ATTEMPTS {
-            match store::pay_with_points(&self.db, actor.person_id, order, &fingerprint).await {
+            match store::pay_with_points(&self.money, actor.person_id, order, &fingerprint).await {
                 Ok(Some(paid)) => {
                     self.announce(actor, order, &paid).await;
                     return Ok(paid.payment);
@@ -64,7 +64,7 @@ impl Payments {
                 return Ok(payment);
             }
             let Some(facts) =
-                store::pay_facts(&self.db, actor.person_id, order.reservation_id).await?
+                store::pay_facts(&self.money, actor.person_id, order.reservation_id).await?
             else {
                 return Err(Failure::Refused(PayRefusal::ReservationNotFound));
             };
@@ -97,7 +97,7 @@ impl Payments {
         order: &PayOrder,
         fingerprint: &[u8],
     ) -> Result<Option<Payment>, Failure<PayRefusal>> {
-        match store::by_key(&self.db, actor.person_id, &order.idempotency_key).await? {
+        match store::by_key(&self.money, actor.person_id, &order.idempotency_key).await? {
             None => Ok(None),
             Some((payment, first)) if first == fingerprint => Ok(Some(payment)),
             Some(_) => Err(Failure::Refused(PayRefusal::KeyReused)),

@@ -35,7 +35,7 @@ impl Reservations {
         id: ReservationId,
     ) -> Result<Reservation, Failure<CancelRefusal>> {
         for _ in 0..ATTEMPTS {
-            if let Some(cancelled) = store::cancel(&self.db, actor.person_id, id).await? {
+            if let Some(cancelled) = store::cancel(&self.money, actor.person_id, id).await? {
                 let schedule_id = cancelled.reservation.schedule_id;
                 let event =
                     Event { changes: cancelled.token.into_iter().collect(), room_changed: true };

@@ -12,7 +12,7 @@ impl Reservations {
     /// # Errors
     /// A fault; the next call goes on.
     pub async fn expire_lapsed(&self) -> Result<bool, Fault> {
-        let lapsed = store::expire(&self.db).await?;
+        let lapsed = store::expire(&self.db.for_background()).await?;
         let mut seats: HashMap<ScheduleId, Vec<SeatChange>> = HashMap::new();
         let mut told = HashSet::new();
         for row in &lapsed {

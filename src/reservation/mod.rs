@@ -158,6 +158,7 @@ pub struct Seat {
 #[derive(Debug, Clone)]
 pub struct Reservations {
     db: Db,
+    money: Db,
     kv: Kv,
     waiting_rooms: WaitingRooms,
     metrics: Metrics,
@@ -166,13 +167,13 @@ pub struct Reservations {
 
 impl Reservations {
     /// Builds the service; a hold lasts `hold_seconds`.
-    pub const fn new(
+    pub fn new(
         db: Db,
         kv: Kv,
         waiting_rooms: WaitingRooms,
         metrics: Metrics,
         hold_seconds: u32,
     ) -> Self {
-        Self { db, kv, waiting_rooms, metrics, hold_seconds }
+        Self { money: db.for_money(), db, kv, waiting_rooms, metrics, hold_seconds }
     }
 }

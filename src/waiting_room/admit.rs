@@ -27,7 +27,7 @@ impl WaitingRooms {
     /// # Errors
     /// A fault when Postgres cannot be asked.
     pub async fn with_people_in_front(&self) -> Result<Vec<ScheduleId>, Fault> {
-        rounds::with_people_in_front(&self.db).await
+        rounds::with_people_in_front(&self.background).await
     }
 
     /// The rooms that have somebody whose time is over.
@@ -35,7 +35,7 @@ impl WaitingRooms {
     /// # Errors
     /// A fault when Postgres cannot be asked.
     pub async fn with_time_over(&self) -> Result<Vec<ScheduleId>, Fault> {
-        rounds::with_time_over(&self.db).await
+        rounds::with_time_over(&self.background).await
     }
 
     /// Ends the draw of every room whose sale has opened, and tells who waits there; people are admitted from then on.
@@ -43,7 +43,7 @@ impl WaitingRooms {
     /// # Errors
     /// A fault; the next call goes on.
     pub async fn close_draws(&self) -> Result<(), Fault> {
-        for schedule_id in rounds::close_draws(&self.db).await? {
+        for schedule_id in rounds::close_draws(&self.background).await? {
             tracing::info!(%schedule_id, "the draw is over");
             self.announce_room(schedule_id).await;
         }
@@ -57,14 +57,16 @@ impl WaitingRooms {
     /// # Errors
     /// A fault; then nobody was admitted, or the next round repairs what was left undone.
     pub async fn run_round(&self, schedule_id: ScheduleId) -> Result<Option<Duration>, Fault> {
-        let Some(outlook) = rounds::outlook(&self.db, schedule_id).await? else { return Ok(None) };
+        let Some(outlook) = rounds::outlook(&self.background, schedule_id).await? else {
+            return Ok(None);
+        };
         let next =
             outlook.next_round_ms.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis);
         if outlook.places <= 0 && !outlook.overdue {
             return Ok(next);
         }
         let front = self.look_at_front(schedule_id, outlook.places).await?;
-        let turns = rounds::admit(&self.db, schedule_id, &front.away, front.upto).await?;
+        let turns = rounds::admit(&self.background, schedule_id, &front.away, front.upto).await?;
         let (admitted, passed_over) = self.note(schedule_id, &turns);
         // Who was passed over is still WAITING; nobody is told, since nothing changed for them that is shown.
         let changes: Vec<Change> = turns
@@ -108,7 +110,7 @@ impl WaitingRooms {
     /// # Errors
     /// A fault when Postgres cannot be asked.
     pub async fn count_heads(&self) -> Result<(), Fault> {
-        let rooms = rounds::headcounts(&self.db).await?;
+        let rooms = rounds::headcounts(&self.background).await?;
         self.metrics.rooms.keep(&rooms.iter().map(|room| room.schedule_id).collect());
         let watchers = self.rooms.watchers();
         for room in rooms {
@@ -132,7 +134,8 @@ impl WaitingRooms {
                 break;
             }
             let limit = places.saturating_mul(1 << lookup).clamp(*LOOKUP.start(), *LOOKUP.end());
-            let people = rounds::candidates(&self.db, schedule_id, front.upto, limit).await?;
+            let people =
+                rounds::candidates(&self.background, schedule_id, front.upto, limit).await?;
             if people.is_empty() {
                 break;
             }
@@ -170,7 +173,7 @@ impl WaitingRooms {
     /// # Errors
     /// A fault; the next call goes on.
     pub async fn drain_closed(&self) -> Result<bool, Fault> {
-        let drained = rounds::drain(&self.db).await?;
+        let drained = rounds::drain(&self.background).await?;
         let Some(schedule_id) = drained.first().map(|(schedule_id, _)| *schedule_id) else {
             return Ok(false);
         };

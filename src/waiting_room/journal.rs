@@ -156,7 +156,7 @@ impl WaitingRooms {
             Err(fault) => {
                 tracing::error!(%schedule_id, fault = %fault.report(), "journal commit failed");
                 for entry in batch {
-                    let told = Fault::unavailable("the journal could not be written");
+                    let told = Fault::alike(fault.kind(), "the journal could not be written");
                     // Who has hung up needs no answer.
                     _ = entry.reply.send(Err(told.into()));
                 }

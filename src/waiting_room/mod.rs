@@ -129,6 +129,8 @@ pub struct QueueToken {
 #[derive(Debug, Clone)]
 pub struct WaitingRooms {
     db: Db,
+    /// For what nobody waits for: rounds, comparisons, rebuilds.
+    background: Db,
     keyring: Keyring,
     metrics: Metrics,
     index: store::index::Index,
@@ -150,6 +152,7 @@ impl WaitingRooms {
     ) -> (Self, mpsc::Receiver<ScheduleId>) {
         let (kicks, kicked) = mpsc::channel(1024);
         let rooms = Self {
+            background: db.for_background(),
             db,
             keyring,
             metrics,

@@ -150,7 +150,8 @@ impl WaitingRooms {
     async fn build(&self, schedule_id: ScheduleId, token: RebuildId) -> Result<(), Fault> {
         self.metrics.rooms.of(schedule_id).rebuilds.inc();
         let start = Instant::now();
-        let (generation, since) = store::rebuild::next_generation(&self.db, schedule_id).await?;
+        let (generation, since) =
+            store::rebuild::next_generation(&self.background, schedule_id).await?;
         let lost = Fault::unavailable("another instance has taken the rebuild over");
         let Some((last, people)) = self.fill(schedule_id, token).await? else { return Err(lost) };
         if !self.index.swap(schedule_id, token, generation, rules::POLL_PRESENCE).await? {
@@ -171,14 +172,15 @@ impl WaitingRooms {
     ) -> Result<Option<(i64, usize)>, Fault> {
         // Drawn numbers are negative.
         let (mut last, mut count) = (i64::MIN, 0);
-        let mut people = store::journal::line_after(&self.db, schedule_id, last, READ).await?;
+        let mut people =
+            store::journal::line_after(&self.background, schedule_id, last, READ).await?;
         while let Some((_, number)) = people.last() {
             last = *number;
             count += people.len();
             // The next part is read while this one is written.
             let (filled, next) = tokio::join!(
                 self.index.fill(schedule_id, token, &people),
-                store::journal::line_after(&self.db, schedule_id, last, READ)
+                store::journal::line_after(&self.background, schedule_id, last, READ)
             );
             if !filled? {
                 return Ok(None);
@@ -197,7 +199,8 @@ impl WaitingRooms {
     ) -> Result<(), Fault> {
         let mut after = last;
         loop {
-            let people = store::journal::line_after(&self.db, schedule_id, after, READ).await?;
+            let people =
+                store::journal::line_after(&self.background, schedule_id, after, READ).await?;
             let Some((_, number)) = people.last() else { break };
             after = *number;
             self.put_in(schedule_id, &people).await?;
@@ -205,13 +208,14 @@ impl WaitingRooms {
         let (since, mut after) = (since - COMMITTED_WITHIN, i64::MIN);
         loop {
             let people =
-                store::rebuild::drawn_after(&self.db, schedule_id, after, since, READ).await?;
+                store::rebuild::drawn_after(&self.background, schedule_id, after, since, READ)
+                    .await?;
             let Some((_, number)) = people.last() else { break };
             after = *number;
             self.put_in(schedule_id, &people).await?;
         }
         let window = Duration::from_secs(120).as_secs_f64();
-        let changes = store::journal::recent_changes(&self.db, schedule_id, window).await?;
+        let changes = store::journal::recent_changes(&self.background, schedule_id, window).await?;
         let gone: Vec<_> =
             changes.into_iter().filter(|change| change.status != QueueStatus::Waiting).collect();
         for chunk in gone.chunks(store::index::CHUNK) {
@@ -253,7 +257,7 @@ impl WaitingRooms {
         if start < *self.rebuilds.compare_at.lock().unwrap_or_else(PoisonError::into_inner) {
             return Ok(());
         }
-        let lines = store::rebuild::lines(&self.db).await?;
+        let lines = store::rebuild::lines(&self.background).await?;
         let next = start + start.elapsed() * COUNTING_SHARE;
         *self.rebuilds.compare_at.lock().unwrap_or_else(PoisonError::into_inner) = next;
         let looks = stream::iter(lines).map(async |line| {
@@ -285,7 +289,7 @@ impl WaitingRooms {
             let Ok(ranks) = self.index.look(schedule_id, &[], Duration::ZERO).await else {
                 return Ok(());
             };
-            let after = store::rebuild::line(&self.db, schedule_id).await?;
+            let after = store::rebuild::line(&self.background, schedule_id).await?;
             if ranks.is_some_and(|ranks| agree(&before, &after, &ranks)) {
                 return Ok(());
             }

@@ -193,7 +193,7 @@ impl WaitingRooms {
             }
         }
         for chunk in unsure.chunks(store::index::CHUNK) {
-            match store::journal::states_of(&self.db, room.schedule_id, chunk).await {
+            match store::journal::states_of(&self.background, room.schedule_id, chunk).await {
                 Ok(changes) => room.reconcile(changes),
                 Err(_) => room.doubt(),
             }
@@ -203,7 +203,9 @@ impl WaitingRooms {
     /// Heals what no message has told: changes of status in the journal.
     async fn compare_watchers(&self, room: &Room) {
         let schedule_id = room.schedule_id;
-        match store::journal::recent_changes(&self.db, schedule_id, COMPARE_WINDOW_SECONDS).await {
+        match store::journal::recent_changes(&self.background, schedule_id, COMPARE_WINDOW_SECONDS)
+            .await
+        {
             Ok(changes) => room.reconcile(changes),
             Err(fault) => {
                 tracing::warn!(%schedule_id, fault = %fault.report(), "the journal could not be compared")
@@ -217,10 +219,14 @@ impl WaitingRooms {
         let (schedule_id, start) = (room.schedule_id, Instant::now());
         let within = welcomed.map_or(rules::AWAY_LIMIT, |last| last.elapsed() + WELCOME_MARGIN);
         let welcome = async {
-            let passed_over = store::passed_over(&self.db, schedule_id, within).await?;
+            let passed_over = store::passed_over(&self.background, schedule_id, within).await?;
             let here: Vec<i64> =
                 passed_over.into_iter().filter(|number| room.watches(*number)).collect();
-            if here.is_empty() { Ok(0) } else { store::welcome(&self.db, schedule_id, &here).await }
+            if here.is_empty() {
+                Ok(0)
+            } else {
+                store::welcome(&self.background, schedule_id, &here).await
+            }
         };
         match welcome.await {
             Ok(back) => {

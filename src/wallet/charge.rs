@@ -18,7 +18,7 @@ impl Wallets {
         key: &str,
     ) -> Result<WalletEntry, Failure<ChargeRefusal>> {
         rules::check_charge(amount, key).map_err(Failure::Refused)?;
-        match store::charge(&self.db, actor.person_id, amount, key).await {
+        match store::charge(&self.money, actor.person_id, amount, key).await {
             Ok(entry) => Ok(entry),
             Err(error) => {
                 let refused_by = constraint(&error).map(str::to_owned);
@@ -39,7 +39,7 @@ impl Wallets {
         amount: Points,
         key: &str,
     ) -> Result<WalletEntry, Failure<ChargeRefusal>> {
-        match store::charge_by_key(&self.db, actor.person_id, key).await? {
+        match store::charge_by_key(&self.money, actor.person_id, key).await? {
             Some(entry) if entry.delta == amount.get() => Ok(entry),
             Some(_) => Err(Failure::Refused(ChargeRefusal::KeyReused)),
             None => Err(Failure::Refused(ChargeRefusal::BalanceLimit)),

@@ -65,12 +65,13 @@ pub struct WalletEntry {
 #[derive(Debug, Clone)]
 pub struct Wallets {
     db: Db,
+    money: Db,
 }
 
 impl Wallets {
     /// Builds the service.
-    pub const fn new(db: Db) -> Self {
-        Self { db }
+    pub fn new(db: Db) -> Self {
+        Self { money: db.for_money(), db }
     }
 
     /// The caller's points.

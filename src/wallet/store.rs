@@ -71,7 +71,7 @@ pub(super) async fn charge_by_key(
         .filter(wallet_entry::Column::Purpose.eq("CHARGE"))
         .filter(wallet_entry::Column::Key.eq(key))
         .into_model::<EntryRow>()
-        .one(db.pool())
+        .one(db.connection())
         .await?;
     Ok(row.map(WalletEntry::from))
 }
@@ -91,7 +91,7 @@ pub(super) async fn entries(
         .order_by_desc(wallet_entry::Column::Sequence)
         .limit(u64::from(page.first) + 1)
         .into_model::<EntryRow>()
-        .all(db.pool())
+        .all(db.connection())
         .await?;
     Ok(Page::from_rows(rows, page.first).map(WalletEntry::from))
 }

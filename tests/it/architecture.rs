@@ -16,7 +16,7 @@ use tokens::{Kind, Path, Token};
 /// Modules from the ground up. A module names modules of lower floors, and none beside it.
 const FLOORS: &[&[&str]] = &[
     &["kernel"],
-    &["db", "kv", "telemetry"],
+    &["db", "kv", "telemetry", "turns"],
     &["account", "catalogue", "wallet"],
     &["waiting_room"],
     &["reservation"],
@@ -28,8 +28,10 @@ const FLOORS: &[&[&str]] = &[
 ];
 
 /// Who may name a neighbour on the same floor.
-const NEIGHBOURS: &[(&str, &str, &str)] =
-    &[("kv", "telemetry", "counts the calls to Redis that failed")];
+const NEIGHBOURS: &[(&str, &str, &str)] = &[
+    ("kv", "telemetry", "counts the calls to Redis that failed"),
+    ("db", "turns", "connections are given out in turn"),
+];
 
 /// Files outside of `workers` and `http` that wait for time to pass in a loop.
 const LOOPS: &[(&str, &str)] = &[

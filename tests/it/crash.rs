@@ -387,7 +387,7 @@ async fn a_mutation_runs_to_its_end_though_the_client_hangs_up() {
     let process = Process::start(&world, &[]).await;
     let fan = shop::fan(&world, &office).await.at(process.address);
     assert_eq!(fan.charge(100, "first").await["balance"], 100);
-    let lock = world.db.pool().begin().await.unwrap();
+    let lock = world.pool.begin().await.unwrap();
     lock.execute_unprepared("SELECT 1 FROM wallet FOR UPDATE").await.unwrap();
     let mut stream = sent(&fan, CHARGE).await;
     stuck(&world).await;
@@ -411,7 +411,7 @@ async fn sigterm_finishes_what_runs_closes_sockets_and_ends_with_exit_code_0() {
     let mut watch = fan.watch_queue(&show.id).await;
     assert_eq!(watch.field().await["status"], "ACTIVE");
     assert_eq!(fan.charge(100, "first").await["balance"], 100);
-    let lock = world.db.pool().begin().await.unwrap();
+    let lock = world.pool.begin().await.unwrap();
     lock.execute_unprepared("SELECT 1 FROM wallet FOR UPDATE").await.unwrap();
     let mut stream = sent(&fan, CHARGE).await;
     stuck(&world).await;

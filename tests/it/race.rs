@@ -66,13 +66,13 @@ async fn an_audit_in_the_middle_of_a_storm_raises_no_false_alarm() {
     let storm: Vec<_> = storm.collect();
     let start = Instant::now();
     let mut audits = 0;
-    while start.elapsed() < Duration::from_secs(6) {
+    // Long enough for a storm, and however long so many audits take.
+    while start.elapsed() < Duration::from_secs(6) || audits <= 20 {
         world.books_are_true().await;
         audits += 1;
     }
     over.store(true, Ordering::Relaxed);
     join_all(storm).await.into_iter().for_each(|ended| ended.unwrap());
-    assert!(audits > 20, "only {audits} audits");
     let refunds = world.number("SELECT count(*) FROM payment WHERE status = 'REFUNDED'").await;
     assert!(refunds > 5, "hardly a storm: {refunds} refunds");
     assert_eq!(world.audit_command().await.0, 0);

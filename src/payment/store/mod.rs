@@ -184,7 +184,7 @@ pub(super) async fn by_ids(db: &Db, ids: &[PaymentId]) -> Result<Vec<Payment>, F
     let rows = payment::Entity::find()
         .filter(payment::Column::Id.is_in(ids.iter().copied()))
         .into_model::<PaymentRow>()
-        .all(db.pool())
+        .all(db.connection())
         .await?;
     Ok(rows.into_iter().map(Payment::from).collect())
 }

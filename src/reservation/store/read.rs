@@ -41,7 +41,7 @@ pub(in crate::reservation) async fn by_ids(
     let rows = find()
         .filter(reservation::Column::Id.is_in(ids.iter().copied()))
         .into_model::<ReservationRow>()
-        .all(db.pool())
+        .all(db.connection())
         .await?;
     Ok(rows.into_iter().map(Reservation::from).collect())
 }
@@ -70,7 +70,7 @@ pub(in crate::reservation) async fn list(
         .order_by_desc(reservation::Column::Id)
         .limit(u64::from(page.first) + 1)
         .into_model::<ReservationRow>()
-        .all(db.pool())
+        .all(db.connection())
         .await?;
     Ok(Page::from_rows(rows, page.first).map(Reservation::from))
 }

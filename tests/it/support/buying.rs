@@ -166,7 +166,7 @@ impl World {
     /// The name of the constraint that refuses a statement, which has to be refused.
     pub(crate) async fn refused(&self, sql: &str) -> String {
         use sea_orm::ConnectionTrait;
-        let error = self.db.pool().execute_unprepared(sql).await.expect_err(sql);
+        let error = self.pool.execute_unprepared(sql).await.expect_err(sql);
         frontrow::db::constraint(&error).unwrap_or_else(|| panic!("{sql}: {error}")).to_owned()
     }
 

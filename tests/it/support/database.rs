@@ -104,9 +104,13 @@ async fn template(server: &DatabaseConnection) -> String {
         execute(server, &format!("CREATE DATABASE {draft}"))
             .await
             .expect("a draft of the template");
-        let db = Db::connect(&DbSettings { url: url_of(&draft), pool_size: 2 })
-            .await
-            .expect("the draft opens");
+        let db = Db::connect(&DbSettings {
+            url: url_of(&draft),
+            pool_size: 2,
+            patience: Duration::from_secs(5),
+        })
+        .await
+        .expect("the draft opens");
         migrations::migrate(&db).await.expect("the migrations run");
         db.close().await;
         execute(server, &format!("ALTER DATABASE {draft} RENAME TO {name}"))

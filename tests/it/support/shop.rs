@@ -48,7 +48,7 @@ pub(crate) async fn fans(world: &World, instance: &Instance, count: usize) -> Ve
             "INSERT INTO person (id, email, name, password_hash, role) VALUES {}",
             rows.join(",")
         );
-        world.db.pool().execute_unprepared(&sql).await.expect("fans");
+        world.pool.execute_unprepared(&sql).await.expect("fans");
     }
     let session = |id: &PersonId| {
         let session =

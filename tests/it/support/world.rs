@@ -1,6 +1,6 @@
 //! A test's own world: a database, a key prefix, a secret, and any number of instances.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use clap::Parser;
 use frontrow::{
@@ -10,17 +10,23 @@ use frontrow::{
     http::{self, Lifetime},
     workers,
 };
+use sea_orm::{Database, DatabaseConnection};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use super::{client::Client, database::TestDatabase};
 
+/// For all lines that a request may wait in.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Everything that one test has to itself.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) database: TestDatabase,
     pub(crate) db: Db,
+    /// For what no client could do; not the server's own way in.
+    pub(crate) pool: DatabaseConnection,
     pub(crate) redis_prefix: String,
     pub(crate) secret: String,
 }
@@ -55,11 +61,17 @@ struct Line {
 impl World {
     pub(crate) async fn new() -> Self {
         let database = TestDatabase::create().await;
-        let db = Db::connect(&DbSettings { url: database.url.clone(), pool_size: 2 })
-            .await
-            .expect("the database opens");
+        let settings = DbSettings { url: database.url.clone(), pool_size: 2, patience: PATIENCE };
+        let db = Db::connect(&settings).await.expect("the database opens");
+        let pool = Database::connect(database.url.as_str()).await.expect("the database opens");
         let id = Uuid::now_v7().simple().to_string();
-        Self { database, db, redis_prefix: format!("test-{id}"), secret: format!("secret-of-{id}") }
+        Self {
+            database,
+            db,
+            pool,
+            redis_prefix: format!("test-{id}"),
+            secret: format!("secret-of-{id}"),
+        }
     }
 
     /// The environment that every instance of this world shares.
@@ -74,7 +86,8 @@ impl World {
             ("FRONTROW_REDIS_PREFIX", self.redis_prefix.clone()),
             ("FRONTROW_JWT_SECRET", self.secret.clone()),
             ("FRONTROW_DATABASE_POOL", "6".to_owned()),
-            // Tests share the machine's cores; what is slow here is not away.
+            // Tests share the machine's cores; what is slow here is not away, nor stuck.
+            ("FRONTROW_PATIENCE_MS", PATIENCE.as_millis().to_string()),
             ("FRONTROW_REDIS_TIMEOUT_MS", "2000".to_owned()),
         ]
     }
@@ -122,7 +135,7 @@ async fn serve(app: App, stopping: CancellationToken) -> Instance {
     let router = http::router(&app, api::schema(app.clone()), &lifetime);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
-    tokio::spawn(http::serve(listener, router, lifetime, std::time::Duration::from_secs(5)));
+    tokio::spawn(http::serve(listener, router, lifetime, Duration::from_secs(5)));
     Instance { address, app, stopping }
 }
 
@@ -130,14 +143,13 @@ impl World {
     /// Runs statements that no client could: moving clocks, planting faults.
     pub(crate) async fn sql(&self, sql: &str) {
         use sea_orm::ConnectionTrait;
-        self.db.pool().execute_unprepared(sql).await.expect("the statement runs");
+        self.pool.execute_unprepared(sql).await.expect("the statement runs");
     }
 
     /// The single number that a query returns.
     pub(crate) async fn number(&self, sql: &str) -> i64 {
         use sea_orm::{ConnectionTrait, DbBackend, Statement};
-        let row =
-            self.db.pool().query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await;
+        let row = self.pool.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await;
         row.expect("the query runs").expect("one row").try_get_by_index(0).expect("one number")
     }
 }
@@ -146,8 +158,7 @@ impl World {
     /// The texts that a query returns, one a row.
     pub(crate) async fn texts(&self, sql: &str) -> Vec<String> {
         use sea_orm::{ConnectionTrait, DbBackend, Statement};
-        let rows =
-            self.db.pool().query_all_raw(Statement::from_string(DbBackend::Postgres, sql)).await;
+        let rows = self.pool.query_all_raw(Statement::from_string(DbBackend::Postgres, sql)).await;
         rows.expect("the query runs")
             .iter()
             .map(|row| row.try_get_by_index(0).expect("a text"))

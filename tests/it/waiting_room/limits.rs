@@ -94,7 +94,7 @@ async fn whose_place_has_lapsed_enters_anew_at_once_even_while_a_round_is_at_wor
     let old = fan.queue_status(&show.id).await;
     assert_eq!(old["status"], "ACTIVE");
     age(&world, &fan, 121).await;
-    let round = world.db.pool().begin().await.unwrap();
+    let round = world.pool.begin().await.unwrap();
     let lock = format!("SELECT 1 FROM admission WHERE schedule_id = '{}' FOR UPDATE", show.id);
     round.execute_unprepared(&lock).await.unwrap();
     let new = entered(&fan, &show.id).await;

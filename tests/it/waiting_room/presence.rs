@@ -182,7 +182,7 @@ async fn who_goes_while_being_welcomed_back_is_watching_no_more() {
     let fan = &stage.fans[0];
     meddle(&stage.world, fan, "passed_over_at = clock_timestamp()").await;
     // Somebody holds the row, so that the welcome takes a while, and the fan does not wait for it.
-    let holding = stage.world.db.pool().begin().await.unwrap();
+    let holding = stage.world.pool.begin().await.unwrap();
     holding
         .execute_unprepared("SELECT 1 FROM queue_token WHERE status = 'WAITING' FOR UPDATE")
         .await

@@ -117,7 +117,7 @@ async fn a_round_that_finds_another_at_work_changes_nothing_and_waits_for_nobody
     let a = world.quiet_instance(&[]).await;
     let show = shop::show(&world, &a, setup(5, 5, 0.1)).await;
     line(&world, &a, &show, 3).await;
-    let other = world.db.pool().begin().await.unwrap();
+    let other = world.pool.begin().await.unwrap();
     let lock = format!("SELECT 1 FROM admission WHERE schedule_id = '{}' FOR UPDATE", show.id);
     other.execute_unprepared(&lock).await.unwrap();
     let round = a.app.waiting_rooms.run_round(schedule(&show));
@@ -152,7 +152,7 @@ async fn a_stale_round(check: &str, meanwhile: impl AsyncFnOnce(&World, &Instanc
     let values = [schedule(&show).0.into(), nobody, 300.0_f64.into(), upto.into(), most.into()];
     let stale = Statement::from_sql_and_values(DbBackend::Postgres, sql, values);
     // The round goes on when this lock is given up, and not before.
-    let gate = world.db.pool().begin().await.unwrap();
+    let gate = world.pool.begin().await.unwrap();
     gate.execute_unprepared("SELECT pg_advisory_xact_lock(1)").await.unwrap();
     let other = async {
         let at_the_gate = "SELECT count(*) FROM pg_stat_activity
@@ -164,7 +164,7 @@ async fn a_stale_round(check: &str, meanwhile: impl AsyncFnOnce(&World, &Instanc
         meanwhile(&world, &a, &show).await;
         gate.rollback().await.unwrap();
     };
-    let (rows, ()) = tokio::join!(a.app.db.pool().query_all_raw(stale), other);
+    let (rows, ()) = tokio::join!(a.app.db.query_all_raw(stale), other);
     rows.unwrap();
     tokens(&world, &show, "status = 'ACTIVE'").await
 }

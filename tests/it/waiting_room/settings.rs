@@ -133,7 +133,7 @@ async fn who_was_being_written_into_the_journal_when_the_sale_closed_is_sent_hom
     let show = shop::show(&world, &a, Setup::default()).await;
     let fan = shop::fan(&world, &a).await;
     // Another instance's commit holds the counter, so this one waits with a snapshot from before the close.
-    let other = world.db.pool().begin().await.unwrap();
+    let other = world.pool.begin().await.unwrap();
     let lock = format!("SELECT 1 FROM queue_counter WHERE schedule_id = '{}' FOR UPDATE", show.id);
     other.execute_unprepared(&lock).await.unwrap();
     let close = async {

@@ -1,0 +1,370 @@
+//! Connections to Postgres: who gets one, how long an answer may take, and what becomes of a connection that fell silent.
+//!
+//! A pool of our own (ADR 13). A ready-made one asks a connection that comes back whether it lives, twice, and waits for the
+//! answer for ever: a network that loses packets without a word takes all places away, and each hold pays for two round trips.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::{Duration, Instant},
+};
+
+use futures_util::future::join_all;
+use sea_orm::{
+    Statement, Values,
+    sqlx::{
+        self, AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection,
+        postgres::{PgConnectOptions, PgQueryResult, PgRow},
+    },
+};
+use sea_query_sqlx::SqlxValues;
+use tokio::{
+    runtime::Handle,
+    time::{sleep, timeout},
+};
+
+use crate::turns::{Turn, Turns};
+
+/// How long connecting may take. Short, so that the first attempt after an outage begins soon after its end.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a connection may take to say that it lives.
+const PING_PATIENCE: Duration = Duration::from_secs(1);
+/// How often connections that nobody uses are asked whether they live.
+const KEEP_EVERY: Duration = Duration::from_secs(2);
+/// No connection gets older: load balancers and a server's caches want new ones now and then.
+const AGE_MAX: Duration = Duration::from_secs(30 * 60);
+
+/// How a pool behaves.
+#[derive(Debug, Clone)]
+pub(super) struct PoolLimits {
+    /// Connections at most.
+    pub(super) size: u32,
+    /// How long somebody waits in front of the pool while no connection comes back: what cannot be served is told so at
+    /// once.
+    pub(super) patience: Duration,
+    /// How long the answer to one statement may take before its connection is given up. Longer than the server's own limit
+    /// for a statement, so that this one only meets a server, or a network, that says nothing.
+    pub(super) answer: Duration,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum Lost {
+    /// Nothing was sent.
+    NoConnection(&'static str, Option<sqlx::Error>),
+    /// The statement was sent, and Postgres said so, or broke off, or fell silent.
+    Asked(sqlx::Error),
+}
+
+/// Connections to one Postgres.
+#[derive(Debug)]
+pub(super) struct Pool {
+    options: PgConnectOptions,
+    limits: PoolLimits,
+    places: Turns,
+    idle: Mutex<Idle>,
+}
+
+#[derive(Debug, Default)]
+struct Idle {
+    /// The one that was used last is used next; so the others may be closed.
+    open: Vec<Open>,
+    /// Older connections lead to a server that cannot be written any more.
+    opened_after: Option<Instant>,
+}
+
+/// A connection and what is known of it.
+#[derive(Debug)]
+struct Open {
+    connection: PgConnection,
+    opened_at: Instant,
+    /// Another one broke while this one was idle: it is asked before it is used.
+    doubtful: bool,
+}
+
+impl Pool {
+    /// A pool without connections; they are opened when somebody needs them. A task looks after them for as long as the pool
+    /// lives.
+    pub(super) fn new(options: PgConnectOptions, limits: PoolLimits) -> Arc<Self> {
+        let places = usize::try_from(limits.size).unwrap_or(1);
+        let places = Turns::new(places, limits.patience);
+        let pool = Arc::new(Self { options, limits, places, idle: Mutex::default() });
+        tokio::spawn(keep(Arc::downgrade(&pool)));
+        pool
+    }
+
+    /// A connection that is known, or held, to be well.
+    pub(super) async fn lease(self: &Arc<Self>) -> Result<Lease, Lost> {
+        let busy = Lost::NoConnection("all connections to Postgres are busy", None);
+        let place = self.places.turn().await.ok_or(busy)?;
+        while let Some(mut open) = self.take() {
+            if !open.doubtful || open.answers().await {
+                open.doubtful = false;
+                return Ok(Lease::new(self, open, place));
+            }
+        }
+        match timeout(CONNECT_PATIENCE, connect(&self.options)).await {
+            Ok(Ok(open)) => Ok(Lease::new(self, open, place)),
+            Ok(Err(error)) => Err(error),
+            Err(_) => {
+                self.doubt();
+                Err(Lost::NoConnection("connecting to Postgres took too long", None))
+            }
+        }
+    }
+
+    fn take(&self) -> Option<Open> {
+        self.idle().open.pop()
+    }
+
+    fn give_back(&self, open: Open) {
+        let mut idle = self.idle();
+        let stale = idle.opened_after.is_some_and(|instant| open.opened_at <= instant);
+        if !stale && open.opened_at.elapsed() < AGE_MAX {
+            idle.open.push(open);
+        }
+    }
+
+    /// A connection broke or fell silent: the others may be no better.
+    fn doubt(&self) {
+        self.idle().open.iter_mut().for_each(|open| open.doubtful = true);
+    }
+
+    /// The server that these connections lead to takes no writes: it was the primary once, or never. All are given up.
+    fn abandon(&self) {
+        let mut idle = self.idle();
+        idle.opened_after = Some(Instant::now());
+        idle.open.clear();
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Idle> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks all connections that nobody uses whether they live, and forgets those that do not say so. A connection that a
+    /// router in between has forgotten looks well until it is used.
+    async fn look_after(&self) {
+        let mut asked = Vec::new();
+        // A place for each, so that there are never more connections than places.
+        while let Some(place) = self.places.free_turn() {
+            let Some(open) = self.take() else { break };
+            asked.push(async move {
+                let mut open = open;
+                let lives = open.answers().await;
+                open.doubtful = false;
+                (lives.then_some(open), place)
+            });
+        }
+        // The first to be taken was the last to be used: the order stays.
+        for (open, place) in join_all(asked).await.into_iter().rev() {
+            open.into_iter().for_each(|open| self.give_back(open));
+            drop(place);
+        }
+    }
+
+    /// Closes what nobody uses; what is in use is closed when it comes back.
+    pub(super) async fn close(&self) {
+        self.places.close();
+        let open = std::mem::take(&mut self.idle().open);
+        self.abandon();
+        let farewells =
+            open.into_iter().map(|open| timeout(PING_PATIENCE, open.connection.close()));
+        // One that does not take its leave is gone as well.
+        drop(join_all(farewells).await);
+    }
+}
+
+async fn keep(pool: Weak<Pool>) {
+    loop {
+        sleep(KEEP_EVERY).await;
+        let Some(pool) = pool.upgrade() else { return };
+        pool.look_after().await;
+    }
+}
+
+async fn connect(options: &PgConnectOptions) -> Result<Open, Lost> {
+    let failed = |error| Lost::NoConnection("Postgres cannot be connected to", Some(error));
+    let mut connection = options.connect().await.map_err(failed)?;
+    // A standby lets us in, and refuses every write. The name leads to the primary again in a moment.
+    let query = sqlx::query_scalar("SELECT current_setting('transaction_read_only')::boolean");
+    if query.fetch_one(&mut connection).await.map_err(failed)? {
+        return Err(Lost::NoConnection("this Postgres takes no writes", None));
+    }
+    Ok(Open { connection, opened_at: Instant::now(), doubtful: false })
+}
+
+impl Open {
+    async fn answers(&mut self) -> bool {
+        matches!(timeout(PING_PATIENCE, self.connection.ping()).await, Ok(Ok(())))
+    }
+}
+
+/// A connection in use. It goes back to the pool when this is dropped, if it is well.
+#[derive(Debug)]
+pub(super) struct Lease {
+    pool: Arc<Pool>,
+    open: Option<Open>,
+    place: Option<Turn>,
+    /// How long an answer may take.
+    pub(super) answer: Duration,
+    /// A statement was sent, and its answer has not been read.
+    asking: bool,
+    /// A transaction is open.
+    in_transaction: bool,
+}
+
+impl Lease {
+    fn new(pool: &Arc<Pool>, open: Open, place: Turn) -> Self {
+        Self {
+            pool: Arc::clone(pool),
+            open: Some(open),
+            place: Some(place),
+            answer: pool.limits.answer,
+            asking: false,
+            in_transaction: false,
+        }
+    }
+
+    /// Every row that a statement returns.
+    pub(super) async fn all(&mut self, statement: Statement) -> Result<Vec<PgRow>, Lost> {
+        self.ask(async |connection| query(statement).fetch_all(connection).await).await
+    }
+
+    /// The first row that a statement returns.
+    pub(super) async fn first(&mut self, statement: Statement) -> Result<Option<PgRow>, Lost> {
+        self.ask(async |connection| query(statement).fetch_optional(connection).await).await
+    }
+
+    /// Runs a statement.
+    pub(super) async fn execute(&mut self, statement: Statement) -> Result<PgQueryResult, Lost> {
+        self.ask(async |connection| query(statement).execute(connection).await).await
+    }
+
+    /// Runs text as it stands; it may hold several statements.
+    pub(super) async fn execute_text(&mut self, sql: &str) -> Result<PgQueryResult, Lost> {
+        self.ask(async |connection| {
+            connection.execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))).await
+        })
+        .await
+    }
+
+    /// Opens a transaction.
+    pub(super) async fn begin(&mut self, how: &'static str) -> Result<(), Lost> {
+        self.in_transaction = true;
+        self.execute_text(how).await.map(drop)
+    }
+
+    /// Ends it by `COMMIT` or `ROLLBACK`.
+    pub(super) async fn end(&mut self, how: &'static str) -> Result<(), Lost> {
+        self.execute_text(how).await?;
+        self.in_transaction = false;
+        Ok(())
+    }
+
+    async fn ask<T>(
+        &mut self,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, Lost> {
+        let Some(open) = &mut self.open else {
+            return Err(Lost::NoConnection("the connection to Postgres was lost before", None));
+        };
+        self.asking = true;
+        let answer = timeout(self.answer, work(&mut open.connection)).await;
+        self.asking = false;
+        match answer {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => {
+                match after(&error) {
+                    After::Goes => {}
+                    After::Broke => self.give_up(),
+                    After::ReadOnly => {
+                        self.give_up();
+                        self.pool.abandon();
+                    }
+                }
+                Err(Lost::Asked(error))
+            }
+            Err(_) => {
+                self.give_up();
+                let silent = std::io::Error::from(std::io::ErrorKind::TimedOut);
+                Err(Lost::Asked(sqlx::Error::Io(silent)))
+            }
+        }
+    }
+
+    /// Drops the connection, which closes it, and frees the place.
+    fn give_up(&mut self) {
+        self.pool.doubt();
+        self.open = None;
+        self.place = None;
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some(mut open) = self.open.take() else { return };
+        let (asking, in_transaction) = (self.asking, self.in_transaction);
+        if !asking && !in_transaction {
+            self.pool.give_back(open);
+            return;
+        }
+        // Whoever asked has hung up. What is under way comes to its end, or the connection does.
+        let (pool, place) = (Arc::clone(&self.pool), self.place.take());
+        let Ok(runtime) = Handle::try_current() else { return };
+        runtime.spawn(async move {
+            let settled = async {
+                if asking {
+                    open.connection.ping().await?;
+                }
+                if in_transaction {
+                    open.connection.execute("ROLLBACK").await?;
+                }
+                Ok::<(), sqlx::Error>(())
+            };
+            match timeout(PING_PATIENCE, settled).await {
+                Ok(Ok(())) => pool.give_back(open),
+                Ok(Err(_)) | Err(_) => pool.doubt(),
+            }
+            drop(place);
+        });
+    }
+}
+
+/// What an error means for the connection that it came by.
+enum After {
+    /// Nothing: Postgres refused a statement.
+    Goes,
+    /// It is of no use any more.
+    Broke,
+    /// It leads to a server that cannot be written.
+    ReadOnly,
+}
+
+fn after(error: &sqlx::Error) -> After {
+    let sqlx::Error::Database(refused) = error else {
+        return match error {
+            sqlx::Error::RowNotFound
+            | sqlx::Error::ColumnDecode { .. }
+            | sqlx::Error::Decode(_)
+            | sqlx::Error::Encode(_)
+            | sqlx::Error::ColumnNotFound(_)
+            | sqlx::Error::ColumnIndexOutOfBounds { .. }
+            | sqlx::Error::TypeNotFound { .. } => After::Goes,
+            _ => After::Broke,
+        };
+    };
+    match refused.code().as_deref() {
+        // read_only_sql_transaction
+        Some("25006") => After::ReadOnly,
+        // Class 08: the connection; 57P: the server is told to stop, starts, or drops this session; 25P03: idle too long.
+        Some(code) if code.starts_with("08") || code.starts_with("57P") || code == "25P03" => {
+            After::Broke
+        }
+        _ => After::Goes,
+    }
+}
+
+fn query(statement: Statement) -> sqlx::query::Query<'static, sqlx::Postgres, SqlxValues> {
+    let Statement { sql, values, .. } = statement;
+    let values = values.unwrap_or_else(|| Values(Vec::new()));
+    sqlx::query_with(AssertSqlSafe(sql), SqlxValues(values))
+}
