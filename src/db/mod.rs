@@ -54,7 +54,7 @@ struct Pace {
 }
 
 /// Of requests: with the time in line, nobody waits longer than 5 seconds.
-const REQUESTS: Pace = Pace { statement: "4s", lock: "2500ms", answer: Duration::from_secs(5) };
+const REQUESTS: Pace = Pace { statement: "3500ms", lock: "2s", answer: Duration::from_secs(4) };
 /// Of what nobody waits for.
 const BACKGROUND: Pace = Pace { statement: "10s", lock: "5s", answer: Duration::from_secs(12) };
 /// Of an organizer's work that is known to be long: large halls.

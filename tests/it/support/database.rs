@@ -15,7 +15,8 @@ static SERVER: LazyLock<String> = LazyLock::new(|| {
 #[derive(Debug)]
 pub(crate) struct TestDatabase {
     pub(crate) url: String,
-    name: String,
+    /// Its name on the tests' server.
+    name: Option<String>,
 }
 
 fn url_of(name: &str) -> String {
@@ -50,7 +51,14 @@ impl TestDatabase {
             }
         }
         drop(server.close().await);
-        Self { url: url_of(&name), name }
+        Self { url: url_of(&name), name: Some(name) }
+    }
+}
+
+impl TestDatabase {
+    /// A database on a server of the test's own, which ends with that.
+    pub(crate) const fn elsewhere(url: String) -> Self {
+        Self { url, name: None }
     }
 }
 
@@ -60,7 +68,7 @@ impl Drop for TestDatabase {
             eprintln!("kept for a look: {}", self.url);
             return;
         }
-        let name = self.name.clone();
+        let Some(name) = self.name.clone() else { return };
         // Connections of the test's instances may still be open; FORCE ends them.
         let dropped = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()

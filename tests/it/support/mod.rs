@@ -3,11 +3,13 @@
 pub(crate) mod buying;
 pub(crate) mod client;
 pub(crate) mod database;
+pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod random;
 pub(crate) mod redis;
 pub(crate) mod shop;
 pub(crate) mod socket;
+pub(crate) mod wire;
 pub(crate) mod world;
 
 use std::time::{Duration, Instant};

@@ -60,7 +60,15 @@ struct Line {
 
 impl World {
     pub(crate) async fn new() -> Self {
-        let database = TestDatabase::create().await;
+        Self::of(TestDatabase::create().await).await
+    }
+
+    /// A world in a migrated database elsewhere.
+    pub(crate) async fn elsewhere(url: String) -> Self {
+        Self::of(TestDatabase::elsewhere(url)).await
+    }
+
+    async fn of(database: TestDatabase) -> Self {
         let settings = DbSettings { url: database.url.clone(), pool_size: 2, patience: PATIENCE };
         let db = Db::connect(&settings).await.expect("the database opens");
         let pool = Database::connect(database.url.as_str()).await.expect("the database opens");
