@@ -23,6 +23,8 @@ pub(crate) struct Target {
     address: SocketAddr,
     requests: Arc<Vec<Vec<Vec<u8>>>>,
     repeat: bool,
+    /// Refusals are answers too.
+    tolerant: bool,
     pace: Option<Duration>,
 }
 
@@ -42,12 +44,17 @@ pub(crate) struct Measured {
 impl Target {
     /// Each request is sent once at most.
     pub(crate) fn new(address: SocketAddr, requests: Vec<Vec<Vec<u8>>>) -> Self {
-        Self { address, requests: Arc::new(requests), repeat: false, pace: None }
+        Self { address, requests: Arc::new(requests), repeat: false, tolerant: false, pace: None }
     }
 
     /// The requests are sent again and again.
     pub(crate) fn repeating(address: SocketAddr, requests: Vec<Vec<Vec<u8>>>) -> Self {
         Self { repeat: true, ..Self::new(address, requests) }
+    }
+
+    /// Refusals do not end the benchmark, nor connections that the server closes.
+    pub(crate) fn whatever_is_answered(self) -> Self {
+        Self { tolerant: true, ..self }
     }
 
     /// So many requests a second over all connections, whether or not the answers keep up. Latencies are then counted from
@@ -155,17 +162,31 @@ async fn drive(
             if Instant::now() >= counted.end {
                 return Ok(latencies);
             }
-            stream.write_all(request).await?;
-            read_answer(&mut stream, &mut answer).await?;
+            let asked = ask(&mut stream, request, &mut answer).await;
+            if target.tolerant && asked.is_err() {
+                stream = TcpStream::connect(target.address).await?;
+                continue;
+            }
+            asked?;
             if begun >= counted.start {
                 latencies.push(begun.elapsed());
             }
-            check(&answer)?;
+            if !target.tolerant {
+                check(&answer)?;
+            }
+        }
+        if target.requests[connection].is_empty() {
+            return Ok(latencies);
         }
         if !target.repeat {
             return Err("the prepared requests ran out; measure for a shorter time".into());
         }
     }
+}
+
+async fn ask(stream: &mut TcpStream, request: &[u8], answer: &mut Vec<u8>) -> Result<()> {
+    stream.write_all(request).await?;
+    read_answer(stream, answer).await
 }
 
 /// Reads one answer with a content length.

@@ -9,6 +9,7 @@
 #![expect(clippy::print_stdout, reason = "the figures are the answer")]
 
 mod cpu;
+mod flood;
 mod floor;
 mod idle;
 mod load;
@@ -65,6 +66,8 @@ enum Part {
     },
     /// The floor of `push`: plain axum sending ready bytes to sockets. Started by the benchmark itself.
     FloorSockets,
+    /// What floods of log-ins, of one fan's requests and of dear queries do to others' latency.
+    Flood,
     /// What open rooms cost while nothing happens in them.
     Idle(idle::IdleOptions),
     /// How long it takes to build the index of a long line from the journal, and whom that keeps waiting.
@@ -88,6 +91,7 @@ async fn main() -> Result<()> {
         Some(Part::Push { sockets }) => {
             push::run(&scenery, &options.redis_url, *sockets, options.seconds).await
         }
+        Some(Part::Flood) => flood::measure(&scenery, &options.redis_url, options.seconds).await,
         Some(Part::Idle(idle)) => idle::measure(idle, &scenery, &options.redis_url).await,
         Some(Part::Rebuild { people }) => {
             rebuild::measure(&scenery, &options.redis_url, *people).await
@@ -140,8 +144,7 @@ async fn measure_all(options: &Options, scenery: &Scenery) -> Result<()> {
         report("enterQueue, at half that rate", crowd * 2, &api, &pgbench);
     }
     if wanted("seats") {
-        let request = scenery.hall(&server).await?;
-        let requests = vec![vec![request]; options.connections];
+        let requests = scenery.hall(&server, options.connections).await?;
         let api = load::run(&Target::repeating(server.address, requests), time, &tellers).await?;
         let axum = floor::start_seats().await?;
         let floor_tellers = Processes { server: axum.id(), ..tellers };

@@ -96,7 +96,8 @@ impl Scenery {
         let (base, _) = server_url.split_once('?').unwrap_or((server_url, ""));
         let url =
             format!("{}/{name}", base.rsplit_once('/').ok_or("DATABASE_URL names no database")?.0);
-        let db = Db::connect(&DbSettings { url: url.clone(), pool_size: 4 })
+        let patience = std::time::Duration::from_secs(5);
+        let db = Db::connect(&DbSettings { url: url.clone(), pool_size: 4, patience })
             .await
             .map_err(|f| f.report().to_string())?;
         migrations::migrate(&db).await.map_err(|fault| fault.report().to_string())?;
@@ -204,19 +205,22 @@ impl Scenery {
         Ok(ScheduleId(id(number, SCHEDULE, 0)))
     }
 
-    /// A request for a hall of fifty seats.
-    pub(crate) async fn hall(&self, server: &Server) -> Result<Vec<u8>> {
+    /// Requests for a hall of fifty seats, by as many people as there are connections.
+    pub(crate) async fn hall(
+        &self,
+        server: &Server,
+        connections: usize,
+    ) -> Result<Vec<Vec<Vec<u8>>>> {
         let number = self.sets.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
         self.database.execute_unprepared(&format!("SELECT bench_set({number}, 50, false)")).await?;
         let set = Set { app: &self.app, number, connections: 1, per_connection: 50 };
         let query = "query Seats($schedule: ID!, $token: String!) {
             seats(scheduleId: $schedule, queueToken: $token) { id section row number grade price status version } }";
-        set.request(
-            server,
-            0,
-            query,
-            json!({ "schedule": set.schedule(0), "token": set.token(0)? }),
-        )
+        let request = |n: usize| {
+            let variables = json!({ "schedule": set.schedule(0), "token": set.token(n % 50)? });
+            Ok(vec![set.request(server, n % 50, query, variables)?])
+        };
+        (0..connections).map(request).collect()
     }
 }
 
@@ -248,23 +252,40 @@ impl Set<'_> {
         Ok(session.map_err(|fault| fault.report().to_string())?.access_token)
     }
 
-    fn request(
+    /// A request of the n-th person.
+    pub(crate) fn request(
         &self,
         server: &Server,
         n: usize,
         query: &str,
         variables: serde_json::Value,
     ) -> Result<Vec<u8>> {
-        let session = self.session(n)?;
         let body = json!({ "query": query, "variables": variables }).to_string();
-        Ok(format!(
-            "POST /graphql HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\nauthorization: Bearer {}\r\n\
-             content-length: {}\r\n\r\n{body}",
-            server.address,
-            session,
-            body.len()
-        )
-        .into_bytes())
+        Ok(server.post(&body, Some(&self.session(n)?)))
+    }
+
+    /// A request of the n-th person with the variables `id` and `token`, for the seats of the set's first performance.
+    pub(crate) fn request_for_seats(
+        &self,
+        server: &Server,
+        n: usize,
+        query: &str,
+    ) -> Result<Vec<u8>> {
+        let variables = json!({ "id": self.schedule(0), "token": self.token(n)? });
+        self.request(server, n, query, variables)
+    }
+
+    /// What people do who have nothing to do with a flood: every other one adds a point, the others look at their points.
+    pub(crate) fn errands(&self, server: &Server) -> Result<Vec<Vec<Vec<u8>>>> {
+        let charge = "mutation ($input: ChargeInput!) { charge(input: $input) { balance userErrors { code } } }";
+        self.each(|n| {
+            let input = json!({ "input": { "amount": 1, "idempotencyKey": "errand" } });
+            if n % 2 == 0 {
+                self.request(server, n, charge, input)
+            } else {
+                self.request(server, n, "{ balance }", json!({}))
+            }
+        })
     }
 
     fn each(&self, make: impl Fn(usize) -> Result<Vec<u8>>) -> Result<Vec<Vec<Vec<u8>>>> {

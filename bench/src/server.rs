@@ -27,6 +27,18 @@ impl Server {
     pub(crate) fn id(&self) -> u32 {
         self.child.id().unwrap_or(0)
     }
+
+    /// A GraphQL request as bytes, in somebody's session or in none.
+    pub(crate) fn post(&self, body: &str, session: Option<&str>) -> Vec<u8> {
+        let session = session.map(|token| format!("authorization: Bearer {token}\r\n"));
+        format!(
+            "POST /graphql HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n{}content-length: {}\r\n\r\n{body}",
+            self.address,
+            session.unwrap_or_default(),
+            body.len()
+        )
+        .into_bytes()
+    }
 }
 
 /// Starts `frontrow serve`, which stands beside this program.

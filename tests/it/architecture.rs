@@ -35,6 +35,8 @@ const NEIGHBOURS: &[(&str, &str, &str)] = &[
 
 /// Files outside of `workers` and `http` that wait for time to pass in a loop.
 const LOOPS: &[(&str, &str)] = &[
+    ("db/pool.rs", "asks idle connections whether they live, for as long as there is a pool"),
+    ("turns/mod.rs", "looks whether the line moves, while somebody waits in it"),
     ("kv/fan_out.rs", "keeps one connection of the process subscribed, and reconnects it"),
     ("seat_map/watch.rs", "follows one hall for as long as somebody looks at it"),
     ("waiting_room/watch.rs", "follows one room for as long as somebody waits in it"),
