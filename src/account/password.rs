@@ -1,7 +1,7 @@
 //! Password hashes: argon2id with the crate's defaults (19 MiB, two passes, one lane; OWASP's first choice).
 //!
-//! Hashing takes some 20 ms of a core and 19 MiB. It runs off the async threads, as many at once as there are cores, so
-//! that a rush of log-ins neither starves the requests of people who are in already nor eats the memory.
+//! Hashing takes some 20 ms of a core and 19 MiB. It runs off the async threads, on half of the cores at most, so that a rush
+//! of log-ins neither starves the requests of people who are in already nor eats the memory.
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,10 +29,10 @@ pub(super) struct Hasher {
 }
 
 impl Hasher {
-    /// A hasher with one turn per core.
+    /// A hasher with a turn for every second core, one at least.
     pub(super) fn new() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { turns: Arc::new(Semaphore::new(cores)) }
+        Self { turns: Arc::new(Semaphore::new((cores / 2).max(1))) }
     }
 
     /// The hash to store for a password, with a salt of its own.
