@@ -166,8 +166,8 @@ async fn who_is_slow_or_silent_is_gone_in_time_and_so_is_their_memory() {
         Some(resident(&process)).filter(|now| *now < before + 32 * MIB)
     })
     .await;
-    println!("{} MiB before, {} at the peak, {} after", before / MIB, peak / MIB, after / MIB);
-    assert!(peak < before + 128 * MIB, "{} MiB", peak / MIB);
+    let figures = [before, peak, after].map(|bytes| bytes / MIB);
+    assert!(peak < before + 128 * MIB, "{figures:?} MiB before, at the peak, and after");
 }
 
 #[tokio::test(flavor = "multi_thread")]
