@@ -5,6 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::Networks;
 use crate::{account::SECRET_BYTES_MIN, db::DbSettings, kv::KvSettings, telemetry::LogFormat};
 
 /// How to reach Postgres; all commands need this.
@@ -102,6 +103,17 @@ pub struct Settings {
     /// Subscriptions that may run on one WebSocket at once.
     #[arg(long, env = "FRONTROW_SUBSCRIPTIONS_PER_SOCKET", default_value_t = 10)]
     pub subscriptions_per_socket: usize,
+    /// Open connections at most; when left out, as many as the limit of open files has room for, and at most 100,000.
+    #[arg(long, env = "FRONTROW_CONNECTIONS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub connections: Option<u32>,
+    /// Open connections from one address at most; with IPv6, from one network of 64 bits.
+    #[arg(long, env = "FRONTROW_CONNECTIONS_PER_ADDRESS", default_value_t = 2000,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub connections_per_address: u32,
+    /// Addresses of the proxies in front, which no limit per address is for: `10.0.0.5` or `10.0.0.0/8`, separated by
+    /// commas; empty for none.
+    #[arg(long, env = "FRONTROW_TRUSTED_PROXIES", default_value = "127.0.0.0/8,::1")]
+    pub trusted_proxies: Networks,
     /// What is logged, as a tracing filter.
     #[arg(long, env = "FRONTROW_LOG", default_value = "info")]
     pub log: String,

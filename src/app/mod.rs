@@ -1,6 +1,7 @@
 //! The composition root: builds every service once, from settings.
 
 mod config;
+mod networks;
 
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use tokio::sync::mpsc;
 
 pub(crate) use config::secret;
 pub use config::{DatabaseArgs, SecretArgs, Settings};
+pub use networks::Networks;
 
 use crate::{
     account::{Accounts, Keyring, Sessions},

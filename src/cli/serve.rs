@@ -10,7 +10,7 @@ use super::{Failed, database};
 use crate::{
     api,
     app::{App, Settings},
-    http::{self, Lifetime},
+    http::{self, Lifetime, Listener},
     telemetry, workers,
 };
 
@@ -48,7 +48,7 @@ pub(super) async fn run(settings: Settings) -> Result<ExitCode, Failed> {
     println!("  GraphiQL   http://{address}/graphiql");
     println!("  GraphQL    http://{address}/graphql (POST, and WebSocket for subscriptions)");
     println!("  Health     http://{address}/health/ready");
-    http::serve(listener, router, lifetime, patience)
+    http::serve(Listener::new(listener, &app), router, lifetime, patience)
         .await
         .map_err(|error| Failed::new(format!("the server stopped: {error}")))?;
     stopping.cancel();

@@ -10,7 +10,7 @@ use axum::{
 };
 use sha2::{Digest, Sha256};
 
-use super::error;
+use super::{connection::InProgram, error};
 use crate::kernel::RequestCode;
 
 /// Monaco makes style elements and loads its workers from blobs; GraphiQL opens a WebSocket.
@@ -88,6 +88,7 @@ fn send(name: &str, asked: &HeaderMap) -> Response {
     if known {
         *answer.status_mut() = StatusCode::NOT_MODIFIED;
     }
+    answer.extensions_mut().insert(InProgram);
     let headers = answer.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(asset.content_type));
     if asset.packed && !known {

@@ -73,11 +73,24 @@ async fn through(mut request: Request, next: Next) -> Response {
             .extend(answer.headers_mut().remove(header::ALLOW).map(|allow| (header::ALLOW, allow)));
         answer = refused;
     }
+    seal(answer, &id)
+}
+
+/// What every answer has.
+fn seal(mut answer: Response, id: &RequestId) -> Response {
     secure(answer.headers_mut());
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         answer.headers_mut().insert(REQUEST_ID, value);
     }
     answer
+}
+
+/// The answer instead of one that there is no room for. The request was answered: it keeps its id.
+pub(super) fn overloaded(answer: &Response) -> Response {
+    let id = RequestId(incoming(answer.headers()).unwrap_or_else(new_id));
+    let text = "Too many answers wait to be read. Ask for less, or try again in a moment.";
+    let refusal = Refusal::new(RequestCode::Overloaded, text);
+    seal(refuse(error::status(refusal.code), refusal, &id), &id)
 }
 
 /// The refusals that layers and the router make by themselves, with a text or an empty body.

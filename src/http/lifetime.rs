@@ -1,10 +1,11 @@
-//! The serve loop and its end: stop accepting, close the sockets, and wait for what has begun.
+//! The server's life and its end: stop accepting, close the sockets, and wait for what has begun.
 
 use std::{io, pin::pin, time::Duration};
 
-use axum::{Router, serve::ListenerExt};
-use tokio::net::TcpListener;
+use axum::Router;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::connection::Listener;
 
 /// Whether the server is going down, and the work that it then waits for; cheap to clone.
 #[derive(Debug, Clone)]
@@ -22,26 +23,19 @@ impl Lifetime {
 }
 
 /// Serves until the lifetime ends, then waits for running requests, mutations and sockets, but no longer than `patience`.
+/// Connections on which nothing is being answered are closed at once.
 ///
 /// # Errors
 /// When the listener breaks.
 pub async fn serve(
-    listener: TcpListener,
+    listener: Listener,
     router: Router,
     lifetime: Lifetime,
     patience: Duration,
 ) -> io::Result<()> {
-    // Answers are written in one go; Nagle's algorithm would only hold them back.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY could not be set");
-        }
-    });
     let Lifetime { stopping, work } = lifetime;
-    let server =
-        axum::serve(listener, router).with_graceful_shutdown(stopping.clone().cancelled_owned());
     let mut served = pin!(async {
-        server.await?;
+        listener.run(router, stopping.clone()).await?;
         work.close();
         work.wait().await;
         io::Result::Ok(())

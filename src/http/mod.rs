@@ -5,6 +5,7 @@
 
 mod accept;
 mod assets;
+mod connection;
 mod document;
 mod edge;
 mod error;
@@ -29,6 +30,7 @@ use axum::{
     response::{IntoResponse, Redirect},
     routing::get,
 };
+pub use connection::{Connection, Limits as ConnectionLimits, Listener};
 pub use lifetime::{Lifetime, serve};
 use transport::{Limits, Transport};
 

@@ -26,6 +26,13 @@ pub struct OutcomeLabels {
     pub outcome: &'static str,
 }
 
+/// Why a connection was refused, or ended by the server.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReasonLabels {
+    /// `full` or `address`; `first_byte`, `head`, `idle` or `write`.
+    pub reason: &'static str,
+}
+
 /// How a queue token ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct EndedLabels {
@@ -41,6 +48,14 @@ pub struct Metrics {
     pub requests: Family<RequestLabels, Counter>,
     /// Seconds from the request's last byte to the answer's first.
     pub request_seconds: Histogram,
+    /// Open connections, WebSockets among them.
+    pub connections: Gauge,
+    /// Connections that there was no room for.
+    pub connections_refused: Family<ReasonLabels, Counter>,
+    /// Connections that the server ended because their time was over.
+    pub connections_ended: Family<ReasonLabels, Counter>,
+    /// Answers replaced by OVERLOADED because too many bytes waited to be sent.
+    pub answers_refused: Counter,
     /// Open WebSockets.
     pub sockets: Gauge,
     /// Running subscriptions.
@@ -80,6 +95,10 @@ impl Metrics {
             registry: Arc::default(),
             requests: Family::default(),
             request_seconds: latency(),
+            connections: Gauge::default(),
+            connections_refused: Family::default(),
+            connections_ended: Family::default(),
+            answers_refused: Counter::default(),
             sockets: Gauge::default(),
             subscriptions: Gauge::default(),
             queue_entered: Counter::default(),
@@ -101,6 +120,7 @@ impl Metrics {
             "Time to answer a GraphQL operation",
             m.request_seconds.clone(),
         );
+        m.register_connections(&mut registry);
         registry.register("sockets", "Open WebSockets", m.sockets.clone());
         registry.register("subscriptions", "Running subscriptions", m.subscriptions.clone());
         registry.register("queue_entered", "Places taken in lines", m.queue_entered.clone());
@@ -124,6 +144,32 @@ impl Metrics {
         registry.register_collector(Box::new(m.rooms.clone()));
         metrics.registry = Arc::new(registry);
         metrics
+    }
+
+    fn register_connections(&self, registry: &mut Registry) {
+        // On the page from the start: what counts up from nothing is seen by nobody's `increase`.
+        for reason in ["full", "address"] {
+            drop(self.connections_refused.get_or_create(&ReasonLabels { reason }));
+        }
+        for reason in ["first_byte", "head", "idle", "write"] {
+            drop(self.connections_ended.get_or_create(&ReasonLabels { reason }));
+        }
+        registry.register("connections", "Open connections", self.connections.clone());
+        registry.register(
+            "connections_refused",
+            "Connections that there was no room for",
+            self.connections_refused.clone(),
+        );
+        registry.register(
+            "connections_ended",
+            "Connections whose time was over",
+            self.connections_ended.clone(),
+        );
+        registry.register(
+            "answers_refused",
+            "Answers that there was no room for",
+            self.answers_refused.clone(),
+        );
     }
 
     /// All metrics in the OpenMetrics text format.

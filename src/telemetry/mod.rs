@@ -3,7 +3,7 @@
 mod metrics;
 mod rooms;
 
-pub use metrics::{EndedLabels, Metrics, OutcomeLabels, RequestLabels};
+pub use metrics::{EndedLabels, Metrics, OutcomeLabels, ReasonLabels, RequestLabels};
 pub use rooms::{RoomMetrics, RoomsMetrics};
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 

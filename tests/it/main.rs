@@ -18,6 +18,7 @@ mod audit;
 mod authorization;
 mod catalogue;
 mod cli;
+mod connections;
 mod crash;
 mod http;
 mod kv;

@@ -187,6 +187,10 @@ fn codes_are_those_that_clients_know() {
 
 /// Dashboards and alarms read these.
 pub(crate) const METRICS: &[(&str, &str)] = &[
+    ("frontrow_answers_refused", "counter"),
+    ("frontrow_connections", "gauge"),
+    ("frontrow_connections_ended", "counter"),
+    ("frontrow_connections_refused", "counter"),
     ("frontrow_faults", "counter"),
     ("frontrow_holds", "counter"),
     ("frontrow_holds_lapsed", "counter"),

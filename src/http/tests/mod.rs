@@ -1,5 +1,6 @@
 //! The transport over real sockets, in front of a tiny schema; neither Postgres nor Redis is needed.
 
+mod connections;
 mod http;
 mod shutdown;
 mod websocket;
@@ -23,7 +24,7 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Lifetime, routes, serve,
+    ConnectionLimits, Lifetime, Listener, routes, serve,
     transport::{Limits, Transport},
 };
 use crate::{
@@ -69,6 +70,10 @@ impl Query {
 
     async fn nested(&self) -> Self {
         Self
+    }
+
+    async fn large(&self, bytes: usize) -> String {
+        "x".repeat(bytes)
     }
 }
 
@@ -192,6 +197,10 @@ impl Server {
     }
 
     async fn with(limits: Limits, origins: &[&str]) -> Self {
+        Self::within(ConnectionLimits::default(), limits, origins).await
+    }
+
+    async fn within(connections: ConnectionLimits, limits: Limits, origins: &[&str]) -> Self {
         let secret = SecretString::from("a secret of more than 32 bytes, for tests only");
         let sessions = Sessions::new(Keyring::new(&secret, None), Duration::from_secs(2));
         let (metrics, done, stopping) = (Metrics::new(), Done::default(), CancellationToken::new());
@@ -214,6 +223,7 @@ impl Server {
         let health = Router::new().route("/broken", axum::routing::get(broken));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let listener = Listener::with(listener, connections, metrics.clone());
         let router = routes(transport, health);
         let ended = tokio::spawn(serve(listener, router, lifetime, Duration::from_secs(5)));
         Self { address, sessions, metrics, done, numbers, stopping, ended }

@@ -1,8 +1,8 @@
 //! The messages of `graphql-transport-ws`, and how it closes a socket.
 
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes, protocol::CloseFrame};
 
 use super::super::transport::Parameters;
 
@@ -17,6 +17,8 @@ const ID_BYTES_MAX: usize = 128;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Close {
     GoingAway,
+    BrokenFrame,
+    BrokenText,
     TooBig,
     Malformed,
     Unauthorized,
@@ -32,8 +34,10 @@ pub(super) enum Close {
 impl Close {
     /// The frame; reasons have to stay below 123 bytes.
     pub(super) fn frame(self) -> Message {
-        let (code, reason) = match self {
+        let (code, reason): (u16, _) = match self {
             Self::GoingAway => (1001, "The server is shutting down"),
+            Self::BrokenFrame => (1002, "A frame breaks the WebSocket protocol"),
+            Self::BrokenText => (1007, "A text is not UTF-8"),
             Self::TooBig => (1009, "Message too big"),
             Self::Malformed => (4400, "Invalid message"),
             Self::Unauthorized => (4401, "Unauthorized"),
@@ -45,7 +49,8 @@ impl Close {
             Self::TooManyInits => (4429, "Too many initialisation requests"),
             Self::TooManyMessages => (4429, "Too many messages"),
         };
-        Message::Close(Some(CloseFrame { code, reason: Utf8Bytes::from_static(reason) }))
+        let reason = Utf8Bytes::from_static(reason);
+        Message::Close(Some(CloseFrame { code: code.into(), reason }))
     }
 }
 
@@ -226,6 +231,8 @@ mod tests {
         use Close::*;
         for close in [
             GoingAway,
+            BrokenFrame,
+            BrokenText,
             TooBig,
             Malformed,
             Unauthorized,

@@ -3,19 +3,29 @@
 //! A loop of our own, because the limits, time-outs and close codes that a public server needs have no place in the
 //! ready-made one. One task per socket; an idle subscription costs little more than the schema's own state.
 
+mod frames;
+mod handshake;
 mod message;
 mod running;
 mod socket;
 
 use axum::{
     Extension,
-    extract::{FromRequestParts, Request, State, ws::WebSocketUpgrade},
+    extract::{Request, State},
     http::{HeaderMap, StatusCode, header},
     response::Response,
 };
+use frames::Frames;
+use handshake::Handshake;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
 use socket::Socket;
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::protocol::{Role, WebSocketConfig},
+};
 
-use super::{error, graphql, transport::SharedTransport};
+use super::{connection::Wire, error, graphql, transport::SharedTransport};
 use crate::{api::RequestId, kernel::RequestCode};
 
 /// The only protocol that is spoken.
@@ -23,7 +33,7 @@ const PROTOCOL: &str = "graphql-transport-ws";
 /// tungstenite allocates this for every socket at once; its default is 128 KiB. It grows with the first longer message, and
 /// what fans send over a socket is hardly ever longer.
 const READ_BUFFER_BYTES: usize = 1024;
-/// Larger frames end the connection before they are read.
+/// Larger frames, and larger messages, close the socket before they are read.
 const FRAME_BYTES_MAX: usize = 64 * 1024;
 /// No answer is larger. One at a time is buffered, because every message is flushed before the next one.
 const WRITE_BUFFER_BYTES_MAX: usize = 1024 * 1024;
@@ -52,26 +62,37 @@ pub(super) async fn upgrade(
             "The server is shutting down; connect again.",
         );
     }
-    let Ok(upgrade) = WebSocketUpgrade::from_request_parts(&mut parts, &()).await else {
+    let upgrade = parts.extensions.remove::<OnUpgrade>();
+    let Some((handshake, upgrade)) = Handshake::read(&parts, PROTOCOL).zip(upgrade) else {
         return error::plain(
             StatusCode::BAD_REQUEST,
             RequestCode::BadRequest,
             "This is no WebSocket handshake of version 13.",
         );
     };
-    // Shutdown waits for the socket until this is dropped.
-    let token = transport.lifetime.work.token();
-    upgrade
-        .protocols([PROTOCOL])
+    let agreed = handshake.agreed;
+    // Shutdown waits for the socket.
+    transport.lifetime.work.clone().spawn(async move {
+        let Ok(upgraded) = upgrade.await else { return };
+        if let Some(wire) = open(upgraded, transport.limits.messages_per_minute).await {
+            Socket::new(transport, wire, request_id).run(agreed).await;
+        }
+    });
+    handshake.answer(PROTOCOL)
+}
+
+/// Takes the socket out of its wrappings, which would be memory and a step more for every read.
+async fn open(upgraded: Upgraded, frames_per_minute: u32) -> Option<WebSocketStream<Frames>> {
+    let parts = upgraded.downcast::<TokioIo<Wire>>().ok()?;
+    let frames = Frames::new(parts.io.into_inner(), &parts.read_buf, frames_per_minute);
+    let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(0)
         .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX)
-        .max_message_size(FRAME_BYTES_MAX)
-        .max_frame_size(FRAME_BYTES_MAX)
-        .on_upgrade(async move |wire| {
-            Socket::new(transport, wire, request_id).run().await;
-            drop(token);
-        })
+        .max_message_size(Some(FRAME_BYTES_MAX))
+        .max_frame_size(Some(FRAME_BYTES_MAX));
+    let begun = parts.read_buf.to_vec();
+    Some(WebSocketStream::from_partially_read(frames, begun, Role::Server, Some(config)).await)
 }
 
 /// Whether a browser's page may connect: one of our own, or of an origin that the operator allows. Whoever sends no

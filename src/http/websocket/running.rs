@@ -9,12 +9,12 @@ use std::{
 };
 
 use async_graphql::Response;
-use axum::extract::ws::Message;
 use futures_util::{
     Stream, StreamExt,
     stream::{BoxStream, CatchUnwind},
 };
 use prometheus_client::metrics::gauge::Gauge;
+use tokio_tungstenite::tungstenite::Message;
 
 use super::{super::observe::Observation, message::Outgoing};
 use crate::api::{Handover, Updates};

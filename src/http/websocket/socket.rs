@@ -7,19 +7,25 @@ use std::{
 };
 
 use async_graphql::Response;
-use axum::extract::ws::{Message, WebSocket};
 use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
 use tokio::time::{Instant, sleep_until, timeout};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{Error, Message, error::ProtocolError},
+};
 
 use super::{
     super::{
         document::Kind,
         error::{self, Refusal},
         graphql::panicked,
+        linger,
         observe::Observation,
         session,
         transport::{Parameters, SharedTransport},
     },
+    frames::Frames,
     message::{Close, Incoming, Outgoing},
     running::{Counted, Event, Operation, Running},
 };
@@ -28,9 +34,8 @@ use crate::{
     kernel::{Actor, RequestCode},
 };
 
-/// How long the peer may take to answer a close frame. Without waiting, the frame may be lost with the connection.
+/// How long the peer may take to read a close frame, with what was to be sent before it.
 const FAREWELL: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
 
 /// Why a socket ends.
 enum End {
@@ -52,7 +57,7 @@ impl From<Close> for End {
 /// A socket and what runs on it.
 pub(super) struct Socket {
     transport: SharedTransport,
-    wire: WebSocket,
+    wire: WebSocketStream<Frames>,
     request_id: RequestId,
     /// Set by `connection_init`.
     caller: Option<Caller>,
@@ -63,20 +68,21 @@ pub(super) struct Socket {
     /// When the session ends, if it ends in a time that can be told.
     session_until: Option<Instant>,
     heard_at: Instant,
-    /// When the minute began in which messages are counted, and how many there were.
-    minute: (Instant, u32),
     _counted: Counted,
 }
 
 impl Socket {
     /// A socket on which nothing has been said yet.
-    pub(super) fn new(transport: SharedTransport, wire: WebSocket, request_id: RequestId) -> Self {
+    pub(super) fn new(
+        transport: SharedTransport,
+        wire: WebSocketStream<Frames>,
+        request_id: RequestId,
+    ) -> Self {
         let now = Instant::now();
         Self {
             init_until: now + transport.limits.init,
             ping_at: now + transport.limits.ping,
             heard_at: now,
-            minute: (now, 0),
             session_until: None,
             caller: None,
             running: Running::default(),
@@ -87,22 +93,19 @@ impl Socket {
         }
     }
 
-    /// Talks until one side ends it.
-    pub(super) async fn run(mut self) {
-        let end = match self.wire.protocol() {
-            Some(_) => self.talk().await,
-            None => End::Close(Close::SubprotocolUnacceptable),
-        };
+    /// Talks until one side ends it, if the protocol was agreed on.
+    pub(super) async fn run(mut self, agreed: bool) {
+        let end = if agreed { self.talk().await } else { Close::SubprotocolUnacceptable.into() };
         self.running = Running::default();
         if let End::Close(close) = end {
             tracing::debug!(request_id = &*self.request_id.0, ?close, "socket closed");
-            let farewell = async {
-                if self.wire.send(close.frame()).await.is_ok() {
-                    while let Some(Ok(_)) = self.wire.recv().await {}
-                }
-            };
-            // A peer that does not answer is left.
-            _ = timeout(FAREWELL, farewell).await;
+            // A peer that does not read is left.
+            let told = timeout(FAREWELL, self.wire.send(close.frame())).await;
+            if matches!(told, Ok(Ok(()))) {
+                // Without waiting for the answer, the frame may be lost with the connection.
+                let (stream, count) = self.wire.get_mut().parts();
+                linger::until_the_client_hangs_up(stream, |part| count.read(part)).await;
+            }
         }
     }
 
@@ -115,9 +118,10 @@ impl Socket {
                 biased;
                 () = &mut stopping => Err(Close::GoingAway.into()),
                 () = &mut timer => self.tick(),
-                message = self.wire.recv() => match message {
+                message = self.wire.next() => match message {
                     Some(Ok(message)) => self.hear(message),
-                    Some(Err(_)) | None => Err(End::Gone),
+                    Some(Err(error)) => Err(self.broken(&error)),
+                    None => Err(End::Gone),
                 },
                 (at, event) = self.running.event() => Ok(self.tell(at, event)),
             };
@@ -167,25 +171,24 @@ impl Socket {
 
     fn hear(&mut self, message: Message) -> Step {
         self.heard_at = Instant::now();
-        self.count_message()?;
         match message {
             Message::Text(text) => self.act(Incoming::parse(&text)?),
             Message::Binary(_) => Err(Close::Malformed.into()),
             // tungstenite answers them by itself, when it is asked for the next message.
-            Message::Ping(_) | Message::Pong(_) | Message::Close(_) => Ok(None),
+            Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => Ok(None),
         }
     }
 
-    fn count_message(&mut self) -> Result<(), End> {
-        let (began, count) = &mut self.minute;
-        if self.heard_at >= *began + MINUTE {
-            (*began, *count) = (self.heard_at, 0);
+    /// How the socket ends when what came is no message.
+    fn broken(&self, error: &Error) -> End {
+        match error {
+            _ if self.wire.get_ref().are_too_many() => Close::TooManyMessages.into(),
+            Error::Capacity(_) => Close::TooBig.into(),
+            Error::Utf8(_) => Close::BrokenText.into(),
+            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => End::Gone,
+            Error::Protocol(_) => Close::BrokenFrame.into(),
+            _ => End::Gone,
         }
-        *count += 1;
-        if *count > self.transport.limits.messages_per_minute {
-            return Err(Close::TooManyMessages.into());
-        }
-        Ok(())
     }
 
     fn act(&mut self, message: Incoming) -> Step {

@@ -26,11 +26,23 @@ impl Process {
         Self::start_at(world, address, flags).await
     }
 
+    /// Starts an instance that may open so many files, and no more.
+    pub(crate) async fn start_with_files(world: &World, files: usize, flags: &[&str]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        drop(listener);
+        Self::start_as(world, address, &format!("ulimit -n {files}"), flags).await
+    }
+
     /// Starts an instance at a given address, as a restart would.
     pub(crate) async fn start_at(world: &World, address: SocketAddr, flags: &[&str]) -> Self {
         // With as few open files as most systems begin with.
+        Self::start_as(world, address, "ulimit -S -n 1024", flags).await
+    }
+
+    async fn start_as(world: &World, address: SocketAddr, ulimit: &str, flags: &[&str]) -> Self {
         let child = Command::new("sh")
-            .args(["-c", r#"ulimit -S -n 1024 && exec "$0" serve "$@""#])
+            .args(["-c", &format!(r#"{ulimit} && exec "$0" serve "$@""#)])
             .arg(env!("CARGO_BIN_EXE_frontrow"))
             .args(flags)
             .envs(world.environment())

@@ -7,7 +7,7 @@ use frontrow::{
     api,
     app::{App, Settings},
     db::{Db, DbSettings},
-    http::{self, Lifetime},
+    http::{self, ConnectionLimits, Lifetime, Listener},
     workers,
 };
 use sea_orm::{Database, DatabaseConnection};
@@ -131,6 +131,18 @@ impl World {
         serve(app, stopping).await
     }
 
+    /// Starts an instance on which nothing runs by itself, and whose connections have limits of the test's own.
+    pub(crate) async fn instance_within(
+        &self,
+        flags: &[&str],
+        limit: impl FnOnce(&mut ConnectionLimits),
+    ) -> Instance {
+        let (app, _) = App::start(self.settings(flags)).await.expect("the instance starts");
+        let mut limits = ConnectionLimits::of(&app.settings);
+        limit(&mut limits);
+        serve_with(app, CancellationToken::new(), limits).await
+    }
+
     /// Starts an instance on which nothing runs by itself: no rounds, no sweeps.
     pub(crate) async fn quiet_instance(&self, flags: &[&str]) -> Instance {
         let (app, _) = App::start(self.settings(flags)).await.expect("the instance starts");
@@ -139,10 +151,16 @@ impl World {
 }
 
 async fn serve(app: App, stopping: CancellationToken) -> Instance {
+    let limits = ConnectionLimits::of(&app.settings);
+    serve_with(app, stopping, limits).await
+}
+
+async fn serve_with(app: App, stopping: CancellationToken, limits: ConnectionLimits) -> Instance {
     let lifetime = Lifetime::new(stopping.clone());
     let router = http::router(&app, api::schema(app.clone()), &lifetime);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
+    let listener = Listener::with(listener, limits, app.metrics.clone());
     tokio::spawn(http::serve(listener, router, lifetime, Duration::from_secs(5)));
     Instance { address, app, stopping }
 }

@@ -1,0 +1,165 @@
+//! The accept loop.
+
+use std::{
+    io::{self, Write},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::Router;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::{Interval, MissedTickBehavior, interval, sleep},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    Limits,
+    limits::SWEEP,
+    open::{Connections, Refused},
+    serve::serve,
+};
+use crate::{app::App, telemetry::Metrics};
+
+/// What somebody is told for whom there is no room. It is written without waiting, and may be lost.
+const REFUSED: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n\
+                         content-length: 0\r\n\r\n";
+/// How long accepting pauses when the system has no more open files or memory. What has not been accepted waits with the
+/// system, and one connection that closes makes room for the next.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Where the server listens, and what its connections may cost.
+pub struct Listener {
+    listener: TcpListener,
+    limits: Limits,
+    metrics: Metrics,
+}
+
+impl Listener {
+    /// A listener with the limits that the operator set.
+    pub fn new(listener: TcpListener, app: &App) -> Self {
+        Self::with(listener, Limits::of(&app.settings), app.metrics.clone())
+    }
+
+    /// A listener with limits of its own.
+    pub const fn with(listener: TcpListener, limits: Limits, metrics: Metrics) -> Self {
+        Self { listener, limits, metrics }
+    }
+
+    /// Accepts and serves until `stopping` is cancelled, and then until every connection has answered what it was asked.
+    ///
+    /// # Errors
+    /// When the listener itself is broken.
+    pub(in super::super) async fn run(
+        self,
+        router: Router,
+        stopping: CancellationToken,
+    ) -> io::Result<()> {
+        let all = Connections::new(self.limits, self.metrics);
+        let tasks = TaskTracker::new();
+        let mut sweep = interval(SWEEP);
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let accepted = accept(&self.listener, &all, &router, &tasks, &stopping, &mut sweep).await;
+        drop(self.listener);
+        all.stop();
+        tasks.close();
+        loop {
+            tokio::select! {
+                () = tasks.wait() => return accepted,
+                _ = sweep.tick() => all.sweep(),
+            }
+        }
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    all: &Arc<Connections>,
+    router: &Router,
+    tasks: &TaskTracker,
+    stopping: &CancellationToken,
+    sweep: &mut Interval,
+) -> io::Result<()> {
+    let mut was_told = false;
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stopping.cancelled() => return Ok(()),
+            _ = sweep.tick() => {
+                all.sweep();
+                continue;
+            }
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                was_told = false;
+                admit(stream, peer, all, router, tasks);
+            }
+            // The listener is none.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Err(error),
+            Err(error) if is_of_the_client(&error) => {}
+            Err(error) => {
+                if !std::mem::replace(&mut was_told, true) {
+                    tracing::warn!(%error, "no connections can be accepted for now");
+                }
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+fn admit(
+    stream: TcpStream,
+    peer: SocketAddr,
+    all: &Arc<Connections>,
+    router: &Router,
+    tasks: &TaskTracker,
+) {
+    match all.admit(peer) {
+        Ok(slot) => {
+            prepare(&stream);
+            tasks.spawn(serve(stream, slot, router.clone()));
+        }
+        Err(refused) => {
+            tracing::debug!(%peer, ?refused, "a connection was refused");
+            refuse(stream, refused);
+        }
+    }
+}
+
+/// Answers are written in one go, so Nagle's algorithm would only hold them back.
+fn prepare(stream: &TcpStream) {
+    let set = stream.set_nodelay(true).and_then(|()| limit_unsent(stream));
+    if let Err(error) = set {
+        tracing::debug!(%error, "a socket's options could not be set");
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn limit_unsent(stream: &TcpStream) -> io::Result<()> {
+    socket2::SockRef::from(stream).set_tcp_notsent_lowat(super::limits::UNSENT_BYTES)
+}
+
+/// Elsewhere the system takes as much as its buffers hold.
+#[cfg(not(target_os = "linux"))]
+const fn limit_unsent(_: &TcpStream) -> io::Result<()> {
+    Ok(())
+}
+
+fn refuse(stream: TcpStream, refused: Refused) {
+    // Who opens too many connections is not talked to.
+    if refused == Refused::Full
+        && let Ok(mut stream) = stream.into_std()
+    {
+        _ = stream.write(REFUSED);
+    }
+}
+
+/// Whether a connection broke before it was accepted, which is nothing to wait for.
+fn is_of_the_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}

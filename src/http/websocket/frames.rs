@@ -1,0 +1,223 @@
+//! The socket of a WebSocket, which counts the frames that come.
+//!
+//! tungstenite hands on messages, and takes the frames between them without a word: empty pieces of one message would keep it
+//! busy for ever. So frames are counted here, before it sees them.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    time::Instant,
+};
+
+use super::super::connection::{Slot, Wire};
+
+const MINUTE: Duration = Duration::from_secs(60);
+/// The two bytes that every frame has, and the longest form of its length.
+const HEAD_BYTES_MAX: usize = 10;
+const MASK_BYTES: u64 = 4;
+const CLOSE: u8 = 8;
+
+/// The socket and its count.
+pub(super) struct Frames {
+    stream: TcpStream,
+    count: Count,
+    _slot: Slot,
+}
+
+/// How many frames came within the minute, and where in a frame the next byte stands.
+pub(super) struct Count {
+    limit: u32,
+    /// When the minute began.
+    began: Instant,
+    frames: u32,
+    /// What has come of the next frame's head.
+    head: [u8; HEAD_BYTES_MAX],
+    head_bytes: u8,
+    /// What is missing of the frame whose head has come.
+    rest: u64,
+    /// A close frame has come.
+    closed: bool,
+}
+
+impl Frames {
+    /// The socket of a connection that has been upgraded, and what has come of the first frames already. It takes `limit`
+    /// frames in a minute.
+    pub(super) fn new(wire: Wire, begun: &[u8], limit: u32) -> Self {
+        wire.slot.upgraded();
+        let mut count = Count::new(limit, Instant::now());
+        count.read(begun);
+        Self { stream: wire.stream, count, _slot: wire.slot }
+    }
+
+    /// Whether more frames came than may. Nothing is read any more then.
+    pub(super) const fn are_too_many(&self) -> bool {
+        self.count.frames > self.count.limit
+    }
+
+    /// The socket, and the count that goes on with what is read from it.
+    pub(super) const fn parts(&mut self) -> (&TcpStream, &mut Count) {
+        (&self.stream, &mut self.count)
+    }
+}
+
+impl Count {
+    fn new(limit: u32, began: Instant) -> Self {
+        Self {
+            limit,
+            began,
+            frames: 0,
+            head: [0; HEAD_BYTES_MAX],
+            head_bytes: 0,
+            rest: 0,
+            closed: false,
+        }
+    }
+
+    /// Counts the frames in what has come; whether a close frame was among them, now or before.
+    pub(super) fn read(&mut self, mut bytes: &[u8]) -> bool {
+        loop {
+            let skipped = usize::try_from(self.rest).unwrap_or(usize::MAX).min(bytes.len());
+            self.rest -= u64::try_from(skipped).unwrap_or(self.rest);
+            bytes = bytes.get(skipped..).unwrap_or_default();
+            let Some((byte, others)) = bytes.split_first() else { return self.closed };
+            bytes = others;
+            self.head_byte(*byte);
+        }
+    }
+
+    fn head_byte(&mut self, byte: u8) {
+        if let Some(place) = self.head.get_mut(usize::from(self.head_bytes)) {
+            *place = byte;
+        }
+        self.head_bytes += 1;
+        let [first, second, length @ ..] = self.head;
+        let (head_bytes, payload) = match second & 0x7f {
+            126 => (4, u64::from(u16::from_be_bytes([length[0], length[1]]))),
+            127 => (10, u64::from_be_bytes(length)),
+            short => (2, u64::from(short)),
+        };
+        if self.head_bytes < 2 || self.head_bytes < head_bytes {
+            return;
+        }
+        let mask = if second & 0x80 == 0 { 0 } else { MASK_BYTES };
+        self.rest = payload.saturating_add(mask);
+        self.head_bytes = 0;
+        self.frames = self.frames.saturating_add(1);
+        self.closed |= first & 0x0f == CLOSE;
+    }
+
+    /// Begins a new minute when one is over.
+    fn tick(&mut self, now: Instant) {
+        if now >= self.began + MINUTE {
+            (self.began, self.frames) = (now, 0);
+        }
+    }
+}
+
+impl AsyncRead for Frames {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.are_too_many() {
+            let before = buffer.filled().len();
+            ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+            self.count.tick(Instant::now());
+            self.count.read(buffer.filled().get(before..).unwrap_or_default());
+        }
+        if self.are_too_many() {
+            return Poll::Ready(Err(io::Error::other("too many frames")));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Frames {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tokio_tungstenite::tungstenite::protocol::frame::{
+        FrameHeader,
+        coding::{Control, Data, OpCode},
+    };
+
+    use super::*;
+
+    fn frame(masked: bool, opcode: OpCode, length: usize) -> Vec<u8> {
+        let mask = masked.then_some([1, 2, 3, 4]);
+        let header = FrameHeader { opcode, mask, ..FrameHeader::default() };
+        let mut bytes = Vec::new();
+        header.format(length as u64, &mut bytes).unwrap();
+        // A payload that looks like close frames.
+        bytes.resize(bytes.len() + length, 0x88);
+        bytes
+    }
+
+    proptest! {
+        /// However the network cuts them.
+        #[test]
+        fn all_frames_are_counted(
+            frames in prop::collection::vec((any::<bool>(), 0..4usize, 0..70_000usize), 0..8),
+            cut in 1..5_000usize,
+        ) {
+            let mut bytes = Vec::new();
+            let mut closed = false;
+            for (masked, kind, length) in &frames {
+                let opcode = [
+                    OpCode::Data(Data::Text),
+                    OpCode::Data(Data::Continue),
+                    OpCode::Control(Control::Ping),
+                    OpCode::Control(Control::Close),
+                ][*kind];
+                closed |= *kind == 3;
+                let length = if *kind == 2 { length % 126 } else { *length };
+                bytes.extend(frame(*masked, opcode, length));
+            }
+            let mut count = Count::new(100, Instant::now());
+            for part in bytes.chunks(cut) {
+                count.read(part);
+            }
+            prop_assert_eq!(count.frames as usize, frames.len());
+            prop_assert_eq!((count.closed, count.rest, count.head_bytes), (closed, 0, 0));
+        }
+    }
+
+    #[test]
+    fn a_minute_later_frames_may_come_again() {
+        let now = Instant::now();
+        let mut count = Count::new(2, now);
+        let one = frame(true, OpCode::Control(Control::Ping), 3);
+        for _ in 0..3 {
+            count.read(&one);
+        }
+        count.tick(now + MINUTE - Duration::from_millis(1));
+        assert_eq!(count.frames, 3);
+        count.tick(now + MINUTE);
+        assert_eq!(count.frames, 0);
+    }
+}

@@ -1,0 +1,275 @@
+//! Clients that cost: those who are slow, silent or many, on real instances. Plain sockets, because no library is that rude.
+
+mod frames;
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+
+use crate::support::{
+    client::Client,
+    eventually,
+    process::Process,
+    shop::{self, Setup},
+    world::World,
+};
+
+const HALF_A_HEAD: &[u8] = b"POST /graphql HTTP/1.1\r\nhost: x\r\nx-half: ";
+
+/// A connection from a given address of this machine, with little room for what comes.
+async fn connect_from(from: &str, address: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(8 * 1024).unwrap();
+    socket.bind(SocketAddr::new(from.parse::<IpAddr>().unwrap(), 0)).unwrap();
+    socket.connect(address).await.unwrap()
+}
+
+async fn connect(address: SocketAddr) -> TcpStream {
+    connect_from("127.0.0.1", address).await
+}
+
+async fn many(count: usize, address: SocketAddr) -> Vec<TcpStream> {
+    let mut streams = Vec::new();
+    for _ in 0..count {
+        streams.push(connect(address).await);
+    }
+    streams
+}
+
+/// What the server says until it hangs up; nothing when the connection is reset.
+async fn last_words(stream: &mut TcpStream) -> String {
+    let mut told = Vec::new();
+    let read = timeout(Duration::from_secs(10), stream.read_to_end(&mut told)).await;
+    drop(read.expect("the server hangs up"));
+    String::from_utf8_lossy(&told).into_owned()
+}
+
+/// A metric of an instance.
+async fn metric(client: &Client, name: &str) -> u64 {
+    let url = format!("http://{}/metrics", client.address);
+    let page = client.http.get(url).send().await.unwrap().text().await.unwrap();
+    let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.unwrap_or_else(|| panic!("{name} is missing:\n{page}")).parse().unwrap()
+}
+
+/// This process opens thousands of sockets, and most systems start a program with room for a thousand.
+fn allow_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
+}
+
+/// How much memory a process has, in bytes.
+#[cfg(target_os = "linux")]
+fn resident(process: &Process) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}
+
+/// Sends a byte of a head to each once a second, for as long as they are open.
+fn trickle(mut streams: Vec<TcpStream>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        while !streams.is_empty() {
+            let mut open = Vec::new();
+            for mut stream in streams {
+                if stream.write_all(b"x").await.is_ok() {
+                    open.push(stream);
+                }
+            }
+            streams = open;
+            sleep(Duration::from_secs(1)).await;
+        }
+    })
+}
+
+/// Opens connections and asks for the seats of a large hall on each, and reads no more than that they come.
+async fn ask_and_stop(count: usize, fan: &Client, show: &str, token: &str) -> Vec<TcpStream> {
+    let query = "query ($id: ID!, $token: String!) { seats(scheduleId: $id, queueToken: $token) {
+                     id status version section row number grade price } }";
+    let body = json!({ "query": query, "variables": { "id": show, "token": token } }).to_string();
+    let (length, session) = (body.len(), fan.token.as_deref().unwrap());
+    let request = format!(
+        "POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+         authorization: Bearer {session}\r\ncontent-length: {length}\r\n\r\n{body}"
+    );
+    let mut streams = Vec::new();
+    for _ in 0..count {
+        let mut stream = connect(fan.address).await;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = [0; 1024];
+        stream.read_exact(&mut answer).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"seats\""), "{answer}");
+        streams.push(stream);
+    }
+    streams
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_slow_or_silent_is_gone_in_time_and_so_is_their_memory() {
+    const MIB: u64 = 1024 * 1024;
+    allow_open_files();
+    let world = World::new().await;
+    let office = world.quiet_instance(&[]).await;
+    let process = Process::start(&world, &[]).await;
+    let hall = Setup { rows: 40, seats_per_row: 50, ..Setup::default() };
+    let show = shop::show(&world, &office, hall).await;
+    let fan = shop::fan(&world, &office).await.at(process.address);
+    let token = fan.admitted(&show.id).await;
+    drop(ask_and_stop(1, &fan, &show.id, &token).await);
+    let before = resident(&process);
+
+    let trickling = trickle(many(500, process.address).await);
+    let silent = many(500, process.address).await;
+    let mut large = many(300, process.address).await;
+    let head = [HALF_A_HEAD, &vec![b'x'; 360 * 1024]].concat();
+    for stream in &mut large {
+        // It is refused before it has sent all.
+        drop(stream.write_all(&head).await);
+    }
+    let stopped = ask_and_stop(50, &fan, &show.id, &token).await;
+
+    let start = Instant::now();
+    let mut peak = before;
+    loop {
+        // Everybody else is served meanwhile.
+        assert_eq!(fan.data("{ __typename }", json!({})).await["__typename"], "Query");
+        peak = peak.max(resident(&process));
+        let mut ended = Vec::new();
+        for reason in ["first_byte", "head", "write"] {
+            let name = format!("frontrow_connections_ended_total{{reason=\"{reason}\"}}");
+            ended.push(metric(&fan, &name).await);
+        }
+        let open = metric(&fan, "frontrow_connections").await;
+        // What is left is the fan's own.
+        if ended == [500, 500, 50] && open < 5 {
+            break;
+        }
+        assert!(start.elapsed() < Duration::from_secs(45), "{ended:?} ended, {open} are open");
+        sleep(Duration::from_millis(250)).await;
+    }
+    trickling.await.unwrap();
+    drop((silent, large, stopped));
+    // With nothing to end them, the heads alone would have 150 MB.
+    let after = eventually("the memory to come back", async || {
+        Some(resident(&process)).filter(|now| *now < before + 32 * MIB)
+    })
+    .await;
+    let figures = [before, peak, after].map(|bytes| bytes / MIB);
+    assert!(peak < before + 128 * MIB, "{figures:?} MiB before, at the peak, and after");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_a_head_does_not_hold_up_an_orderly_end() {
+    let world = World::new().await;
+    let mut process = Process::start(&world, &[]).await;
+    let fan = process.client();
+    let mut half = many(3, process.address).await;
+    for stream in &mut half {
+        stream.write_all(HALF_A_HEAD).await.unwrap();
+    }
+    let silent = many(3, process.address).await;
+    eventually("to be connected", async || {
+        (metric(&fan, "frontrow_connections").await >= 6).then_some(())
+    })
+    .await;
+    let asked = Instant::now();
+    process.terminate();
+    assert_eq!(process.ended().await, Some(0));
+    let took = asked.elapsed();
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    drop((half, silent));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_has_so_many_connections_and_a_proxy_more() {
+    let world = World::new().await;
+    let flags = ["--connections-per-address=3", "--trusted-proxies=127.0.0.9, 127.0.1.0/24"];
+    let instance = world.quiet_instance(&flags).await;
+    let open = async |from: &str, count: usize| {
+        let mut streams = Vec::new();
+        for _ in 0..count {
+            streams.push(connect_from(from, instance.address).await);
+        }
+        streams
+    };
+    let connections = async |count: i64| {
+        eventually(&format!("{count} connections"), async || {
+            (instance.app.metrics.connections.get() == count).then_some(())
+        })
+        .await;
+    };
+    let three = open("127.0.0.2", 3).await;
+    connections(3).await;
+    let mut fourth = open("127.0.0.2", 1).await;
+    assert_eq!(last_words(&mut fourth[0]).await, "");
+    let others =
+        (open("127.0.0.3", 3).await, open("127.0.0.9", 8).await, open("127.0.1.7", 8).await);
+    connections(22).await;
+    drop(three);
+    connections(19).await;
+    let mut again = open("127.0.0.2", 1).await;
+    again[0]
+        .write_all(b"GET /health/live HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    assert!(last_words(&mut again[0]).await.ends_with("live\n"));
+    drop(others);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_upload_that_is_allowed_passes() {
+    let world = World::new().await;
+    let instance = world
+        .instance_within(&[], |limits| {
+            limits.first_byte = Duration::from_secs(1);
+            limits.head = Duration::from_secs(1);
+            limits.idle = Duration::from_secs(1);
+            limits.write = Duration::from_secs(1);
+        })
+        .await;
+    let body = format!("{{\"query\":\"{{ __typename }}\"{}}}", " ".repeat(24));
+    let mut slow = connect(instance.address).await;
+    let head = format!(
+        "POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+         connection: close\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    slow.write_all(head.as_bytes()).await.unwrap();
+    // Longer than any limit but the one for bodies.
+    for byte in body.bytes() {
+        slow.write_all(&[byte]).await.unwrap();
+        sleep(Duration::from_millis(40)).await;
+    }
+    let answer = last_words(&mut slow).await;
+    assert!(answer.ends_with(r#"{"data":{"__typename":"Query"}}"#), "{answer}");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn without_files_nobody_is_accepted_and_afterwards_everybody_is() {
+    const FILES: usize = 64;
+    let world = World::new().await;
+    let process = Process::start_with_files(&world, FILES, &["--connections=1000"]).await;
+    let folder = format!("/proc/{}/fd", process.id());
+    let files = || std::fs::read_dir(&folder).unwrap().count();
+    let hogs = many(2 * FILES, process.address).await;
+    eventually("the files to be used up", async || (files() >= FILES).then_some(())).await;
+    drop(hogs);
+    eventually("to be served", async || {
+        let asked = reqwest::get(format!("http://{}/health/ready", process.address)).await;
+        asked.is_ok_and(|answer| answer.status().is_success()).then_some(())
+    })
+    .await;
+}
