@@ -15,7 +15,7 @@ pub struct DatabaseArgs {
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: String,
     /// Connections to Postgres for requests at most; 4 per core and at least 8 when left out. Half as many again serve
-    /// payments, and 4 more what runs by itself.
+    /// payments, and 5 more what runs by itself.
     #[arg(long, env = "FRONTROW_DATABASE_POOL", value_parser = clap::value_parser!(u32).range(2..=1000))]
     pub database_pool: Option<u32>,
     /// How long a request waits for its turn while nobody in front of it is served, in milliseconds; then it is told to come

@@ -38,8 +38,10 @@ pub struct DbSettings {
     pub patience: Duration,
 }
 
-/// Connections for what runs by itself: rounds, lapses, comparisons.
-const BACKGROUND_CONNECTIONS: u32 = 3;
+/// Connections for what runs by itself: rounds, lapses, comparisons. Two of these may read a long line for a while.
+const BACKGROUND_CONNECTIONS: u32 = 4;
+/// So many times a request's patience, what runs by itself waits for its turn: nobody has to be told anything.
+const BACKGROUND_PATIENCES: u32 = 10;
 /// Connections for payments at least: one person may have two payments under way, which wait for each other.
 const MONEY_CONNECTIONS_MIN: u32 = 4;
 
@@ -99,17 +101,18 @@ impl Db {
     pub async fn connect(settings: &DbSettings) -> Result<Self, Fault> {
         let options = PgConnectOptions::from_str(&settings.url)
             .map_err(|_| Fault::internal("the address of Postgres is malformed"))?;
-        let pool = |size: u32, pace: &Pace| {
-            let limits = PoolLimits { size, patience: settings.patience, answer: pace.answer };
+        let pool = |size: u32, patience: Duration, pace: &Pace| {
+            let limits = PoolLimits { size, patience, answer: pace.answer };
             Pool::new(with_pace(options.clone(), pace), limits)
         };
+        let patience = settings.patience;
         let size = settings.pool_size;
         let pools = Pools {
-            requests: pool(size, &REQUESTS),
-            money: pool((size / 2).max(MONEY_CONNECTIONS_MIN), &REQUESTS),
-            background: pool(BACKGROUND_CONNECTIONS, &BACKGROUND),
-            probe: pool(1, &REQUESTS),
-            browsing: Turns::new(usize::try_from(size / 2).unwrap_or(1), settings.patience),
+            requests: pool(size, patience, &REQUESTS),
+            money: pool((size / 2).max(MONEY_CONNECTIONS_MIN), patience, &REQUESTS),
+            background: pool(BACKGROUND_CONNECTIONS, patience * BACKGROUND_PATIENCES, &BACKGROUND),
+            probe: pool(1, patience, &REQUESTS),
+            browsing: Turns::new(usize::try_from(size / 2).unwrap_or(1), patience),
             options: with_pace(options.clone(), &BACKGROUND),
         };
         let pool = Arc::clone(&pools.requests);
