@@ -3,8 +3,9 @@
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
 use super::{
-    ApiError, ApiResult, context,
+    ApiError, ApiResult, budget, context,
     error::settle,
+    list::{List, Text},
     loaders, page,
     scalars::DateTime,
     schedule::{self, Schedule, ScheduleStatus},
@@ -26,21 +27,21 @@ impl Concert {
         self.0.id.0.into()
     }
 
-    async fn title(&self) -> &str {
-        &self.0.title
+    async fn title(&self) -> Text<&str> {
+        Text::new(&self.0.title)
     }
 
-    async fn artist(&self) -> &str {
-        &self.0.artist
+    async fn artist(&self) -> Text<&str> {
+        Text::new(&self.0.artist)
     }
 
-    async fn venue(&self) -> &str {
-        &self.0.venue
+    async fn venue(&self) -> Text<&str> {
+        Text::new(&self.0.venue)
     }
 
     /// May have line breaks.
-    async fn description(&self) -> &str {
-        &self.0.description
+    async fn description(&self) -> Text<&str> {
+        Text::new(&self.0.description)
     }
 
     /// IANA zone of the venue, e.g. Asia/Seoul, for showing local times.
@@ -48,8 +49,8 @@ impl Concert {
         &self.0.time_zone
     }
 
-    /// Performances, earliest first; 500 at most.
-    #[graphql(complexity = "page::list_cost(schedule::USUAL_SCHEDULES, child_complexity)")]
+    /// Performances, earliest first; 500 at most. Each counts with its fields towards what a request may ask for; where that
+    /// is too much, ask for a shorter time.
     async fn schedules(
         &self,
         ctx: &Context<'_>,
@@ -60,7 +61,7 @@ impl Concert {
             default_with = "Some(vec![ScheduleStatus::OnSale])"
         )]
         status: Option<Vec<ScheduleStatus>>,
-    ) -> ApiResult<Vec<Schedule>> {
+    ) -> ApiResult<List<Schedule>> {
         schedule::schedules_of(ctx, self.0.id, schedule::filter(ctx, from, to, status)).await
     }
 }
@@ -109,14 +110,18 @@ impl From<CatalogueRefusal> for OrganizerError {
     }
 }
 
+const fn search_cost(searches: bool) -> usize {
+    if searches { budget::SEARCH } else { 0 }
+}
+
 /// Finding concerts.
 #[derive(Debug, Default)]
 pub(super) struct ConcertQuery;
 
 #[Object]
 impl ConcertQuery {
-    /// Concerts, the latest added first.
-    #[graphql(complexity = "page::page_cost(first, child_complexity)")]
+    /// Concerts, the latest added first. At most three searches a request.
+    #[graphql(complexity = "page::page_cost(first, child_complexity) + search_cost(search.is_some())")]
     async fn concerts(
         &self,
         ctx: &Context<'_>,
@@ -135,9 +140,10 @@ impl ConcertQuery {
         );
         let search =
             search.as_deref().map(|text| Search::new(text).ok_or(malformed)).transpose()?;
+        budget::spend(ctx, budget::STATEMENT + search_cost(search.is_some()))?;
         let found = context::app(ctx)?.catalogue.concerts(&request, search.as_ref()).await?;
         let cursor = |concert: &catalogue::Concert| concert.id.to_string();
-        Ok(page::connection(found, after.is_some(), cursor, Concert))
+        page::connection(ctx, found, after.is_some(), cursor, Concert)
     }
 
     /// One concert; null when there is none of this id.

@@ -17,6 +17,7 @@ use crate::{
     kernel::{ConcertId, PaymentId, PersonId, ReservationId, ScheduleId},
     payment::Payment,
     reservation::{Reservation, Seat},
+    waiting_room::Summary,
 };
 
 /// The reads that can be gathered, by type of key.
@@ -108,6 +109,20 @@ impl Loader<AvailabilityOf> for Reads {
         let ids: Vec<ScheduleId> = keys.iter().map(|key| key.0).collect();
         let counted = self.app.catalogue.availability(&ids).await?;
         Ok(counted.into_iter().map(|(id, counts)| (AvailabilityOf(id), counts)).collect())
+    }
+}
+
+/// How the waiting room of a schedule stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct RoomOf(pub(super) ScheduleId);
+
+impl Loader<RoomOf> for Reads {
+    type Value = Summary;
+
+    async fn load(&self, keys: &[RoomOf]) -> ApiResult<HashMap<RoomOf, Summary>> {
+        let ids: Vec<ScheduleId> = keys.iter().map(|key| key.0).collect();
+        let rooms = self.app.waiting_rooms.summaries(&ids).await?;
+        Ok(rooms.into_iter().filter_map(|(id, room)| Some((RoomOf(id), room?))).collect())
     }
 }
 

@@ -91,6 +91,9 @@ pub struct Settings {
     /// Subscriptions that may run on one WebSocket at once.
     #[arg(long, env = "FRONTROW_SUBSCRIPTIONS_PER_SOCKET", default_value_t = 10)]
     pub subscriptions_per_socket: usize,
+    /// Whether anybody may ask the server for its schema; GraphiQL and code generators do. `__typename` is always there.
+    #[arg(long, env = "FRONTROW_INTROSPECTION", default_value_t = true, action = clap::ArgAction::Set)]
+    pub introspection: bool,
     /// What is logged, as a tracing filter.
     #[arg(long, env = "FRONTROW_LOG", default_value = "info")]
     pub log: String,

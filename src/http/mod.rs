@@ -10,6 +10,7 @@ mod edge;
 mod error;
 mod graphql;
 mod health;
+mod introspection;
 mod lifetime;
 mod linger;
 mod observe;
@@ -40,7 +41,11 @@ pub fn router(app: &App, schema: FrontrowSchema, lifetime: &Lifetime) -> Router 
         schema,
         app.sessions.clone(),
         app.metrics.clone(),
-        Limits { subscriptions: settings.subscriptions_per_socket, ..Limits::default() },
+        Limits {
+            subscriptions: settings.subscriptions_per_socket,
+            introspection: settings.introspection,
+            ..Limits::default()
+        },
         settings.allowed_origins.clone(),
         lifetime.clone(),
     );
