@@ -22,16 +22,19 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::{ApiError, ApiResult};
 use crate::kernel::RequestCode;
 
-/// What one request may ask for. An answer of so many values has less than 1 MB, see [`of_key`] and [`of_text`].
-pub const VALUES_MAX: usize = 5_000;
+/// What one request may ask for: twenty concerts with the longest texts that there are. An answer of so many values has less
+/// than 1 MB, whatever they are: a value has less than 32 bytes of its key and 64 of its text.
+pub const VALUES_MAX: usize = 8_000;
 /// A field that asks Postgres by itself.
 pub(super) const STATEMENT: usize = 50;
+/// A page of concerts is read with all their texts, whatever is shown of them: seven a request.
+pub(super) const CONCERTS: usize = 1_000;
 /// A search looks through all concerts: three a request.
-pub(super) const SEARCH: usize = 1_500;
+pub(super) const SEARCH: usize = 2_500;
 /// The state of a waiting room, of which Redis has a part: some four hundred a request.
-pub(super) const ROOM: usize = 10;
-/// Looking at a hall walks through its seats, even where few are shown: four a request.
-pub(super) const HALL: usize = 1_000;
+pub(super) const ROOM: usize = 16;
+/// Looking at a hall walks through its seats, even where few are shown: three a request.
+pub(super) const HALL: usize = 2_000;
 
 /// So many bytes of a field's key in the answer are one value more.
 const KEY_BYTES: usize = 32;
@@ -97,6 +100,12 @@ impl Budget {
         self.left.store(self.full, Ordering::Relaxed);
     }
 
+    /// How many values are left.
+    #[cfg(test)]
+    pub(super) fn left(&self) -> usize {
+        self.left.load(Ordering::Relaxed)
+    }
+
     /// `true` for the first who asks: their hall costs nothing.
     pub(super) fn first_hall(&self) -> bool {
         !self.hall.swap(true, Ordering::Relaxed)
@@ -147,9 +156,8 @@ pub(super) fn is_repeated<T>(ctx: &ContextBase<'_, T>, key: &Name) -> bool {
 type Fragments = HashMap<Name, Positioned<FragmentDefinition>>;
 
 fn sum(fragments: &Fragments, set: &SelectionSet, of: &impl Fn(&Field) -> usize) -> usize {
-    let below = |field: &Field| {
-        of(field).saturating_add(sum(fragments, &field.selection_set.node, of))
-    };
+    let below =
+        |field: &Field| of(field).saturating_add(sum(fragments, &field.selection_set.node, of));
     roots_of(fragments, set, &below)
 }
 

@@ -1,5 +1,7 @@
 //! Concerts: `concerts` is `Catalogue::concerts`, `createConcert` is `Catalogue::create_concert`.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
 use super::{
@@ -18,7 +20,7 @@ use crate::{
 
 /// A concert as the API shows it.
 #[derive(Debug, Clone)]
-pub(super) struct Concert(pub(super) catalogue::Concert);
+pub(super) struct Concert(pub(super) Arc<catalogue::Concert>);
 
 /// A programme of an artist at a venue, performed once or several times.
 #[Object]
@@ -110,8 +112,9 @@ impl From<CatalogueRefusal> for OrganizerError {
     }
 }
 
-const fn search_cost(searches: bool) -> usize {
-    if searches { budget::SEARCH } else { 0 }
+/// What a page of concerts costs beside its statement and its items.
+const fn page_price(searches: bool) -> usize {
+    if searches { budget::SEARCH } else { budget::CONCERTS }
 }
 
 /// Finding concerts.
@@ -121,7 +124,9 @@ pub(super) struct ConcertQuery;
 #[Object]
 impl ConcertQuery {
     /// Concerts, the latest added first. At most three searches a request.
-    #[graphql(complexity = "page::page_cost(first, child_complexity) + search_cost(search.is_some())")]
+    #[graphql(
+        complexity = "page::page_cost(first, child_complexity) + page_price(search.is_some())"
+    )]
     async fn concerts(
         &self,
         ctx: &Context<'_>,
@@ -140,10 +145,10 @@ impl ConcertQuery {
         );
         let search =
             search.as_deref().map(|text| Search::new(text).ok_or(malformed)).transpose()?;
-        budget::spend(ctx, budget::STATEMENT + search_cost(search.is_some()))?;
+        budget::spend(ctx, budget::STATEMENT + page_price(search.is_some()))?;
         let found = context::app(ctx)?.catalogue.concerts(&request, search.as_ref()).await?;
         let cursor = |concert: &catalogue::Concert| concert.id.to_string();
-        page::connection(ctx, found, after.is_some(), cursor, Concert)
+        page::connection(ctx, found, after.is_some(), cursor, |it| Concert(Arc::new(it)))
     }
 
     /// One concert; null when there is none of this id.
@@ -171,7 +176,8 @@ impl ConcertMutation {
         let CreateConcertInput { title, artist, venue, description, time_zone } = input;
         let new = NewConcert { title, artist, venue, description, time_zone };
         let outcome = settle(context::app(ctx)?.catalogue.create_concert(organizer, new).await)?;
-        let (concert, user_errors) = payload(outcome.map(Concert).map_err(OrganizerError::from));
+        let (concert, user_errors) =
+            payload(outcome.map(|it| Concert(Arc::new(it))).map_err(OrganizerError::from));
         Ok(ConcertPayload { concert, user_errors })
     }
 }

@@ -88,7 +88,8 @@ impl Hall {
         let budget = budget::of(ctx)?;
         let seat = budget::weight(ctx, &ctx.item.node.selection_set.node);
         // What is written part by part cannot be merged with another list of the same key.
-        let free = !budget::is_repeated(ctx, &ctx.item.node.response_key().node) && budget.first_hall();
+        let free =
+            !budget::is_repeated(ctx, &ctx.item.node.response_key().node) && budget.first_hall();
         let values = maps.count(id, filter).await?.saturating_mul(seat);
         if !free {
             budget.spend(values.saturating_sub(seat))?;
@@ -131,9 +132,7 @@ impl OutputType for Hall {
             let seats: Vec<Seat> = seats.iter().map(|seat| Seat::of(seat, self.free)).collect();
             let resolved = resolve_items(ctx, field, part * ITEMS_AT_ONCE, &seats).await?;
             if self.large {
-                written
-                    .add(&resolved)
-                    .map_err(|error| budget::server_error(ctx, field, error))?;
+                written.add(&resolved).map_err(|error| budget::server_error(ctx, field, error))?;
             } else {
                 values.extend(resolved);
             }
@@ -184,7 +183,7 @@ mod tests {
         for part in items.chunks(2) {
             assert!(written.add(part).is_ok());
         }
-        let value = written.finish().ok().expect("a list");
+        let value = written.finish().expect("a list");
         serde_json::to_string(&value).expect("JSON")
     }
 

@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 
 use async_graphql::{
-    ContextSelectionSet, OutputType, Positioned, ServerResult, Value, parser::types::Field,
-    registry::Registry,
+    Context, ContextSelectionSet, OutputType, Positioned, ServerResult, Value,
+    parser::types::Field, registry::Registry,
 };
 use futures_util::future::try_join_all;
 use tokio::task::yield_now;
 
-use super::budget;
+use super::{ApiResult, budget};
 
 /// Items that are resolved side by side, so that their reads are gathered; a whole page is. Between two such parts of a list
 /// others get their turn.
@@ -17,11 +17,21 @@ pub(super) const ITEMS_AT_ONCE: usize = 128;
 
 /// A list whose size no argument tells. In the schema it is the list of its items.
 #[derive(Debug, Clone)]
-pub(super) struct List<T>(pub(super) Vec<T>);
+pub(super) struct List<T>(Vec<T>);
 
-impl<T> FromIterator<T> for List<T> {
-    fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {
-        Self(items.into_iter().collect())
+impl<T> List<T> {
+    /// The answer of the field that is being resolved, when the request can pay for it. Nothing is built before that.
+    pub(super) fn of(
+        ctx: &Context<'_>,
+        items: impl ExactSizeIterator<Item = T>,
+    ) -> ApiResult<Self> {
+        budget::spend_on_items(ctx, &ctx.item.node.selection_set.node, items.len())?;
+        Ok(Self(items.collect()))
+    }
+
+    /// A list whose length somebody else looks after.
+    pub(super) const fn paid(items: Vec<T>) -> Self {
+        Self(items)
     }
 }
 
@@ -43,8 +53,6 @@ impl<T: OutputType> OutputType for List<T> {
         ctx: &ContextSelectionSet<'_>,
         field: &Positioned<Field>,
     ) -> ServerResult<Value> {
-        budget::spend_on_items(ctx, &ctx.item.node, self.0.len())
-            .map_err(|error| budget::server_error(ctx, field, error))?;
         let mut values = Vec::with_capacity(self.0.len());
         for part in self.0.chunks(ITEMS_AT_ONCE) {
             if !values.is_empty() {
@@ -125,7 +133,10 @@ mod tests {
     use async_graphql::{EmptyMutation, EmptySubscription, Object, Request, Response, Schema};
     use futures_util::FutureExt;
 
-    use super::{super::budget::{Budget, VALUES_MAX}, *};
+    use super::{
+        super::budget::{Budget, VALUES_MAX},
+        *,
+    };
 
     struct Item;
 
@@ -139,12 +150,12 @@ mod tests {
             Text::new("\"".repeat(64))
         }
 
-        async fn items(&self, count: usize) -> List<Self> {
-            (0..count).map(|_| Self).collect()
+        async fn items(&self, ctx: &Context<'_>, count: usize) -> ApiResult<List<Self>> {
+            List::of(ctx, (0..count).map(|_| Self))
         }
 
         async fn fails(&self, at: usize) -> List<Fails> {
-            (0..=at).map(|index| Fails(index == at)).collect()
+            List::paid((0..=at).map(|index| Fails(index == at)).collect())
         }
     }
 
@@ -167,7 +178,7 @@ mod tests {
     async fn cost(query: &str) -> usize {
         let budget = Budget::new(0);
         assert!(run(query, &budget).await.is_ok(), "{query}");
-        (0..=VALUES_MAX).rev().find(|left| budget.spend(*left).is_ok()).map_or(0, |left| VALUES_MAX - left)
+        VALUES_MAX - budget.left()
     }
 
     #[tokio::test]
@@ -220,6 +231,9 @@ mod tests {
     #[test]
     fn in_the_schema_they_are_what_they_hold() {
         let sdl = Schema::build(Item, EmptyMutation, EmptySubscription).finish().sdl();
-        assert!(sdl.contains("items(count: Int!): [Item!]!") && sdl.contains("text: String!"), "{sdl}");
+        assert!(
+            sdl.contains("items(count: Int!): [Item!]!") && sdl.contains("text: String!"),
+            "{sdl}"
+        );
     }
 }

@@ -52,11 +52,11 @@ impl Loader<PersonId> for Reads {
 }
 
 impl Loader<ConcertId> for Reads {
-    type Value = Concert;
+    type Value = Arc<Concert>;
 
-    async fn load(&self, keys: &[ConcertId]) -> ApiResult<HashMap<ConcertId, Concert>> {
+    async fn load(&self, keys: &[ConcertId]) -> ApiResult<HashMap<ConcertId, Arc<Concert>>> {
         let concerts = self.app.catalogue.concerts_by_id(keys).await?;
-        Ok(concerts.into_iter().map(|concert| (concert.id, concert)).collect())
+        Ok(concerts.into_iter().map(|concert| (concert.id, Arc::new(concert))).collect())
     }
 }
 
@@ -77,9 +77,9 @@ pub(super) struct SchedulesOf {
 }
 
 impl Loader<SchedulesOf> for Reads {
-    type Value = Vec<Schedule>;
+    type Value = Arc<[Schedule]>;
 
-    async fn load(&self, keys: &[SchedulesOf]) -> ApiResult<HashMap<SchedulesOf, Vec<Schedule>>> {
+    async fn load(&self, keys: &[SchedulesOf]) -> ApiResult<HashMap<SchedulesOf, Arc<[Schedule]>>> {
         let mut by_filter: HashMap<&Arc<ScheduleFilter>, Vec<ConcertId>> = HashMap::new();
         for key in keys {
             by_filter.entry(&key.filter).or_default().push(key.concert_id);
@@ -88,7 +88,7 @@ impl Loader<SchedulesOf> for Reads {
         for (filter, concerts) in by_filter {
             let schedules = self.app.catalogue.schedules_of(&concerts, filter).await?;
             found.extend(schedules.into_iter().map(|(concert_id, schedules)| {
-                (SchedulesOf { concert_id, filter: Arc::clone(filter) }, schedules)
+                (SchedulesOf { concert_id, filter: Arc::clone(filter) }, schedules.into())
             }));
         }
         Ok(found)

@@ -81,6 +81,12 @@ pub fn sdl() -> String {
     builder().finish().sdl()
 }
 
+/// The schema without its services: it can tell about itself, and nothing else.
+#[cfg(test)]
+pub(crate) fn bare_schema() -> FrontrowSchema {
+    builder().finish()
+}
+
 fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
     Schema::build(Query::default(), Mutation::default(), Subscription::default())
         .register_output_type::<user_error::UserError>()

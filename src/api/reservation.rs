@@ -85,7 +85,7 @@ impl Reservation {
     /// The seats, at the price that was agreed; their status is today's, whoever has them.
     async fn seats(&self, ctx: &Context<'_>) -> ApiResult<List<Seat>> {
         let seats = loaders::load(ctx, SeatsOf(self.inner.id)).await?.unwrap_or_default();
-        Ok(seats.into_iter().map(Seat::from).collect())
+        List::of(ctx, seats.into_iter().map(Seat::from))
     }
 
     /// The latest payment, if there was one.

@@ -94,7 +94,7 @@ impl Schedule {
     /// The same by grade, dearest first.
     async fn grades(&self, ctx: &Context<'_>) -> ApiResult<List<GradeAvailability>> {
         let grades = &availability(ctx, self.inner.id).await?.grades;
-        Ok(grades.iter().map(GradeAvailability::from).collect())
+        List::of(ctx, grades.iter().map(GradeAvailability::from))
     }
 }
 
@@ -148,7 +148,8 @@ pub(super) async fn schedules_of(
     filter: Arc<ScheduleFilter>,
 ) -> ApiResult<List<Schedule>> {
     let found = loaders::load(ctx, SchedulesOf { concert_id, filter }).await?;
-    Ok(found.unwrap_or_default().into_iter().map(Schedule::from).collect())
+    let found = found.as_deref().unwrap_or_default();
+    List::of(ctx, found.iter().map(|schedule| Schedule::from(schedule.clone())))
 }
 
 /// A performance to be sold.
@@ -275,7 +276,7 @@ impl ScheduleQuery {
     ) -> ApiResult<List<Schedule>> {
         match ConcertId::parse(&concert_id) {
             Some(id) => schedules_of(ctx, id, filter(ctx, from, to, status)).await,
-            None => Ok(List(Vec::new())),
+            None => Ok(List::paid(Vec::new())),
         }
     }
 

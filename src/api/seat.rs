@@ -155,9 +155,10 @@ impl SeatSubscription {
         let batch = seats_at_once(budget::weight(ctx, &ctx.item.node.selection_set.node));
         Ok(changes
             .flat_map(move |changed| {
-                let batches = changed.chunks(batch);
-                let seats = |seats: &[SeatView]| seats.iter().map(|it| Seat::of(it, false)).collect();
-                stream::iter(batches.map(seats).collect::<Vec<List<Seat>>>())
+                let seats = |seats: &[SeatView]| {
+                    List::paid(seats.iter().map(|it| Seat::of(it, false)).collect())
+                };
+                stream::iter(changed.chunks(batch).map(seats).collect::<Vec<_>>())
             })
             .inspect(move |_| budget.renew())
             .take_until(Box::pin(over).into_future()))

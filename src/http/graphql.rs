@@ -115,8 +115,8 @@ async fn run(
     request_id: RequestId,
     mut observation: Observation,
 ) -> Response {
-    let checked = caller
-        .and_then(|caller| check(&transport, &parameters, caller, &mut observation));
+    let checked =
+        caller.and_then(|caller| check(&transport, &parameters, caller, &mut observation));
     match checked {
         Ok(checked) => {
             let budget = Arc::clone(&checked.budget);

@@ -23,9 +23,9 @@ use crate::{
 };
 
 /// Values of the schema that one request may ask for: twice what tools need that ask for all of it.
-const VALUES_MAX: usize = 30_000;
+const VALUES_MAX: usize = 12_000;
 /// What a `__schema` or a `__type` costs beside its fields: async-graphql finds out anew which types there are to see.
-const ROOT_VALUES: usize = 200;
+const ROOT_VALUES: usize = 300;
 
 /// Everything that can be asked about a schema, lists of its own kind included.
 const EVERYTHING: &str = "{ __schema {
@@ -48,7 +48,13 @@ fragment Ref on __Type {
 
 /// Where a type stands that is only named there.
 const REFERENCES: &[&str] = &[
-    "queryType", "mutationType", "subscriptionType", "type", "ofType", "interfaces", "possibleTypes",
+    "queryType",
+    "mutationType",
+    "subscriptionType",
+    "type",
+    "ofType",
+    "interfaces",
+    "possibleTypes",
 ];
 
 /// Prices questions about the schema.
@@ -146,9 +152,8 @@ impl Model {
     }
 
     fn fields(&mut self, told: &Map<String, Json>) -> Option<HashMap<Box<str>, Answer>> {
-        let answer = |(key, value): (&String, &Json)| {
-            Some((key.as_str().into(), self.answer(key, value)?))
-        };
+        let answer =
+            |(key, value): (&String, &Json)| Some((key.as_str().into(), self.answer(key, value)?));
         told.iter().map(answer).collect()
     }
 
@@ -252,6 +257,145 @@ impl<'a> Walk<'a> {
         match name {
             Ok(Value::String(name)) => self.model.types.get(name.as_str()).copied(),
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::parser::parse_query;
+    use proptest::{prelude::*, sample::select};
+
+    use super::*;
+    use crate::api::bare_schema;
+
+    const GRAPHQL_JS: &str = include_str!("../../tests/it/cost/graphql_js.graphql");
+
+    /// The price of a document, without what its roots cost beside their fields.
+    fn price(model: &Model, text: &str, variables: &Variables) -> usize {
+        let document = parse_query(text).unwrap();
+        let (_, definition) = document.operations.iter().next().unwrap();
+        let (definition, fragments) = (&definition.node, &document.fragments);
+        let mut walk = Walk { model, definition, fragments, variables, left: usize::MAX };
+        walk.roots(&definition.selection_set.node).unwrap();
+        let roots = text.matches("__schema").count() + text.matches("__type(").count();
+        usize::MAX - walk.left - roots * ROOT_VALUES
+    }
+
+    /// What an answer comes to.
+    fn values(answer: &Json) -> usize {
+        match answer {
+            Json::Object(fields) => {
+                fields.iter().map(|(key, value)| of_key(key) + values(value)).sum()
+            }
+            Json::Array(items) => {
+                items.iter().map(|item| values(item) + usize::from(!item.is_object())).sum()
+            }
+            Json::String(text) => of_text(text.len()),
+            _ => 0,
+        }
+    }
+
+    fn answer(text: &str, variables: Json) -> Json {
+        let request = Request::new(text).variables(Variables::from_json(variables));
+        let response = bare_schema().execute(request).now_or_never().unwrap();
+        assert_eq!(response.errors, [], "{text}");
+        response.data.into_json().unwrap()
+    }
+
+    #[test]
+    fn the_limit_is_twice_what_tools_ask_for() {
+        let model = Model::of(&bare_schema()).unwrap();
+        let price = price(&model, GRAPHQL_JS, &Variables::default());
+        assert_eq!(price, values(&answer(GRAPHQL_JS, Json::Null)));
+        assert!((VALUES_MAX / 3..VALUES_MAX * 3 / 5).contains(&price), "{price}");
+    }
+
+    #[test]
+    fn a_type_is_priced_by_its_name_wherever_that_stands() {
+        let model = Model::of(&bare_schema()).unwrap();
+        let variables = Variables::from_json(serde_json::json!({ "given": "Query" }));
+        let set = "{ fields { name } }";
+        let fields = price(&model, &format!("{{ __type(name: \"Query\") {set} }}"), &variables);
+        assert!(fields > 10, "{fields}");
+        for (head, argument, expected) in [
+            ("", "\"Nothing\"", 1),
+            ("query ($given: String!)", "$given", fields),
+            ("query ($other: String = \"Query\")", "$other", fields),
+            ("query ($given: String = \"Nothing\")", "$given", fields),
+            ("query ($missing: String)", "$missing", 1),
+        ] {
+            let text = format!("{head} {{ __type(name: {argument}) {set} }}");
+            assert_eq!(price(&model, &text, &variables), expected, "{text}");
+        }
+    }
+
+    /// Selections on a type, with what tells them apart from each other.
+    fn selection(ty: &'static str, depth: u32) -> BoxedStrategy<String> {
+        let (leaves, nested): (&[&str], &[(&str, &str)]) = match ty {
+            "__Type" => (
+                &["kind", "name", "description", "specifiedByURL", "isOneOf", "__typename"],
+                &[
+                    ("fields(includeDeprecated: true)", "__Field"),
+                    ("interfaces", "__Type"),
+                    ("possibleTypes", "__Type"),
+                    ("enumValues(includeDeprecated: true)", "__EnumValue"),
+                    ("inputFields(includeDeprecated: true)", "__InputValue"),
+                    ("ofType", "__Type"),
+                ],
+            ),
+            "__Field" => (
+                &["name", "description", "isDeprecated", "deprecationReason"],
+                &[("args", "__InputValue"), ("type", "__Type")],
+            ),
+            "__InputValue" => (&["name", "description", "defaultValue"], &[("type", "__Type")]),
+            "__Directive" => {
+                (&["name", "description", "locations", "isRepeatable"], &[("args", "__InputValue")])
+            }
+            "__EnumValue" => (&["name", "description", "isDeprecated"], &[]),
+            _ => (
+                &["description"],
+                &[
+                    ("types", "__Type"),
+                    ("queryType", "__Type"),
+                    ("mutationType", "__Type"),
+                    ("directives", "__Directive"),
+                ],
+            ),
+        };
+        let leaf =
+            (any::<u16>(), select(leaves)).prop_map(|(n, name)| format!("a{n}{name}: {name}"));
+        if depth == 0 || nested.is_empty() {
+            return prop::collection::vec(leaf, 1..3).prop_map(|it| it.join(" ")).boxed();
+        }
+        let below = select(nested).prop_flat_map(move |(name, ty)| {
+            let key: String = name.chars().take_while(char::is_ascii_alphabetic).collect();
+            let inline = prop_oneof![Just(("", "")), Just(("... {", "}")),];
+            (any::<u16>(), selection(ty, depth - 1), inline).prop_map(
+                move |(n, set, (open, close))| {
+                    format!("{open} b{n}{key}: {name} {{ {set} }} {close}")
+                },
+            )
+        });
+        prop::collection::vec(prop_oneof![leaf, below], 1..4).prop_map(|it| it.join(" ")).boxed()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn prices_are_what_answers_come_to(
+            schema in selection("__Schema", 3),
+            ty in selection("__Type", 4),
+            name in select(&["Query", "PayError", "UserError", "HoldSeatInput", "PayErrorCode", "Int"][..]),
+        ) {
+            let model = Model::of(&bare_schema()).unwrap();
+            let text = format!("{{ __schema {{ {schema} }} __type(name: \"{name}\") {{ {ty} }} }}");
+            let price = price(&model, &text, &Variables::default());
+            // What is selected twice under one key is resolved twice, and written once.
+            prop_assume!(price < 200_000);
+            let written = values(&answer(&text, Json::Null));
+            prop_assert!(written <= price, "{written} > {price}");
+            prop_assert!(price <= written + written / 4, "{written} < {price}");
         }
     }
 }

@@ -113,7 +113,9 @@ impl State {
         let now = self.now();
         let seats = self.seats.iter().filter(|seat| filter.wants(&seat.place));
         let seats = seats.map(move |seat| seat.view(now));
-        seats.filter(|seat| filter.status.as_ref().is_none_or(|wanted| wanted.contains(&seat.status)))
+        seats.filter(|seat| {
+            filter.status.as_ref().is_none_or(|wanted| wanted.contains(&seat.status))
+        })
     }
 }
 

@@ -64,7 +64,11 @@ impl SeatMaps {
     ///
     /// # Errors
     /// As there.
-    pub async fn count(&self, schedule_id: ScheduleId, filter: &SeatFilter) -> Result<usize, Fault> {
+    pub async fn count(
+        &self,
+        schedule_id: ScheduleId,
+        filter: &SeatFilter,
+    ) -> Result<usize, Fault> {
         let board = self.board(schedule_id).await?;
         Ok(board.count(filter))
     }

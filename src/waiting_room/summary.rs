@@ -119,7 +119,9 @@ impl WaitingRooms {
     /// # Errors
     /// A fault when Postgres cannot be asked.
     pub async fn summary(&self, schedule_id: ScheduleId) -> Result<Option<Summary>, Fault> {
-        let load = || async { Ok(self.load_summaries(vec![schedule_id]).await?.remove(&schedule_id).flatten()) };
+        let load = || async {
+            Ok(self.load_summaries(vec![schedule_id]).await?.remove(&schedule_id).flatten())
+        };
         self.summaries.rooms.get(schedule_id, load).await
     }
 
@@ -152,10 +154,7 @@ impl WaitingRooms {
     }
 
     /// How many are WAITING in some rooms: by the index, and by the journal where there is no index.
-    async fn waiting_in(
-        &self,
-        ids: Vec<ScheduleId>,
-    ) -> Result<HashMap<ScheduleId, i64>, Fault> {
+    async fn waiting_in(&self, ids: Vec<ScheduleId>) -> Result<HashMap<ScheduleId, i64>, Fault> {
         let looks = ids.into_iter().map(|id| async move {
             let ranks = self.index.look(id, &[], Duration::ZERO).await.ok().flatten();
             (id, ranks.map(|ranks| ranks.waiting))

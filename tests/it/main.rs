@@ -18,6 +18,7 @@ mod audit;
 mod authorization;
 mod catalogue;
 mod cli;
+mod cost;
 mod crash;
 mod http;
 mod kv;
