@@ -90,6 +90,11 @@ pub(super) fn complete(response: &mut Response, request_id: &RequestId) -> Outco
     Outcome { code: response.errors.first().and_then(code), refused }
 }
 
+/// Whether the budget of a request was spent before the answer was complete.
+pub(super) fn is_too_complex(response: &Response) -> bool {
+    response.errors.iter().any(|error| code(error) == Some(RequestCode::QueryTooComplex))
+}
+
 fn code(error: &ServerError) -> Option<RequestCode> {
     match error.extensions.as_ref()?.get("code")? {
         Value::String(code) => RequestCode::parse(code),

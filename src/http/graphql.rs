@@ -2,7 +2,7 @@
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
-use async_graphql::{Response as GraphqlResponse, parser::types::ExecutableDocument};
+use async_graphql::{Response as GraphqlResponse, Value, parser::types::ExecutableDocument};
 use async_graphql_axum::GraphQLResponse;
 use axum::{
     Extension,
@@ -164,13 +164,17 @@ async fn execute(
     let request = parameters.into_request(document, caller, request_id.clone(), budget);
     let execution = AssertUnwindSafe(transport.engine.execute(request)).catch_unwind();
     if kind == Kind::Query {
-        let response = match tokio::time::timeout(limit, execution).await {
+        let mut response = match tokio::time::timeout(limit, execution).await {
             Ok(result) => result.unwrap_or_else(|_| panicked(&request_id)),
             Err(_) => {
                 let text = "The query took too long. Ask for less, or try again in a moment.";
                 Refusal::new(RequestCode::Overloaded, text).into()
             }
         };
+        // Nobody can use a part of it. What a mutation did has to be told all the same.
+        if error::is_too_complex(&response) {
+            response.data = Value::Null;
+        }
         return finish(response, &request_id, &mut observation);
     }
     // A task of its own runs to its end though the client hangs up and this future is dropped.

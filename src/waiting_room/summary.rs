@@ -159,9 +159,9 @@ impl WaitingRooms {
             let ranks = self.index.look(id, &[], Duration::ZERO).await.ok().flatten();
             (id, ranks.map(|ranks| ranks.waiting))
         });
-        let mut looks = stream::iter(looks).buffer_unordered(LOOKS_AT_ONCE);
+        let looks: Vec<_> = stream::iter(looks).buffer_unordered(LOOKS_AT_ONCE).collect().await;
         let (mut waiting, mut untold) = (HashMap::new(), Vec::new());
-        while let Some((id, count)) = looks.next().await {
+        for (id, count) in looks {
             match count {
                 Some(count) => _ = waiting.insert(id, count),
                 None => untold.push(id),

@@ -69,6 +69,7 @@ async fn ask(process: &Process, client: &Client, query: &str) -> Outcome {
     let body = request.send().await.expect("an answer").bytes().await.expect("an answer");
     let answer: Value = serde_json::from_slice(&body).expect("JSON");
     let code = answer["errors"][0]["extensions"]["code"].as_str().unwrap_or("ok").to_owned();
+    assert!(code == "ok" || answer["data"].is_null(), "a part of an answer");
     Outcome { code, bytes: body.len(), cpu_ms: cpu_ms(process).saturating_sub(before) }
 }
 

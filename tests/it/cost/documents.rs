@@ -50,7 +50,7 @@ pub(super) fn introspections() -> Vec<Document> {
     vec![
         ("interfaces and possible types", of("PayError", &pairs(7))),
         ("the same with aliases", of("PayError", &repeat(14, many))),
-        ("fields of types of fields", of("Concert", &fields_of_types(3))),
+        ("fields of types of fields", of("Concert", &fields_of_types(2))),
         ("types by fields", schema(&format!("types{{{}}}", nest(5, "fields", "type")))),
         (
             "input fields",
