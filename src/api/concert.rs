@@ -1,10 +1,13 @@
 //! Concerts: `concerts` is `Catalogue::concerts`, `createConcert` is `Catalogue::create_concert`.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
 use super::{
-    ApiError, ApiResult, context,
+    ApiError, ApiResult, budget, context,
     error::settle,
+    list::{List, Text},
     loaders, page,
     scalars::DateTime,
     schedule::{self, Schedule, ScheduleStatus},
@@ -17,7 +20,7 @@ use crate::{
 
 /// A concert as the API shows it.
 #[derive(Debug, Clone)]
-pub(super) struct Concert(pub(super) catalogue::Concert);
+pub(super) struct Concert(pub(super) Arc<catalogue::Concert>);
 
 /// A programme of an artist at a venue, performed once or several times.
 #[Object]
@@ -26,21 +29,21 @@ impl Concert {
         self.0.id.0.into()
     }
 
-    async fn title(&self) -> &str {
-        &self.0.title
+    async fn title(&self) -> Text<&str> {
+        Text::new(&self.0.title)
     }
 
-    async fn artist(&self) -> &str {
-        &self.0.artist
+    async fn artist(&self) -> Text<&str> {
+        Text::new(&self.0.artist)
     }
 
-    async fn venue(&self) -> &str {
-        &self.0.venue
+    async fn venue(&self) -> Text<&str> {
+        Text::new(&self.0.venue)
     }
 
     /// May have line breaks.
-    async fn description(&self) -> &str {
-        &self.0.description
+    async fn description(&self) -> Text<&str> {
+        Text::new(&self.0.description)
     }
 
     /// IANA zone of the venue, e.g. Asia/Seoul, for showing local times.
@@ -48,8 +51,8 @@ impl Concert {
         &self.0.time_zone
     }
 
-    /// Performances, earliest first; 500 at most.
-    #[graphql(complexity = "page::list_cost(schedule::USUAL_SCHEDULES, child_complexity)")]
+    /// Performances, earliest first; 500 at most. Each counts with its fields towards what a request may ask for; where that
+    /// is too much, ask for a shorter time.
     async fn schedules(
         &self,
         ctx: &Context<'_>,
@@ -60,7 +63,7 @@ impl Concert {
             default_with = "Some(vec![ScheduleStatus::OnSale])"
         )]
         status: Option<Vec<ScheduleStatus>>,
-    ) -> ApiResult<Vec<Schedule>> {
+    ) -> ApiResult<List<Schedule>> {
         schedule::schedules_of(ctx, self.0.id, schedule::filter(ctx, from, to, status)).await
     }
 }
@@ -109,14 +112,21 @@ impl From<CatalogueRefusal> for OrganizerError {
     }
 }
 
+/// What a page of concerts costs beside its statement and its items.
+const fn page_price(searches: bool) -> usize {
+    if searches { budget::SEARCH } else { budget::CONCERTS }
+}
+
 /// Finding concerts.
 #[derive(Debug, Default)]
 pub(super) struct ConcertQuery;
 
 #[Object]
 impl ConcertQuery {
-    /// Concerts, the latest added first.
-    #[graphql(complexity = "page::page_cost(first, child_complexity)")]
+    /// Concerts, the latest added first. At most three searches a request.
+    #[graphql(
+        complexity = "page::page_cost(first, child_complexity) + page_price(search.is_some())"
+    )]
     async fn concerts(
         &self,
         ctx: &Context<'_>,
@@ -135,9 +145,10 @@ impl ConcertQuery {
         );
         let search =
             search.as_deref().map(|text| Search::new(text).ok_or(malformed)).transpose()?;
+        budget::spend(ctx, budget::STATEMENT + page_price(search.is_some()))?;
         let found = context::app(ctx)?.catalogue.concerts(&request, search.as_ref()).await?;
         let cursor = |concert: &catalogue::Concert| concert.id.to_string();
-        Ok(page::connection(found, after.is_some(), cursor, Concert))
+        page::connection(ctx, found, after.is_some(), cursor, |it| Concert(Arc::new(it)))
     }
 
     /// One concert; null when there is none of this id.
@@ -165,7 +176,8 @@ impl ConcertMutation {
         let CreateConcertInput { title, artist, venue, description, time_zone } = input;
         let new = NewConcert { title, artist, venue, description, time_zone };
         let outcome = settle(context::app(ctx)?.catalogue.create_concert(organizer, new).await)?;
-        let (concert, user_errors) = payload(outcome.map(Concert).map_err(OrganizerError::from));
+        let (concert, user_errors) =
+            payload(outcome.map(|it| Concert(Arc::new(it))).map_err(OrganizerError::from));
         Ok(ConcertPayload { concert, user_errors })
     }
 }

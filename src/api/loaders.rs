@@ -17,6 +17,7 @@ use crate::{
     kernel::{ConcertId, PaymentId, PersonId, ReservationId, ScheduleId},
     payment::Payment,
     reservation::{Reservation, Seat},
+    waiting_room::Summary,
 };
 
 /// The reads that can be gathered, by type of key.
@@ -51,11 +52,11 @@ impl Loader<PersonId> for Reads {
 }
 
 impl Loader<ConcertId> for Reads {
-    type Value = Concert;
+    type Value = Arc<Concert>;
 
-    async fn load(&self, keys: &[ConcertId]) -> ApiResult<HashMap<ConcertId, Concert>> {
+    async fn load(&self, keys: &[ConcertId]) -> ApiResult<HashMap<ConcertId, Arc<Concert>>> {
         let concerts = self.app.catalogue.concerts_by_id(keys).await?;
-        Ok(concerts.into_iter().map(|concert| (concert.id, concert)).collect())
+        Ok(concerts.into_iter().map(|concert| (concert.id, Arc::new(concert))).collect())
     }
 }
 
@@ -76,9 +77,9 @@ pub(super) struct SchedulesOf {
 }
 
 impl Loader<SchedulesOf> for Reads {
-    type Value = Vec<Schedule>;
+    type Value = Arc<[Schedule]>;
 
-    async fn load(&self, keys: &[SchedulesOf]) -> ApiResult<HashMap<SchedulesOf, Vec<Schedule>>> {
+    async fn load(&self, keys: &[SchedulesOf]) -> ApiResult<HashMap<SchedulesOf, Arc<[Schedule]>>> {
         let mut by_filter: HashMap<&Arc<ScheduleFilter>, Vec<ConcertId>> = HashMap::new();
         for key in keys {
             by_filter.entry(&key.filter).or_default().push(key.concert_id);
@@ -87,7 +88,7 @@ impl Loader<SchedulesOf> for Reads {
         for (filter, concerts) in by_filter {
             let schedules = self.app.catalogue.schedules_of(&concerts, filter).await?;
             found.extend(schedules.into_iter().map(|(concert_id, schedules)| {
-                (SchedulesOf { concert_id, filter: Arc::clone(filter) }, schedules)
+                (SchedulesOf { concert_id, filter: Arc::clone(filter) }, schedules.into())
             }));
         }
         Ok(found)
@@ -108,6 +109,20 @@ impl Loader<AvailabilityOf> for Reads {
         let ids: Vec<ScheduleId> = keys.iter().map(|key| key.0).collect();
         let counted = self.app.catalogue.availability(&ids).await?;
         Ok(counted.into_iter().map(|(id, counts)| (AvailabilityOf(id), counts)).collect())
+    }
+}
+
+/// How the waiting room of a schedule stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct RoomOf(pub(super) ScheduleId);
+
+impl Loader<RoomOf> for Reads {
+    type Value = Summary;
+
+    async fn load(&self, keys: &[RoomOf]) -> ApiResult<HashMap<RoomOf, Summary>> {
+        let ids: Vec<ScheduleId> = keys.iter().map(|key| key.0).collect();
+        let rooms = self.app.waiting_rooms.summaries(&ids).await?;
+        Ok(rooms.into_iter().filter_map(|(id, room)| Some((RoomOf(id), room?))).collect())
     }
 }
 

@@ -3,10 +3,13 @@
 //! Each noun brings a piece of the roots; they are put together here.
 
 mod account;
+mod budget;
 mod concert;
 mod context;
 mod error;
 mod gather;
+mod hall;
+mod list;
 mod live;
 mod loaders;
 mod page;
@@ -21,6 +24,7 @@ mod waiting_room;
 mod wallet;
 
 use async_graphql::{MergedObject, MergedSubscription, Schema, SchemaBuilder};
+pub use budget::{Budget, VALUES_MAX, of_key, of_text};
 pub use context::{Caller, RequestId};
 pub(crate) use error::ApiError;
 use error::ApiResult;
@@ -30,8 +34,6 @@ use crate::app::App;
 
 /// How deep fields may nest; GraphiQL's introspection takes 15.
 const DEPTH_MAX: usize = 16;
-/// What one document may cost: a field costs one, and a list its size times its items.
-const COMPLEXITY_MAX: usize = 5_000;
 
 /// The schema with its services.
 pub type FrontrowSchema = Schema<Query, Mutation, Subscription>;
@@ -70,12 +72,19 @@ pub struct Subscription(
 
 /// Builds the schema around the services.
 pub fn schema(app: App) -> FrontrowSchema {
-    builder().data(loaders::Loaders::new(loaders::Reads { app: app.clone() })).data(app).finish()
+    let loaders = loaders::Loaders::new(loaders::Reads { app: app.clone() });
+    builder().data(loaders).data(hall::Halls::default()).data(app).finish()
 }
 
 /// The schema in GraphQL's schema definition language, as `frontrow schema` prints it.
 pub fn sdl() -> String {
     builder().finish().sdl()
+}
+
+/// The schema without its services: it can tell about itself, and nothing else.
+#[cfg(test)]
+pub(crate) fn bare_schema() -> FrontrowSchema {
+    builder().finish()
 }
 
 fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
@@ -84,5 +93,5 @@ fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
         .register_output_type::<user_error::RequestErrorCode>()
         .disable_suggestions()
         .limit_depth(DEPTH_MAX)
-        .limit_complexity(COMPLEXITY_MAX)
+        .limit_complexity(VALUES_MAX)
 }

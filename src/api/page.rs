@@ -1,8 +1,8 @@
-//! Pages of long lists as Relay connections, and what lists cost.
+//! Pages of long lists as Relay connections, and what they cost.
 
-use async_graphql::{OutputType, connection};
+use async_graphql::{Context, OutputType, connection};
 
-use super::{ApiError, ApiResult};
+use super::{ApiError, ApiResult, budget};
 use crate::kernel::{PAGE_MAX, Page, PageRequest, RequestCode};
 
 /// A page of a list; its cursors are opaque to clients.
@@ -29,32 +29,29 @@ pub(super) fn request<C>(
     Ok(PageRequest { first, after })
 }
 
-/// The page as a connection. `continued` says whether it was asked for with `after`.
+/// The page as a connection, paid for. `continued` says whether it was asked for with `after`.
 pub(super) fn connection<N, T: OutputType>(
+    ctx: &Context<'_>,
     page: Page<N>,
     continued: bool,
     cursor: impl Fn(&N) -> String,
     node: impl Fn(N) -> T,
-) -> Connection<T> {
+) -> ApiResult<Connection<T>> {
+    budget::spend_on_items(ctx, &ctx.item.node.selection_set.node, page.items.len())?;
     let mut connection = Connection::new(continued, page.has_next);
     connection.edges.extend(page.items.into_iter().map(|item| {
         let cursor = cursor(&item);
         connection::Edge::new(cursor, node(item))
     }));
-    connection
+    Ok(connection)
 }
 
-/// What a page costs: its size times its items. Never overflows, whatever a client writes.
+/// What a page costs: a statement, and its size times its items. Never overflows, whatever a client writes.
 pub(super) fn page_cost(first: Option<i32>, child: usize) -> usize {
-    let first = first.unwrap_or(PAGE_DEFAULT);
-    list_cost(usize::try_from(first).unwrap_or(0).clamp(1, 100), child)
-}
-
-/// What a list costs that has no page size: how many items it usually has, times one item.
-pub(super) fn list_cost(usual: usize, child: usize) -> usize {
     /// Far beyond any limit, and small enough that sums of it do not overflow.
     const COST_MAX: usize = 1_000_000_000;
-    usual.saturating_mul(child).saturating_add(1).min(COST_MAX)
+    let first = usize::try_from(first.unwrap_or(PAGE_DEFAULT)).unwrap_or(0).clamp(1, 100);
+    first.saturating_mul(child).saturating_add(budget::STATEMENT).min(COST_MAX)
 }
 
 #[cfg(test)]
@@ -86,7 +83,7 @@ mod tests {
     fn costs_never_wrap() {
         let nested = (0..10).fold(1, |child, _| page_cost(Some(i32::MAX), child));
         assert_eq!(nested, 1_000_000_000);
-        assert_eq!(page_cost(Some(-5), 3), 4);
-        assert_eq!(page_cost(None, 3), 61);
+        assert_eq!(page_cost(Some(-5), 3), budget::STATEMENT + 3);
+        assert_eq!(page_cost(None, 3), budget::STATEMENT + 60);
     }
 }

@@ -1,14 +1,17 @@
 //! Reservations: `holdSeat` and `holdSeats` are `Reservations::hold`, `holdBestSeats` is `Reservations::hold_best`,
 //! `cancelReservation` is `Reservations::cancel`, and `reservationChanges` is `Reservations::changes`.
 
+use std::sync::Arc;
+
 use async_graphql::{
     ComplexObject, Context, Enum, ID, InputObject, Object, SimpleObject, Subscription,
 };
 use futures_util::{Stream, StreamExt};
 
 use super::{
-    ApiError, ApiResult, context,
+    ApiError, ApiResult, budget, context,
     error::settle,
+    list::List,
     loaders::{self, LatestPaymentOf, SeatsOf},
     page::{self, Connection},
     payment::Payment,
@@ -21,9 +24,6 @@ use crate::{
     kernel::{RequestCode, ReservationId, ScheduleId, SeatId},
     reservation::{self, CancelRefusal, HoldCode, HoldRefusal},
 };
-
-/// How many seats a reservation usually has.
-const USUAL_SEATS: usize = 2;
 
 /// Where a reservation stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
@@ -83,10 +83,9 @@ impl Reservation {
     }
 
     /// The seats, at the price that was agreed; their status is today's, whoever has them.
-    #[graphql(complexity = "page::list_cost(USUAL_SEATS, child_complexity)")]
-    async fn seats(&self, ctx: &Context<'_>) -> ApiResult<Vec<Seat>> {
+    async fn seats(&self, ctx: &Context<'_>) -> ApiResult<List<Seat>> {
         let seats = loaders::load(ctx, SeatsOf(self.inner.id)).await?.unwrap_or_default();
-        Ok(seats.into_iter().map(Seat::from).collect())
+        List::of(ctx, seats.into_iter().map(Seat::from))
     }
 
     /// The latest payment, if there was one.
@@ -256,8 +255,10 @@ pub(super) struct ReservationQuery;
 #[Object]
 impl ReservationQuery {
     /// One of the caller's reservations; null when it is not theirs.
+    #[graphql(complexity = "budget::STATEMENT + child_complexity")]
     async fn reservation(&self, ctx: &Context<'_>, id: ID) -> ApiResult<Option<Reservation>> {
         let actor = context::actor(ctx)?;
+        budget::spend(ctx, budget::STATEMENT)?;
         let Some(id) = ReservationId::parse(&id) else { return Ok(None) };
         Ok(context::app(ctx)?.reservations.find(actor, id).await?.map(Reservation::from))
     }
@@ -273,10 +274,12 @@ impl ReservationQuery {
     ) -> ApiResult<Connection<Reservation>> {
         let actor = context::actor(ctx)?;
         let request = page::request(first, after.as_deref(), ReservationId::parse)?;
+        budget::spend(ctx, budget::STATEMENT)?;
         let status: Option<Vec<_>> =
             status.map(|status| status.into_iter().map(Into::into).collect());
         let page = context::app(ctx)?.reservations.list(actor, status.as_deref(), request).await?;
-        Ok(page::connection(page, after.is_some(), |item| item.id.to_string(), Reservation::from))
+        let cursor = |item: &reservation::Reservation| item.id.to_string();
+        page::connection(ctx, page, after.is_some(), cursor, Reservation::from)
     }
 }
 
@@ -361,7 +364,8 @@ impl ReservationSubscription {
         ctx: &Context<'_>,
     ) -> Result<impl Stream<Item = Reservation> + use<>, ApiError> {
         let actor = context::actor(ctx)?;
+        let budget = Arc::clone(budget::of(ctx)?);
         let changes = context::app(ctx)?.reservations.changes(actor).await;
-        Ok(changes.map(Reservation::from))
+        Ok(changes.inspect(move |_| budget.renew()).map(Reservation::from))
     }
 }

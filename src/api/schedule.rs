@@ -7,12 +7,12 @@ use std::sync::Arc;
 use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, Object, SimpleObject};
 
 use super::{
-    ApiError, ApiResult,
+    ApiError, ApiResult, budget,
     concert::Concert,
     context,
     error::settle,
-    loaders::{self, AvailabilityOf, SchedulesOf},
-    page,
+    list::{List, Text},
+    loaders::{self, AvailabilityOf, RoomOf, SchedulesOf},
     scalars::{DateTime, PointsScalar},
     user_error::{OrganizerError, payload},
     waiting_room::WaitingRoom,
@@ -25,11 +25,6 @@ use crate::{
     },
     kernel::{ConcertId, Failure, PersonId, ScheduleId},
 };
-
-/// How many schedules a concert usually has, for what a list of them costs.
-pub(super) const USUAL_SCHEDULES: usize = 4;
-/// How many grades a schedule usually has.
-const USUAL_GRADES: usize = 3;
 
 /// How far the sale of a performance is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
@@ -87,18 +82,19 @@ impl Schedule {
         Ok(availability(ctx, self.inner.id).await?.remaining())
     }
 
+    #[graphql(complexity = "budget::ROOM + child_complexity")]
     async fn waiting_room(&self, ctx: &Context<'_>) -> ApiResult<WaitingRoom> {
-        let summary = context::app(ctx)?.waiting_rooms.summary(self.inner.id).await?;
+        budget::spend(ctx, budget::ROOM)?;
+        let summary = loaders::load(ctx, RoomOf(self.inner.id)).await?;
         summary
             .map(WaitingRoom::from)
             .ok_or_else(|| ApiError::internal("a schedule without its waiting room"))
     }
 
     /// The same by grade, dearest first.
-    #[graphql(complexity = "page::list_cost(USUAL_GRADES, child_complexity)")]
-    async fn grades(&self, ctx: &Context<'_>) -> ApiResult<Vec<GradeAvailability>> {
+    async fn grades(&self, ctx: &Context<'_>) -> ApiResult<List<GradeAvailability>> {
         let grades = &availability(ctx, self.inner.id).await?.grades;
-        Ok(grades.iter().map(GradeAvailability::from).collect())
+        List::of(ctx, grades.iter().map(GradeAvailability::from))
     }
 }
 
@@ -109,7 +105,7 @@ async fn availability(ctx: &Context<'_>, id: ScheduleId) -> ApiResult<Arc<Availa
 /// Seats of one grade (VIP, R, S, ...) at one performance.
 #[derive(Debug, Clone, SimpleObject)]
 pub(super) struct GradeAvailability {
-    grade: String,
+    grade: Text<String>,
     price: PointsScalar,
     total: i32,
     remaining: i32,
@@ -118,7 +114,7 @@ pub(super) struct GradeAvailability {
 impl From<&catalogue::Grade> for GradeAvailability {
     fn from(grade: &catalogue::Grade) -> Self {
         Self {
-            grade: grade.grade.clone(),
+            grade: Text::new(grade.grade.clone()),
             price: grade.price.into(),
             total: grade.total,
             remaining: grade.remaining,
@@ -150,9 +146,10 @@ pub(super) async fn schedules_of(
     ctx: &Context<'_>,
     concert_id: ConcertId,
     filter: Arc<ScheduleFilter>,
-) -> ApiResult<Vec<Schedule>> {
+) -> ApiResult<List<Schedule>> {
     let found = loaders::load(ctx, SchedulesOf { concert_id, filter }).await?;
-    Ok(found.unwrap_or_default().into_iter().map(Schedule::from).collect())
+    let found = found.as_deref().unwrap_or_default();
+    List::of(ctx, found.iter().map(|schedule| Schedule::from(schedule.clone())))
 }
 
 /// A performance to be sold.
@@ -262,8 +259,8 @@ pub(super) struct ScheduleQuery;
 
 #[Object]
 impl ScheduleQuery {
-    /// Performances of a concert for a calendar, earliest first; 500 at most.
-    #[graphql(complexity = "page::list_cost(USUAL_SCHEDULES, child_complexity)")]
+    /// Performances of a concert for a calendar, earliest first; 500 at most. Each counts with its fields towards what a
+    /// request may ask for; where that is too much, ask for a shorter time.
     async fn schedules(
         &self,
         ctx: &Context<'_>,
@@ -276,10 +273,10 @@ impl ScheduleQuery {
             default_with = "Some(vec![ScheduleStatus::OnSale])"
         )]
         status: Option<Vec<ScheduleStatus>>,
-    ) -> ApiResult<Vec<Schedule>> {
+    ) -> ApiResult<List<Schedule>> {
         match ConcertId::parse(&concert_id) {
             Some(id) => schedules_of(ctx, id, filter(ctx, from, to, status)).await,
-            None => Ok(Vec::new()),
+            None => Ok(List::paid(Vec::new())),
         }
     }
 

@@ -1,10 +1,18 @@
 //! Seats: `seats` is `SeatMaps::seats`, `seatChanges` is `SeatMaps::changes`; both need an ACTIVE queue token.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, Enum, ID, Object, SimpleObject, Subscription};
 use futures_util::{Stream, StreamExt, future, stream};
 
 use super::{
-    ApiError, ApiResult, context, error::settle, page, scalars::PointsScalar,
+    ApiError, ApiResult,
+    budget::{self, VALUES_MAX},
+    context,
+    error::settle,
+    hall::Hall,
+    list::{List, Text},
+    scalars::PointsScalar,
     waiting_room::pass_error,
 };
 use crate::{
@@ -14,9 +22,6 @@ use crate::{
     seat_map::{SeatFilter, SeatView},
     waiting_room::PassRefusal,
 };
-
-/// How many seats a hall is taken to have, for what a list of them costs.
-const USUAL_SEATS: usize = 50;
 
 /// Where a seat stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
@@ -34,24 +39,28 @@ pub(super) enum SeatStatus {
 #[derive(Debug, Clone, SimpleObject)]
 pub(super) struct Seat {
     id: ID,
-    section: String,
+    section: Text<String>,
     row: String,
     number: i32,
-    grade: String,
+    grade: Text<String>,
     price: PointsScalar,
     status: SeatStatus,
     /// Grows by one at every change of this seat; a client that sees two versions keeps the larger.
     version: i32,
 }
 
-impl From<&SeatView> for Seat {
-    fn from(seat: &SeatView) -> Self {
+impl Seat {
+    /// A seat of a hall; `paid` says that the lengths of its texts are looked after.
+    pub(super) fn of(seat: &SeatView, paid: bool) -> Self {
+        let text = |text: &String| {
+            if paid { Text::paid(text.clone()) } else { Text::new(text.clone()) }
+        };
         Self {
             id: seat.place.id.0.into(),
-            section: seat.place.section.clone(),
+            section: text(&seat.place.section),
             row: seat.place.row.clone(),
             number: seat.place.number,
-            grade: seat.place.grade.clone(),
+            grade: text(&seat.place.grade),
             price: seat.place.price.into(),
             status: seat.status.into(),
             version: seat.version,
@@ -63,10 +72,10 @@ impl From<reservation::Seat> for Seat {
     fn from(seat: reservation::Seat) -> Self {
         Self {
             id: seat.id.0.into(),
-            section: seat.section,
+            section: Text::new(seat.section),
             row: seat.row,
             number: seat.number,
-            grade: seat.grade,
+            grade: Text::new(seat.grade),
             price: seat.price.into(),
             status: seat.status.into(),
             version: seat.version,
@@ -92,8 +101,9 @@ pub(super) struct SeatQuery;
 
 #[Object]
 impl SeatQuery {
-    /// The seat map. Needs the caller's ACTIVE queue token for this schedule.
-    #[graphql(complexity = "page::list_cost(USUAL_SEATS, child_complexity)")]
+    /// The seat map. Needs the caller's ACTIVE queue token for this schedule. One list of seats a request may be as large as
+    /// the hall, up to 8 MiB; any further one counts with each of its seats towards what a request may ask for.
+    #[graphql(complexity = "budget::HALL + child_complexity")]
     async fn seats(
         &self,
         ctx: &Context<'_>,
@@ -102,13 +112,19 @@ impl SeatQuery {
         section: Option<String>,
         grade: Option<String>,
         status: Option<Vec<SeatStatus>>,
-    ) -> ApiResult<Vec<Seat>> {
+    ) -> ApiResult<Hall> {
+        budget::spend(ctx, budget::HALL)?;
         let (actor, app) = (context::actor(ctx)?, context::app(ctx)?);
         let id = admitted(app, actor, &schedule_id, &queue_token).await?;
         let status = status.map(|status| status.into_iter().map(Into::into).collect());
-        let seats = app.seat_maps.seats(id, &SeatFilter { section, grade, status }).await?;
-        Ok(seats.iter().map(Seat::from).collect())
+        Hall::look(ctx, &app.seat_maps, id, &SeatFilter { section, grade, status }).await
     }
+}
+
+/// How many seats one result of a subscription may hold that asks for so much of each: half of what it may ask for, the
+/// rest is for long names.
+fn seats_at_once(seat: usize) -> usize {
+    (VALUES_MAX / 2 / seat.max(1)).max(1)
 }
 
 /// Watching a hall.
@@ -117,13 +133,13 @@ pub(super) struct SeatSubscription;
 
 #[Subscription]
 impl SeatSubscription {
-    /// Seats of a schedule that changed, in batches. Needs an ACTIVE queue token, and completes when that ends.
+    /// Seats of a schedule that changed, in batches of 500 at most. Needs an ACTIVE queue token, and completes when that ends.
     async fn seat_changes(
         &self,
         ctx: &Context<'_>,
         schedule_id: ID,
         queue_token: String,
-    ) -> Result<impl Stream<Item = Vec<Seat>> + use<>, ApiError> {
+    ) -> Result<impl Stream<Item = List<Seat>> + use<>, ApiError> {
         let (actor, app) = (context::actor(ctx)?, context::app(ctx)?);
         let id = admitted(app, actor, &schedule_id, &queue_token).await?;
         let places = app.waiting_rooms.watch(actor, id).await?.ok_or(ApiError::new(
@@ -135,8 +151,16 @@ impl SeatSubscription {
             places.for_each(|_| future::ready(())).await;
         });
         let changes = app.seat_maps.changes(id).await?;
+        let budget = Arc::clone(budget::of(ctx)?);
+        let batch = seats_at_once(budget::weight(ctx, &ctx.item.node.selection_set.node));
         Ok(changes
-            .map(|batch| batch.iter().map(Seat::from).collect())
+            .flat_map(move |changed| {
+                let seats = |seats: &[SeatView]| {
+                    List::paid(seats.iter().map(|it| Seat::of(it, false)).collect())
+                };
+                stream::iter(changed.chunks(batch).map(seats).collect::<Vec<_>>())
+            })
+            .inspect(move |_| budget.renew())
             .take_until(Box::pin(over).into_future()))
     }
 }

@@ -7,7 +7,7 @@ use async_graphql::{Context, Enum, ID, Object, SimpleObject, Subscription};
 use futures_util::{Stream, StreamExt, stream};
 
 use super::{
-    ApiError, ApiResult, Handover, context,
+    ApiError, ApiResult, Handover, budget, context,
     error::settle,
     queue_updates::{Leaf, QueueUpdates},
     scalars::DateTime,
@@ -207,12 +207,14 @@ pub(super) struct WaitingRoomQuery;
 #[Object]
 impl WaitingRoomQuery {
     /// The caller's queue token for a schedule: the live one, else the latest; null if there never was one.
+    #[graphql(complexity = "budget::STATEMENT + child_complexity")]
     async fn queue_status(
         &self,
         ctx: &Context<'_>,
         schedule_id: ID,
     ) -> ApiResult<Option<QueueToken>> {
         let actor = context::actor(ctx)?;
+        budget::spend(ctx, budget::STATEMENT)?;
         let Some(id) = ScheduleId::parse(&schedule_id) else { return Ok(None) };
         Ok(context::app(ctx)?.waiting_rooms.status(actor, id).await?.map(QueueToken))
     }

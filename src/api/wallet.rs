@@ -3,7 +3,7 @@
 use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, Object, SimpleObject};
 
 use super::{
-    ApiResult, context,
+    ApiResult, budget, context,
     error::settle,
     loaders,
     page::{self, Connection},
@@ -122,8 +122,10 @@ pub(super) struct WalletQuery;
 #[Object]
 impl WalletQuery {
     /// The caller's points.
+    #[graphql(complexity = "budget::STATEMENT")]
     async fn balance(&self, ctx: &Context<'_>) -> ApiResult<PointsScalar> {
         let actor = context::actor(ctx)?;
+        budget::spend(ctx, budget::STATEMENT)?;
         Ok(context::app(ctx)?.wallets.balance(actor).await?.into())
     }
 
@@ -137,13 +139,10 @@ impl WalletQuery {
     ) -> ApiResult<Connection<WalletEntry>> {
         let actor = context::actor(ctx)?;
         let request = page::request(first, after.as_deref(), |cursor| cursor.parse().ok())?;
+        budget::spend(ctx, budget::STATEMENT)?;
         let page = context::app(ctx)?.wallets.entries(actor, request).await?;
-        Ok(page::connection(
-            page,
-            after.is_some(),
-            |entry| entry.sequence.to_string(),
-            WalletEntry::from,
-        ))
+        let cursor = |entry: &wallet::WalletEntry| entry.sequence.to_string();
+        page::connection(ctx, page, after.is_some(), cursor, WalletEntry::from)
     }
 }
 

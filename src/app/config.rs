@@ -114,6 +114,9 @@ pub struct Settings {
     /// commas; empty for none.
     #[arg(long, env = "FRONTROW_TRUSTED_PROXIES", default_value = "127.0.0.0/8,::1")]
     pub trusted_proxies: Networks,
+    /// Whether anybody may ask the server for its schema; GraphiQL and code generators do. `__typename` is always there.
+    #[arg(long, env = "FRONTROW_INTROSPECTION", default_value_t = true, action = clap::ArgAction::Set)]
+    pub introspection: bool,
     /// What is logged, as a tracing filter.
     #[arg(long, env = "FRONTROW_LOG", default_value = "info")]
     pub log: String,

@@ -4,11 +4,13 @@ use std::{
     collections::HashMap,
     fmt,
     hash::Hash,
+    mem,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use tokio::sync::OnceCell;
+use futures_util::future::try_join_all;
+use tokio::{sync::OnceCell, task::yield_now};
 
 use crate::kernel::Fault;
 
@@ -42,6 +44,45 @@ impl<K: Hash + Eq + Send, V: Clone + Send + Sync> Fresh<K, V> {
     {
         let cell = self.cell(key);
         cell.get_or_try_init(load).await.cloned()
+    }
+
+    /// The answers for some keys; those that are neither there nor on their way are loaded together. `load` answers for
+    /// every key that it is given.
+    ///
+    /// # Errors
+    /// The load's fault; the next caller tries again.
+    pub async fn get_many<F>(
+        &self,
+        keys: &[K],
+        load: impl Fn(Vec<K>) -> F + Send + Sync,
+    ) -> Result<HashMap<K, V>, Fault>
+    where
+        K: Clone + Sync,
+        F: Future<Output = Result<HashMap<K, V>, Fault>> + Send,
+    {
+        let wanted: Mutex<Vec<K>> = Mutex::default();
+        let together: OnceCell<HashMap<K, V>> = OnceCell::new();
+        let load_all = || {
+            let keys = mem::take(&mut *wanted.lock().unwrap_or_else(PoisonError::into_inner));
+            load(keys)
+        };
+        let one = async |key: &K| {
+            wanted.lock().unwrap_or_else(PoisonError::into_inner).push(key.clone());
+            // All the others that find nothing say so before this one goes on.
+            yield_now().await;
+            if let Some(value) = together.get_or_try_init(load_all).await?.get(key) {
+                return Ok(value.clone());
+            }
+            // Somebody else was to load it and gave up, after all the others had been loaded.
+            let alone = load(vec![key.clone()]).await?.remove(key);
+            alone.ok_or_else(|| Fault::internal("a load without an answer"))
+        };
+        let answers = keys.iter().map(|key| async {
+            let cell = self.cell(key.clone());
+            let value = cell.get_or_try_init(|| one(key)).await?.clone();
+            Ok::<_, Fault>((key.clone(), value))
+        });
+        Ok(try_join_all(answers).await?.into_iter().collect())
     }
 
     /// Drops an answer that is known to be wrong by now.
@@ -91,5 +132,51 @@ mod tests {
         assert_eq!((one.unwrap(), two.unwrap()), (1, 1));
         cache.forget(&"a");
         assert_eq!(cache.get("a", load).await.unwrap(), 2);
+    }
+
+    #[tokio::test]
+    async fn many_are_loaded_together_and_only_those_that_are_missing() {
+        let cache = Fresh::new(Duration::from_secs(60));
+        let asked: Mutex<Vec<Vec<u32>>> = Mutex::default();
+        let load = |keys: Vec<u32>| {
+            let mut sorted = keys.clone();
+            sorted.sort_unstable();
+            asked.lock().unwrap().push(sorted);
+            async move {
+                yield_now().await;
+                if keys.contains(&0) {
+                    return Err(Fault::unavailable("away"));
+                }
+                Ok(keys.into_iter().map(|key| (key, key * key)).collect())
+            }
+        };
+        assert_eq!(cache.get(2, || async { Ok(4) }).await.unwrap(), 4);
+        let (one, two) =
+            tokio::join!(cache.get_many(&[1, 2, 3, 3], load), cache.get_many(&[3, 4], load));
+        assert_eq!(one.unwrap(), HashMap::from([(1, 1), (2, 4), (3, 9)]));
+        assert_eq!(two.unwrap(), HashMap::from([(3, 9), (4, 16)]));
+        let mut loads = asked.lock().unwrap().clone();
+        loads.sort_unstable();
+        assert_eq!(loads.concat().len(), 3, "each key once: {loads:?}");
+        assert_eq!(loads.len(), 2, "one load for each who asked");
+        assert!(cache.get_many(&[0, 5], load).await.is_err());
+        assert_eq!(cache.get_many(&[5], load).await.unwrap(), HashMap::from([(5, 25)]));
+    }
+
+    #[tokio::test]
+    async fn what_another_was_to_load_and_did_not_is_loaded_after_all() {
+        let cache = Fresh::new(Duration::from_secs(60));
+        let never = || std::future::pending::<Result<u32, Fault>>();
+        let mut leaver = Box::pin(cache.get(1, never));
+        assert!(futures_util::poll!(&mut leaver).is_pending());
+        let load = |keys: Vec<u32>| async move {
+            Ok(keys.into_iter().map(|key| (key, key)).collect::<HashMap<_, _>>())
+        };
+        let mut stayer = Box::pin(cache.get_many(&[1, 2], load));
+        for _ in 0..4 {
+            assert!(futures_util::poll!(&mut stayer).is_pending());
+        }
+        drop(leaver);
+        assert_eq!(stayer.await.unwrap(), HashMap::from([(1, 1), (2, 2)]));
     }
 }

@@ -18,6 +18,10 @@ const ERRORS_MAX: usize = 10;
 /// No error's text is longer than this, in bytes: async-graphql repeats what the client sent.
 const MESSAGE_BYTES_MAX: usize = 400;
 
+/// What async-graphql says of a document beyond the schema's limit of complexity, and what we say.
+const TOO_COMPLEX: &str = "Query is too complex.";
+const TOO_COMPLEX_HERE: &str = "The document asks for too much. Ask for fewer fields, smaller pages (`first`), or one thing at a time.";
+
 /// Why the transport does not hand a request to the schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refusal {
@@ -71,6 +75,9 @@ pub(super) fn complete(response: &mut Response, request_id: &RequestId) -> Outco
     response.errors.truncate(ERRORS_MAX);
     for error in &mut response.errors {
         let code = code(error).unwrap_or_else(|| library_code(&error.message));
+        if error.message == TOO_COMPLEX {
+            error.message = TOO_COMPLEX_HERE.to_owned();
+        }
         shorten(&mut error.message);
         let extensions = error.extensions.get_or_insert_default();
         extensions.set("code", code.as_str());
@@ -83,6 +90,11 @@ pub(super) fn complete(response: &mut Response, request_id: &RequestId) -> Outco
     Outcome { code: response.errors.first().and_then(code), refused }
 }
 
+/// Whether the budget of a request was spent before the answer was complete.
+pub(super) fn is_too_complex(response: &Response) -> bool {
+    response.errors.iter().any(|error| code(error) == Some(RequestCode::QueryTooComplex))
+}
+
 fn code(error: &ServerError) -> Option<RequestCode> {
     match error.extensions.as_ref()?.get("code")? {
         Value::String(code) => RequestCode::parse(code),
@@ -92,7 +104,7 @@ fn code(error: &ServerError) -> Option<RequestCode> {
 
 /// The code of an error that async-graphql made: its own limits, or else something wrong with the request.
 fn library_code(message: &str) -> RequestCode {
-    let limit = message == "Query is too complex."
+    let limit = message == TOO_COMPLEX
         || message == "Query is nested too deep."
         || message.starts_with("The recursion depth of the query cannot be greater than")
         || message.starts_with("The number of directives on the field");

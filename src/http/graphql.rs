@@ -1,8 +1,8 @@
 //! GraphQL over HTTP (the specification of that name): POST with JSON, one operation a request.
 
-use std::panic::AssertUnwindSafe;
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
-use async_graphql::Response as GraphqlResponse;
+use async_graphql::{Response as GraphqlResponse, Value, parser::types::ExecutableDocument};
 use async_graphql_axum::GraphQLResponse;
 use axum::{
     Extension,
@@ -22,12 +22,20 @@ use super::{
     transport::{BODY_BYTES_MAX, Parameters, SharedTransport},
 };
 use crate::{
-    api::{Caller, RequestId},
+    api::{Budget, Caller, RequestId},
     kernel::RequestCode,
 };
 
 /// What is left when a request has been executed: the answer and whether the request itself was refused.
 type Answer = (GraphqlResponse, Outcome);
+
+/// What is known of a request before it runs.
+struct Checked {
+    caller: Caller,
+    kind: Kind,
+    document: ExecutableDocument,
+    budget: Arc<Budget>,
+}
 
 /// Says that GraphQL is spoken by POST here.
 pub(super) async fn only_post() -> Response {
@@ -75,7 +83,7 @@ pub(super) async fn post(
         }
         Ok(parameters) => {
             let caller = session::from_headers(&transport.sessions, &parts.headers);
-            encode(media, run(transport, parameters, caller, request_id, observation).await)
+            run(transport, media, parameters, caller, request_id, observation).await
         }
     }
 }
@@ -101,46 +109,76 @@ async fn read(body: Body) -> Result<Bytes, (StatusCode, &'static str)> {
 /// Everything between a well-formed HTTP request and its answer.
 async fn run(
     transport: SharedTransport,
+    media: Media,
     parameters: Parameters,
     caller: Result<Caller, Refusal>,
     request_id: RequestId,
     mut observation: Observation,
-) -> Answer {
-    let checked = caller.and_then(|caller| {
-        observation.asked_by(caller);
-        let document = transport.documents.prepare(&parameters.query)?;
-        let operation = document.select(parameters.operation_name())?;
-        observation.runs(operation);
-        if operation.kind == Kind::Subscription {
-            let text = "Subscriptions run over the WebSocket at /graphql.";
-            return Err(Refusal::new(RequestCode::BadRequest, text));
+) -> Response {
+    let checked =
+        caller.and_then(|caller| check(&transport, &parameters, caller, &mut observation));
+    match checked {
+        Ok(checked) => {
+            let budget = Arc::clone(&checked.budget);
+            let answer = execute(transport, parameters, checked, request_id, observation).await;
+            write(media, answer, budget).await
         }
-        Ok((caller, operation.kind, document.document.clone()))
-    });
-    let (caller, kind, document) = match checked {
-        Ok(checked) => checked,
-        Err(refusal) => return finish(refusal.into(), &request_id, &mut observation),
-    };
-    let part = match caller.0 {
-        Some(actor) => transport.shares.part(actor.person_id, kind).await.map(Some),
-        None => Ok(None),
-    };
-    let part = match part {
+        Err(refusal) => encode(media, finish(refusal.into(), &request_id, &mut observation)),
+    }
+}
+
+/// Finds out what is asked for, and refuses what nobody may ask for.
+fn check(
+    transport: &SharedTransport,
+    parameters: &Parameters,
+    caller: Caller,
+    observation: &mut Observation,
+) -> Result<Checked, Refusal> {
+    observation.asked_by(caller);
+    let prepared = transport.documents.prepare(&parameters.query)?;
+    let operation = prepared.select(parameters.operation_name())?;
+    observation.runs(operation);
+    if operation.kind == Kind::Subscription {
+        let text = "Subscriptions run over the WebSocket at /graphql.";
+        return Err(Refusal::new(RequestCode::BadRequest, text));
+    }
+    transport.introspection.check(&prepared, operation, &parameters.variables)?;
+    Ok(Checked {
+        caller,
+        kind: operation.kind,
+        document: prepared.document.clone(),
+        budget: Budget::new(operation.values()),
+    })
+}
+
+async fn execute(
+    transport: SharedTransport,
+    parameters: Parameters,
+    checked: Checked,
+    request_id: RequestId,
+    mut observation: Observation,
+) -> Answer {
+    let Checked { caller, kind, document, budget } = checked;
+    let part = match transport.shares.part_of(caller, kind).await {
         Ok(part) => part,
         Err(refusal) => return finish(refusal.into(), &request_id, &mut observation),
     };
     let limit = transport.limits.query;
     let work = transport.lifetime.work.clone();
-    let request = parameters.into_request(document, caller, request_id.clone());
+    let request = parameters.into_request(document, caller, request_id.clone(), budget);
     let execution = AssertUnwindSafe(transport.engine.execute(request)).catch_unwind();
     if kind == Kind::Query {
-        let response = match tokio::time::timeout(limit, execution).await {
+        let mut response = match tokio::time::timeout(limit, execution).await {
             Ok(result) => result.unwrap_or_else(|_| panicked(&request_id)),
             Err(_) => {
                 let text = "The query took too long. Ask for less, or try again in a moment.";
                 Refusal::new(RequestCode::Overloaded, text).into()
             }
         };
+        // Nobody can use a part of it. What a mutation did has to be told all the same.
+        if error::is_too_complex(&response) {
+            response.data = Value::Null;
+        }
         return finish(response, &request_id, &mut observation);
     }
     // A task of its own runs to its end though the client hangs up and this future is dropped.
@@ -171,6 +209,22 @@ fn finish(
     let outcome = error::complete(&mut response, request_id);
     observation.answered(outcome.code);
     (response, outcome)
+}
+
+/// Writes an answer. A large one is written where nobody else waits, and holds its permit until it is.
+async fn write(media: Media, answer: Answer, budget: Arc<Budget>) -> Response {
+    if !budget.has_large_answer() {
+        return encode(media, answer);
+    }
+    let written = tokio::task::spawn_blocking(move || {
+        let written = encode(media, answer);
+        drop(budget);
+        written
+    });
+    written.await.unwrap_or_else(|_| {
+        let refusal = Refusal::internal();
+        error::write(StatusCode::INTERNAL_SERVER_ERROR, media, &refusal.into())
+    })
 }
 
 fn encode(media: Media, (response, outcome): Answer) -> Response {

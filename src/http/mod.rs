@@ -11,6 +11,7 @@ mod edge;
 mod error;
 mod graphql;
 mod health;
+mod introspection;
 mod lifetime;
 mod linger;
 mod observe;
@@ -46,6 +47,7 @@ pub fn router(app: &App, schema: FrontrowSchema, lifetime: &Lifetime) -> Router 
         Limits {
             subscriptions: settings.subscriptions_per_socket,
             patience: settings.database.patience(),
+            introspection: settings.introspection,
             ..Limits::default()
         },
         settings.allowed_origins.clone(),

@@ -11,6 +11,7 @@ use std::{
 
 use super::{document::Kind, error::Refusal};
 use crate::{
+    api::Caller,
     kernel::{PersonId, RequestCode},
     turns::{Turn, Turns},
 };
@@ -52,15 +53,22 @@ impl Shares {
         Arc::new(Self { patience, people: Mutex::default() })
     }
 
-    /// Waits until the person's other requests leave room for this one.
+    /// Waits until the caller's other requests leave room for this one. Who is not signed in has no share.
     ///
     /// # Errors
     /// RATE_LIMITED when they do not.
-    pub(super) async fn part(
+    pub(super) async fn part_of(
         self: &Arc<Self>,
-        person_id: PersonId,
+        caller: Caller,
         kind: Kind,
-    ) -> Result<Part, Refusal> {
+    ) -> Result<Option<Part>, Refusal> {
+        match caller.0 {
+            Some(actor) => self.part(actor.person_id, kind).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn part(self: &Arc<Self>, person_id: PersonId, kind: Kind) -> Result<Part, Refusal> {
         let turns = self.join(person_id, kind).ok_or_else(too_many)?;
         // Leaves the share when this future is dropped in line.
         let mut part = Part { shares: Arc::clone(self), person_id, turn: None };

@@ -5,10 +5,10 @@ use std::{sync::Arc, time::Duration};
 use async_graphql::{Executor, Request, Response};
 use futures_util::{future::BoxFuture, stream::BoxStream};
 
-use super::{document::Documents, lifetime::Lifetime, share::Shares};
+use super::{document::Documents, introspection::Introspection, lifetime::Lifetime, share::Shares};
 use crate::{
     account::Sessions,
-    api::{Caller, RequestId},
+    api::{Budget, Caller, RequestId},
     telemetry::Metrics,
 };
 
@@ -18,6 +18,8 @@ pub(super) const BODY_BYTES_MAX: usize = 64 * 1024;
 /// How much and how long. Sizes of documents are in `document`.
 #[derive(Debug, Clone)]
 pub(super) struct Limits {
+    /// Whether anybody may ask for the schema.
+    pub(super) introspection: bool,
     /// Subscriptions that may run on one socket at once.
     pub(super) subscriptions: usize,
     /// Messages that one client may send over one socket in a minute.
@@ -41,6 +43,7 @@ pub(super) struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            introspection: true,
             subscriptions: 10,
             messages_per_minute: 300,
             query: Duration::from_secs(5),
@@ -81,6 +84,7 @@ pub(super) struct Transport {
     pub(super) metrics: Arc<Metrics>,
     pub(super) documents: Documents,
     pub(super) shares: Arc<Shares>,
+    pub(super) introspection: Introspection,
     pub(super) limits: Limits,
     /// Browsers' origins that may use this server besides its own; `*` stands for all.
     pub(super) origins: Vec<String>,
@@ -98,6 +102,7 @@ impl Transport {
         lifetime: Lifetime,
     ) -> Self {
         let documents = Documents::new();
+        let introspection = Introspection::new(&schema, limits.introspection);
         let origins = origins.iter().map(|origin| origin.trim().trim_end_matches('/'));
         let origins = origins.filter(|origin| !origin.is_empty()).map(str::to_owned).collect();
         Self {
@@ -106,6 +111,7 @@ impl Transport {
             metrics: Arc::new(metrics),
             documents,
             shares: Shares::new(limits.patience),
+            introspection,
             limits,
             origins,
             lifetime,
@@ -121,7 +127,7 @@ pub(super) struct Parameters {
     #[serde(default)]
     operation_name: Option<String>,
     #[serde(default)]
-    variables: async_graphql::Variables,
+    pub(super) variables: async_graphql::Variables,
     /// Must be a map where it is given; nothing reads it.
     #[serde(default, rename = "extensions")]
     _extensions: Option<serde_json::Map<String, serde_json::Value>>,
@@ -148,9 +154,11 @@ impl Parameters {
         document: async_graphql::parser::types::ExecutableDocument,
         caller: Caller,
         request_id: RequestId,
+        budget: Arc<Budget>,
     ) -> Request {
         // The text is not needed any more, and a subscription would keep it for as long as it lives.
-        let mut request = Request::new("").variables(self.variables).data(caller).data(request_id);
+        let mut request = Request::new("").variables(self.variables);
+        request = request.data(caller).data(request_id).data(budget);
         request.operation_name = self.operation_name;
         request.set_parsed_query(document);
         request

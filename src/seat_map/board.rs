@@ -92,10 +92,30 @@ struct State {
     loaded: Option<(Timestamp, Instant)>,
 }
 
+impl SeatFilter {
+    fn is_empty(&self) -> bool {
+        self.section.is_none() && self.grade.is_none() && self.status.is_none()
+    }
+
+    fn wants(&self, place: &SeatPlace) -> bool {
+        self.section.as_ref().is_none_or(|section| *section == place.section)
+            && self.grade.as_ref().is_none_or(|grade| *grade == place.grade)
+    }
+}
+
 impl State {
     /// The database's clock, as far as this process can tell. Nothing is decided by it.
     fn now(&self) -> Timestamp {
         self.loaded.map_or(Timestamp::UNIX_EPOCH, |(now, at)| now + at.elapsed())
+    }
+
+    fn shown(&self, filter: &SeatFilter) -> impl Iterator<Item = SeatView> {
+        let now = self.now();
+        let seats = self.seats.iter().filter(|seat| filter.wants(&seat.place));
+        let seats = seats.map(move |seat| seat.view(now));
+        seats.filter(|seat| {
+            filter.status.as_ref().is_none_or(|wanted| wanted.contains(&seat.status))
+        })
     }
 }
 
@@ -241,21 +261,13 @@ impl Board {
 
     /// The seats that a filter lets through, in the order of the hall.
     pub(super) fn seats(&self, filter: &SeatFilter) -> Vec<SeatView> {
+        self.read().shown(filter).collect()
+    }
+
+    /// How many seats a filter lets through.
+    pub(super) fn count(&self, filter: &SeatFilter) -> usize {
         let state = self.read();
-        let now = state.now();
-        let wanted = |place: &SeatPlace| {
-            filter.section.as_ref().is_none_or(|section| *section == place.section)
-                && filter.grade.as_ref().is_none_or(|grade| *grade == place.grade)
-        };
-        state
-            .seats
-            .iter()
-            .filter(|seat| wanted(&seat.place))
-            .map(|seat| seat.view(now))
-            .filter(|seat| {
-                filter.status.as_ref().is_none_or(|status| status.contains(&seat.status))
-            })
-            .collect()
+        if filter.is_empty() { state.seats.len() } else { state.shown(filter).count() }
     }
 
     /// Batches of changed seats from now on.

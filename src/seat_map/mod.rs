@@ -60,6 +60,19 @@ impl SeatMaps {
         Ok(board.seats(filter))
     }
 
+    /// How many seats [`SeatMaps::seats`] would have, without building the list.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn count(
+        &self,
+        schedule_id: ScheduleId,
+        filter: &SeatFilter,
+    ) -> Result<usize, Fault> {
+        let board = self.board(schedule_id).await?;
+        Ok(board.count(filter))
+    }
+
     fn slot(&self, schedule_id: ScheduleId) -> Arc<Board> {
         let mut boards = self.boards.lock().unwrap_or_else(PoisonError::into_inner);
         let board = boards.entry(schedule_id).or_insert_with(|| Arc::new(Board::new(schedule_id)));

@@ -198,7 +198,7 @@ impl Sale {
         }
     }
 
-    /// What store/room.sql counts.
+    /// What store/rooms.sql counts.
     fn pace(&self, fans: &[Fan], now: u64) -> Pace {
         let start = now - 60_000;
         let of_late = |ms: Option<u64>| ms.is_some_and(|ms| ms > start);

@@ -1,10 +1,12 @@
 //! How a room stands as a whole, at most a second old: what everybody who looks at it shares.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
+
+use futures_util::{StreamExt, stream};
 
 use super::{Draw, Line, RoomStatus, WaitingRooms, rules, rules::Pace, store};
 use crate::{
@@ -17,6 +19,8 @@ const MAX_AGE: Duration = Duration::from_millis(900);
 const SNAPSHOT_MAX_AGE: Duration = Duration::from_secs(2);
 /// Sales within this time are followed by one look whether that was the last seat.
 const SALES_PER_LOOK: Duration = Duration::from_millis(300);
+/// Rooms that Redis is asked about at once, of those that one request wants to know about.
+const LOOKS_AT_ONCE: usize = 32;
 /// People in a snapshot at most.
 const SNAPSHOT_LIMIT: i64 = 2_000_000;
 
@@ -95,32 +99,78 @@ impl Summaries {
     }
 }
 
+fn summary_of(row: &store::RoomRow, waiting: i64) -> Result<Summary, Fault> {
+    Ok(Summary {
+        status: rules::room_status(&row.facts()),
+        draft: row.schedule_status == "DRAFT",
+        waiting,
+        active: row.active,
+        max_active: row.max_active,
+        admit_per_round: row.admit_per_round,
+        round_ms: row.round_ms,
+        line: row.line(),
+        draw: row.draw()?,
+    })
+}
+
 impl WaitingRooms {
     /// How the waiting room of a schedule stands, at most a second old; `None` when there is no such schedule.
     ///
     /// # Errors
     /// A fault when Postgres cannot be asked.
     pub async fn summary(&self, schedule_id: ScheduleId) -> Result<Option<Summary>, Fault> {
-        self.summaries.rooms.get(schedule_id, || self.load_summary(schedule_id)).await
+        let load = || async {
+            Ok(self.load_summaries(vec![schedule_id]).await?.remove(&schedule_id).flatten())
+        };
+        self.summaries.rooms.get(schedule_id, load).await
     }
 
-    async fn load_summary(&self, schedule_id: ScheduleId) -> Result<Option<Summary>, Fault> {
-        let Some(row) = store::room(&self.db, schedule_id).await? else { return Ok(None) };
-        let waiting = match self.index.look(schedule_id, &[], Duration::ZERO).await {
-            Ok(Some(ranks)) => ranks.waiting,
-            Ok(None) | Err(_) => store::waiting_count(&self.db, schedule_id).await?,
-        };
-        Ok(Some(Summary {
-            status: rules::room_status(&row.facts()),
-            draft: row.schedule_status == "DRAFT",
-            waiting,
-            active: row.active,
-            max_active: row.max_active,
-            admit_per_round: row.admit_per_round,
-            round_ms: row.round_ms,
-            line: row.line(),
-            draw: row.draw()?,
-        }))
+    /// How the waiting rooms of some schedules stand, as [`WaitingRooms::summary`] tells of one: what is not known is asked
+    /// of Postgres in one statement.
+    ///
+    /// # Errors
+    /// A fault when Postgres cannot be asked.
+    pub async fn summaries(
+        &self,
+        schedule_ids: &[ScheduleId],
+    ) -> Result<HashMap<ScheduleId, Option<Summary>>, Fault> {
+        self.summaries.rooms.get_many(schedule_ids, |ids| self.load_summaries(ids)).await
+    }
+
+    async fn load_summaries(
+        &self,
+        ids: Vec<ScheduleId>,
+    ) -> Result<HashMap<ScheduleId, Option<Summary>>, Fault> {
+        let rows = store::rooms(&self.db, &ids).await?;
+        let known: Vec<ScheduleId> = rows.iter().map(|row| row.schedule_id).collect();
+        let waiting = self.waiting_in(known).await?;
+        let mut found: HashMap<ScheduleId, Option<Summary>> =
+            ids.into_iter().map(|id| (id, None)).collect();
+        for row in rows {
+            let waiting = waiting.get(&row.schedule_id).copied().unwrap_or_default();
+            found.insert(row.schedule_id, Some(summary_of(&row, waiting)?));
+        }
+        Ok(found)
+    }
+
+    /// How many are WAITING in some rooms: by the index, and by the journal where there is no index.
+    async fn waiting_in(&self, ids: Vec<ScheduleId>) -> Result<HashMap<ScheduleId, i64>, Fault> {
+        let looks = ids.into_iter().map(|id| async move {
+            let ranks = self.index.look(id, &[], Duration::ZERO).await.ok().flatten();
+            (id, ranks.map(|ranks| ranks.waiting))
+        });
+        let looks: Vec<_> = stream::iter(looks).buffer_unordered(LOOKS_AT_ONCE).collect().await;
+        let (mut waiting, mut untold) = (HashMap::new(), Vec::new());
+        for (id, count) in looks {
+            match count {
+                Some(count) => _ = waiting.insert(id, count),
+                None => untold.push(id),
+            }
+        }
+        if !untold.is_empty() {
+            waiting.extend(store::waiting_counts(&self.db, &untold).await?);
+        }
+        Ok(waiting)
     }
 
     /// Has everybody told, if a performance is sold out now. Called after a sale; many sales share one look.

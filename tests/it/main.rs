@@ -19,6 +19,7 @@ mod authorization;
 mod catalogue;
 mod cli;
 mod connections;
+mod cost;
 mod crash;
 mod http;
 mod kv;

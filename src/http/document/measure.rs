@@ -8,6 +8,7 @@ use async_graphql::{
 };
 
 use super::{super::error::Refusal, bad_request, too_complex};
+use crate::api::of_key;
 
 /// Selections of one operation: fields, spreads and inline fragments, fragments expanded.
 const SELECTIONS_MAX: u32 = 1_000;
@@ -31,6 +32,10 @@ pub(super) struct Facts {
     pub(super) direct: bool,
     /// Selections at all levels.
     pub(super) selections: u32,
+    /// What its fields cost, with one item in each list; for [`crate::api::Budget`].
+    pub(super) values: u32,
+    /// It asks for the schema.
+    pub(super) introspects: bool,
 }
 
 /// The size of a selection set, fragments expanded. All sums saturate.
@@ -42,6 +47,8 @@ pub(super) struct Size {
     pub(super) aliases: u32,
     pub(super) directives: u32,
     pub(super) roots: u32,
+    pub(super) values: u32,
+    pub(super) introspects: bool,
 }
 
 impl Size {
@@ -53,6 +60,8 @@ impl Size {
         self.aliases = self.aliases.saturating_add(held.aliases);
         self.directives = self.directives.saturating_add(held.directives);
         self.roots = self.roots.saturating_add(held.roots);
+        self.values = self.values.saturating_add(held.values);
+        self.introspects |= held.introspects;
     }
 
     /// The same, with directives of its own.
@@ -79,7 +88,8 @@ pub(super) fn check(document: &ExecutableDocument) -> Result<Vec<Facts>, Refusal
         of_all = of_all.saturating_add(size.selections);
         let items = &operation.node.selection_set.node.items;
         let direct = items.iter().all(|item| matches!(item.node, Selection::Field(_)));
-        facts.push(Facts { roots: size.roots, direct, selections: size.selections });
+        let Size { roots, selections, values, introspects, .. } = size;
+        facts.push(Facts { roots, direct, selections, values, introspects });
     }
     if of_all > SELECTIONS_OF_ALL_MAX {
         return Err(too_complex("The operations of the document select too much together."));
@@ -152,10 +162,14 @@ impl<'a> Measure<'a> {
             Selection::Field(field) => {
                 let held = self.selection_set(&field.node.selection_set, level)?;
                 let alias = u32::from(field.node.alias.is_some());
+                let value = of_key(&field.node.response_key().node);
+                let name = field.node.name.node.as_str();
                 Ok(Size {
                     depth: held.depth.saturating_add(1),
                     aliases: held.aliases.saturating_add(alias),
                     roots: 1,
+                    values: held.values.saturating_add(u32::try_from(value).unwrap_or(u32::MAX)),
+                    introspects: held.introspects || matches!(name, "__schema" | "__type"),
                     ..held
                 })
             }

@@ -15,7 +15,7 @@ use async_graphql::{
     Name,
     parser::{
         Error as ParseError, parse_query,
-        types::{ExecutableDocument, OperationType},
+        types::{ExecutableDocument, OperationDefinition, OperationType},
     },
 };
 use measure::Facts;
@@ -66,6 +66,18 @@ pub(super) struct Operation {
     /// How its results may be written without async-graphql; for subscriptions.
     pub(super) plan: Option<Arc<Plan>>,
     facts: Facts,
+}
+
+impl Operation {
+    /// What its fields cost, with one item in each list.
+    pub(super) fn values(&self) -> usize {
+        usize::try_from(self.facts.values).unwrap_or(usize::MAX)
+    }
+
+    /// Whether it asks for the schema.
+    pub(super) const fn introspects(&self) -> bool {
+        self.facts.introspects
+    }
 }
 
 /// What an operation does.
@@ -155,7 +167,7 @@ impl Prepared {
                 "The document has several operations; name the one to run in operationName.",
             )),
         }?;
-        let Facts { roots, direct, selections } = operation.facts;
+        let Facts { roots, direct, selections, .. } = operation.facts;
         match operation.kind {
             Kind::Mutation if roots != 1 => {
                 Err(bad_request("A mutation must have exactly one root field; send one a request."))
@@ -169,6 +181,14 @@ impl Prepared {
             }
             Kind::Query | Kind::Mutation | Kind::Subscription => Ok(operation),
         }
+    }
+}
+
+impl Prepared {
+    /// An operation of the document, as it was parsed.
+    pub(super) fn definition(&self, operation: &Operation) -> Option<&OperationDefinition> {
+        let named = |(name, _): &(Option<&Name>, _)| *name == operation.name.as_ref();
+        self.document.operations.iter().find(named).map(|(_, definition)| &definition.node)
     }
 }
 

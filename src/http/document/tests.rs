@@ -70,6 +70,48 @@ fn documents_beyond_a_limit_are_too_complex() {
 }
 
 #[test]
+fn names_are_short() {
+    let (longest, longer) = ("x".repeat(128), "x".repeat(129));
+    for text in [
+        "query NAME{a}",
+        "{NAME:a}",
+        "{a(NAME:1)}",
+        "{a(b:NAME)}",
+        "{a(b:{NAME:1})}",
+        "query($NAME:Int){a}",
+        "{...NAME} fragment NAME on Q{a}",
+        "{a @NAME}",
+    ] {
+        let text = |name: &str| text.replace("NAME", name);
+        assert_ne!(
+            Documents::new().prepare(&text(&longest)).err().map(|it| it.code),
+            Some(RequestCode::QueryTooComplex),
+        );
+        assert_eq!(refusal(&text(&longer)), RequestCode::QueryTooComplex, "{}", text("NAME"));
+    }
+    assert!(Documents::new().prepare(&format!("{{a(b:\"{longer}\")}} # {longer}")).is_ok());
+}
+
+#[test]
+fn fields_cost_by_their_keys_and_introspection_is_noticed() {
+    let documents = Documents::new();
+    let long = "x".repeat(64);
+    for (text, values, introspects) in [
+        ("{a{b c} d}".to_owned(), 4, false),
+        (format!("{{{long}:a ...F ...F}} fragment F on Q{{b}}"), 5, false),
+        ("{__typename}".to_owned(), 1, false),
+        ("{__schema{types{name}}}".to_owned(), 3, true),
+        ("{...F} fragment F on Q{...{it:__type(name:\"A\"){name}}}".to_owned(), 2, true),
+        ("query a{a} query b{__schema{description}}".to_owned(), 1, false),
+    ] {
+        let prepared = documents.prepare(&text).unwrap();
+        let operation = prepared.select(text.starts_with("query a").then_some("a")).unwrap();
+        assert_eq!((operation.values(), operation.introspects()), (values, introspects), "{text}");
+        assert!(prepared.definition(operation).is_some());
+    }
+}
+
+#[test]
 fn malformed_documents_are_bad_requests_and_are_not_repeated() {
     for text in [
         "",
@@ -158,6 +200,7 @@ fn expand(document: &ExecutableDocument, set: &Positioned<SelectionSet>) -> Size
             held.aliases + u32::from(field.is_some_and(|field| field.node.alias.is_some()));
         size.directives += held.directives + u32::try_from(directives).unwrap();
         size.roots += if field.is_some() { 1 } else { held.roots };
+        size.values += held.values + u32::from(field.is_some());
     }
     size
 }

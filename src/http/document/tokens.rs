@@ -6,8 +6,11 @@ use super::{super::error::Refusal, too_complex};
 const TOKENS_MAX: usize = 2_000;
 /// Brackets of all kinds that are open at once: selections, lists, objects, arguments.
 const BRACKETS_MAX: usize = 60;
+/// The longest name or number, in bytes. Names come back as keys of the answer, one for each item of a list, and operations'
+/// names stand in the log.
+const NAME_BYTES_MAX: usize = 128;
 
-/// Counts tokens, and refuses documents of too many tokens or brackets. Whether they are well-formed is not looked at.
+/// Counts tokens, and refuses documents of too many tokens or brackets, or of long names. Whether they are well-formed is not looked at.
 ///
 /// # Errors
 /// QUERY_TOO_COMPLEX.
@@ -18,6 +21,9 @@ pub(super) fn count(text: &str) -> Result<usize, Refusal> {
         match rest.first() {
             Some(b'{' | b'[' | b'(') => open += 1,
             Some(b'}' | b']' | b')') => open = open.saturating_sub(1),
+            Some(byte) if is_word(*byte) && length > NAME_BYTES_MAX => {
+                return Err(too_complex("A name in the document is longer than 128 characters."));
+            }
             _ => {}
         }
         tokens += usize::from(!rest.first().is_some_and(|byte| is_ignored(*byte)));

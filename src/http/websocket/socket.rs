@@ -30,7 +30,7 @@ use super::{
     running::{Counted, Event, Operation, Running},
 };
 use crate::{
-    api::{Caller, Handover, RequestId},
+    api::{Budget, Caller, Handover, RequestId},
     kernel::{Actor, RequestCode},
 };
 
@@ -254,7 +254,8 @@ impl Socket {
         }
         let handover = Handover::new(operation.plan.clone());
         let id = self.request_id.clone();
-        let request = parameters.into_request(document.document.clone(), caller, id);
+        let budget = Budget::new(operation.values());
+        let request = parameters.into_request(document.document.clone(), caller, id, budget);
         Ok((request.data(handover.clone()), handover))
     }
 

@@ -5,7 +5,7 @@ pub(super) mod journal;
 pub(super) mod rebuild;
 pub(super) mod rounds;
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use sea_orm::FromQueryResult;
 
@@ -14,7 +14,7 @@ use super::{
     rules::{self, Line, RoomFacts},
 };
 use crate::{
-    db::{Db, Session, bigints, text_column},
+    db::{Db, Session, bigints, text_column, uuids},
     kernel::{Fault, PersonId, QueueTokenId, ScheduleId, Timestamp},
 };
 
@@ -116,6 +116,7 @@ pub(super) async fn touch(
 /// A room's settings and how it stands, apart from who is WAITING.
 #[derive(Debug, Clone, FromQueryResult)]
 pub(super) struct RoomRow {
+    pub schedule_id: ScheduleId,
     pub now: Timestamp,
     pub schedule_status: String,
     pub sales_open_at: Timestamp,
@@ -173,24 +174,33 @@ impl RoomRow {
     }
 }
 
-/// How a room stands, and how its line moved within [`rules::LINE_WINDOW`].
-pub(super) async fn room(db: &Db, schedule_id: ScheduleId) -> Result<Option<RoomRow>, Fault> {
-    const SQL: &str = include_str!("room.sql");
+/// How some rooms stand, and how their lines moved within [`rules::LINE_WINDOW`].
+pub(super) async fn rooms(db: &Db, ids: &[ScheduleId]) -> Result<Vec<RoomRow>, Fault> {
+    const SQL: &str = include_str!("rooms.sql");
     let window = rules::LINE_WINDOW.as_secs_f64();
-    Ok(db.row(SQL, vec![schedule_id.into(), window.into()]).await?)
+    Ok(db.rows(SQL, vec![uuids(ids.iter().map(|id| id.0)), window.into()]).await?)
+}
+
+/// How a room stands, as [`rooms`] tells it.
+pub(super) async fn room(db: &Db, schedule_id: ScheduleId) -> Result<Option<RoomRow>, Fault> {
+    Ok(rooms(db, &[schedule_id]).await?.pop())
 }
 
 #[derive(Debug, FromQueryResult)]
 struct CountRow {
+    schedule_id: ScheduleId,
     count: i64,
 }
 
-/// How many are WAITING, by the journal.
-pub(super) async fn waiting_count(db: &Db, schedule_id: ScheduleId) -> Result<i64, Fault> {
-    const SQL: &str =
-        "SELECT count(*) AS count FROM queue_token WHERE schedule_id = $1 AND status = 'WAITING'";
-    let row: Option<CountRow> = db.row(SQL, vec![schedule_id.into()]).await?;
-    Ok(row.map_or(0, |row| row.count))
+/// How many are WAITING in some rooms, by the journal. Rooms where nobody waits are left out.
+pub(super) async fn waiting_counts(
+    db: &Db,
+    ids: &[ScheduleId],
+) -> Result<HashMap<ScheduleId, i64>, Fault> {
+    const SQL: &str = "SELECT schedule_id, count(*) AS count FROM queue_token
+                       WHERE schedule_id = ANY($1) AND status = 'WAITING' GROUP BY schedule_id";
+    let rows: Vec<CountRow> = db.rows(SQL, vec![uuids(ids.iter().map(|id| id.0))]).await?;
+    Ok(rows.into_iter().map(|row| (row.schedule_id, row.count)).collect())
 }
 
 /// Which numbers of a room were passed over within this time, and are so still.

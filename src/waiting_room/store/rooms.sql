@@ -1,11 +1,12 @@
--- A room's settings, how it stands, and how its line moved of late. $1 schedule, $2 seconds that count as of late.
+-- The settings of some rooms, how they stand, and how their lines moved of late. $1 schedules, $2 seconds that count as of late.
 WITH clock AS MATERIALIZED (
     SELECT clock_timestamp() AS now, clock_timestamp() - make_interval(secs => $2) AS start
 )
-SELECT clock.now, s.status AS schedule_status, s.sales_open_at, s.sales_close_at, w.paused,
+SELECT s.id AS schedule_id, clock.now, s.status AS schedule_status, s.sales_open_at, s.sales_close_at, w.paused,
        sha256(w.draw_secret) AS draw_commitment,
        CASE WHEN w.drawn_at IS NOT NULL THEN w.draw_secret END AS draw_secret,
-       NOT EXISTS (SELECT 1 FROM seat WHERE seat.schedule_id = s.id AND seat.status <> 'SOLD_OUT') AS sold_out,
+       -- The LIMIT has one seat looked up for each room; an EXISTS may become one walk through all seats of all rooms.
+       coalesce((SELECT false FROM seat WHERE seat.schedule_id = s.id AND seat.status <> 'SOLD_OUT' LIMIT 1), true) AS sold_out,
        w.max_active, w.admit_per_round, w.round_ms, inside.active,
        (SELECT count(*) FROM queue_token t WHERE t.schedule_id = s.id AND t.activated_at > clock.start) AS admitted,
        away.passed_over, away.absent, gone.gave_up, gone.freed,
@@ -33,4 +34,4 @@ CROSS JOIN LATERAL (
     FROM queue_token t
     WHERE t.schedule_id = s.id AND t.ended_at > clock.start AND s.status = 'ON_SALE'
 ) gone
-WHERE s.id = $1
+WHERE s.id = ANY($1)
