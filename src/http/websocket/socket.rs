@@ -94,7 +94,7 @@ impl Socket {
     }
 
     /// Talks until one side ends it, if the protocol was agreed on.
-    pub(super) async fn run(mut self, agreed: bool) {
+    pub(super) async fn run(mut self: Box<Self>, agreed: bool) {
         let end = if agreed { self.talk().await } else { Close::SubprotocolUnacceptable.into() };
         self.running = Running::default();
         if let End::Close(close) = end {
