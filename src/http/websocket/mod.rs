@@ -73,15 +73,16 @@ pub(super) async fn upgrade(
     let agreed = handshake.agreed;
     // Shutdown waits for the socket.
     transport.lifetime.work.clone().spawn(async move {
-        if let Some(socket) = open(upgrade, transport, request_id).await {
-            socket.run(agreed).await;
-        }
+        // What is needed at the beginning only is in a box of its own, which is gone when the socket talks.
+        let opened = Box::pin(open(upgrade, transport, request_id)).await;
+        let Some(socket) = opened else { return };
+        socket.run(agreed).await;
     });
     handshake.answer(PROTOCOL)
 }
 
-/// Takes the socket over from HTTP, out of its wrappings, which would be memory and a step more for every read. In a box,
-/// because a task keeps room for every place that a value has passed.
+/// Takes the socket over from HTTP, out of its wrappings, which would be memory and a step more for every read. It comes in
+/// a box, because a task keeps room for every place that a value has passed.
 async fn open(
     upgrade: OnUpgrade,
     transport: SharedTransport,
