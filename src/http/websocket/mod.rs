@@ -17,7 +17,7 @@ use axum::{
 };
 use frames::Frames;
 use handshake::Handshake;
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use socket::Socket;
 use tokio_tungstenite::{
@@ -73,18 +73,24 @@ pub(super) async fn upgrade(
     let agreed = handshake.agreed;
     // Shutdown waits for the socket.
     transport.lifetime.work.clone().spawn(async move {
-        let Ok(upgraded) = upgrade.await else { return };
-        if let Some(wire) = open(upgraded, transport.limits.messages_per_minute).await {
-            Socket::new(transport, wire, request_id).run(agreed).await;
-        }
+        // What is needed at the beginning only is in a box of its own, which is gone when the socket talks.
+        let opened = Box::pin(open(upgrade, transport, request_id)).await;
+        let Some(socket) = opened else { return };
+        socket.run(agreed).await;
     });
     handshake.answer(PROTOCOL)
 }
 
-/// Takes the socket out of its wrappings, which would be memory and a step more for every read.
-async fn open(upgraded: Upgraded, frames_per_minute: u32) -> Option<WebSocketStream<Frames>> {
-    let parts = upgraded.downcast::<TokioIo<Wire>>().ok()?;
-    let frames = Frames::new(parts.io.into_inner(), &parts.read_buf, frames_per_minute);
+/// Takes the socket over from HTTP, out of its wrappings, which would be memory and a step more for every read. It comes in
+/// a box, because a task keeps room for every place that a value has passed.
+async fn open(
+    upgrade: OnUpgrade,
+    transport: SharedTransport,
+    request_id: RequestId,
+) -> Option<Box<Socket>> {
+    let parts = upgrade.await.ok()?.downcast::<TokioIo<Wire>>().ok()?;
+    let limit = transport.limits.messages_per_minute;
+    let frames = Frames::new(parts.io.into_inner(), &parts.read_buf, limit);
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(0)
@@ -92,7 +98,9 @@ async fn open(upgraded: Upgraded, frames_per_minute: u32) -> Option<WebSocketStr
         .max_message_size(Some(FRAME_BYTES_MAX))
         .max_frame_size(Some(FRAME_BYTES_MAX));
     let begun = parts.read_buf.to_vec();
-    Some(WebSocketStream::from_partially_read(frames, begun, Role::Server, Some(config)).await)
+    let wire =
+        WebSocketStream::from_partially_read(frames, begun, Role::Server, Some(config)).await;
+    Some(Box::new(Socket::new(transport, wire, request_id)))
 }
 
 /// Whether a browser's page may connect: one of our own, or of an origin that the operator allows. Whoever sends no

@@ -94,18 +94,23 @@ impl Socket {
     }
 
     /// Talks until one side ends it, if the protocol was agreed on.
-    pub(super) async fn run(mut self, agreed: bool) {
+    pub(super) async fn run(mut self: Box<Self>, agreed: bool) {
         let end = if agreed { self.talk().await } else { Close::SubprotocolUnacceptable.into() };
         self.running = Running::default();
         if let End::Close(close) = end {
             tracing::debug!(request_id = &*self.request_id.0, ?close, "socket closed");
-            // A peer that does not read is left.
-            let told = timeout(FAREWELL, self.wire.send(close.frame())).await;
-            if matches!(told, Ok(Ok(()))) {
-                // Without waiting for the answer, the frame may be lost with the connection.
-                let (stream, count) = self.wire.get_mut().parts();
-                linger::until_the_client_hangs_up(stream, |part| count.read(part)).await;
-            }
+            // In a box, because a task keeps room for its end from the beginning.
+            Box::pin(self.close(close)).await;
+        }
+    }
+
+    async fn close(&mut self, close: Close) {
+        let sent = timeout(FAREWELL, self.wire.send(close.frame())).await;
+        // A peer that does not read is left.
+        if matches!(sent, Ok(Ok(()))) {
+            // Without waiting for the answer, the frame may be lost with the connection.
+            let (stream, count) = self.wire.get_mut().parts();
+            linger::until_the_client_hangs_up(stream, |part| count.read(part)).await;
         }
     }
 
