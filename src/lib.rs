@@ -6,9 +6,10 @@
 // Floor 0: words. No async, no I/O.
 pub mod kernel;
 
-// Floor 1: the only doors to Postgres, Redis, the log and the metrics.
+// Floor 1: the only doors to Postgres, Redis, the log and the metrics, and where tasks are started.
 pub mod db;
 pub mod kv;
+pub mod tasks;
 pub mod telemetry;
 
 // Floor 2: siblings that do not know of each other.

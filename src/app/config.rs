@@ -1,8 +1,8 @@
 //! Every knob of the server: the only place that reads the environment, and what `frontrow serve --help` prints.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
-use clap::Args;
+use clap::{ArgAction, Args};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{account::SECRET_BYTES_MIN, db::DbSettings, kv::KvSettings, telemetry::LogFormat};
@@ -11,8 +11,8 @@ use crate::{account::SECRET_BYTES_MIN, db::DbSettings, kv::KvSettings, telemetry
 #[derive(Debug, Clone, Args)]
 pub struct DatabaseArgs {
     /// Postgres, the truth: `postgres://user:password@host:port/database`.
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
-    pub database_url: String,
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_parser = hidden)]
+    pub database_url: SecretString,
     /// Connections to Postgres at most; 4 per core and at least 8 when left out.
     #[arg(long, env = "FRONTROW_DATABASE_POOL", value_parser = clap::value_parser!(u32).range(2..=1000))]
     pub database_pool: Option<u32>,
@@ -24,7 +24,7 @@ impl DatabaseArgs {
         let cores = std::thread::available_parallelism()
             .map_or(2, |cores| u32::try_from(cores.get()).unwrap_or(64));
         let pool_size = self.database_pool.unwrap_or_else(|| cores.saturating_mul(4).max(8));
-        DbSettings { url: self.database_url.clone(), pool_size }
+        DbSettings { url: self.database_url.expose_secret().to_owned(), pool_size }
     }
 }
 
@@ -50,6 +50,11 @@ impl SecretArgs {
     }
 }
 
+/// A text that holds a password: it is shown nowhere, and read by whoever uses it.
+fn hidden(text: &str) -> Result<SecretString, Infallible> {
+    Ok(SecretString::from(text))
+}
+
 pub(crate) fn secret(text: &str) -> Result<SecretString, String> {
     let secret = SecretString::from(text);
     if secret.expose_secret().len() < SECRET_BYTES_MIN {
@@ -69,8 +74,8 @@ pub struct Settings {
     pub secrets: SecretArgs,
     /// Redis, the index and the wire: `redis://host:port/`; for a cluster, some of its nodes:
     /// `redis+cluster://host:port,host:port,...`.
-    #[arg(long, env = "REDIS_URL", hide_env_values = true)]
-    pub redis_url: String,
+    #[arg(long, env = "REDIS_URL", hide_env_values = true, value_parser = hidden)]
+    pub redis_url: SecretString,
     /// What every key and channel in Redis starts with; one Redis can serve several deployments.
     #[arg(long, env = "FRONTROW_REDIS_PREFIX", default_value = "frontrow")]
     pub redis_prefix: String,
@@ -91,6 +96,10 @@ pub struct Settings {
     /// Subscriptions that may run on one WebSocket at once.
     #[arg(long, env = "FRONTROW_SUBSCRIPTIONS_PER_SOCKET", default_value_t = 10)]
     pub subscriptions_per_socket: usize,
+    /// Whether GraphiQL is served, the page to try queries in.
+    #[arg(long, env = "FRONTROW_GRAPHIQL", default_value_t = true, action = ArgAction::Set,
+          value_name = "true|false")]
+    pub graphiql: bool,
     /// What is logged, as a tracing filter.
     #[arg(long, env = "FRONTROW_LOG", default_value = "info")]
     pub log: String,
@@ -107,7 +116,7 @@ impl Settings {
     /// How Redis is reached.
     pub fn kv(&self) -> KvSettings {
         KvSettings {
-            url: self.redis_url.clone(),
+            url: self.redis_url.expose_secret().to_owned(),
             prefix: self.redis_prefix.clone(),
             timeout: Duration::from_millis(self.redis_timeout_ms),
         }

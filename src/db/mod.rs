@@ -2,13 +2,16 @@
 //!
 //! Stores call this; nothing else does. It never decides anything: constraints do, and `constraint` reads their names.
 
+mod address;
 mod column;
+mod describe;
 pub mod entity;
 mod fresh;
 pub mod migrations;
 
 use std::{future::Future, time::Duration};
 
+pub use address::address;
 pub(crate) use column::text_column;
 pub use column::{array, bigints, uuids};
 pub use fresh::Fresh;
@@ -21,7 +24,7 @@ use sea_orm::{
 use crate::kernel::{Fault, FaultKind, Timestamp};
 
 /// How the pool behaves.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct DbSettings {
     /// `postgres://user:password@host:port/database`.
     pub url: String,
@@ -52,8 +55,11 @@ impl Db {
     /// Connects.
     ///
     /// # Errors
-    /// When Postgres cannot be reached.
+    /// When Postgres cannot be reached, or the address is none.
     pub async fn connect(settings: &DbSettings) -> Result<Self, Fault> {
+        // No library reads what cannot be read: it would repeat it.
+        address(&settings.url)
+            .map_err(|fault| Fault::new(FaultKind::Internal, "DATABASE_URL", fault.words()))?;
         let mut options = ConnectOptions::new(&settings.url);
         options
             .max_connections(settings.pool_size)
@@ -244,6 +250,15 @@ fn database_error(error: &DbErr) -> Option<&(dyn sea_orm::sqlx::error::DatabaseE
     }
 }
 
+/// Who writes something of their own and is refused by one of these has no account any more.
+const OWNERS: &[&str] = &[
+    "concert_organizer_fkey",
+    "queue_token_person_fkey",
+    "reservation_person_fkey",
+    "wallet_person_fkey",
+    "payment_person_fkey",
+];
+
 impl From<DbErr> for Fault {
     fn from(error: DbErr) -> Self {
         // Class 08: connection; 40: serialisation and deadlock; 53: out of resources; 55P03: lock not available;
@@ -257,8 +272,13 @@ impl From<DbErr> for Fault {
                 None => is_io(other),
             },
         };
-        let kind = if unavailable { FaultKind::Unavailable } else { FaultKind::Internal };
-        Self::new(kind, "Postgres", error)
+        let gone = constraint(&error).is_some_and(|name| OWNERS.contains(&name));
+        let kind = match (gone, unavailable) {
+            (true, _) => FaultKind::CallerGone,
+            (false, true) => FaultKind::Unavailable,
+            (false, false) => FaultKind::Internal,
+        };
+        Self::new(kind, "Postgres", describe::describe(&error))
     }
 }
 

@@ -26,6 +26,8 @@ pub enum FaultKind {
     Internal,
     /// A dependency is away or busy; the same request may succeed in a moment.
     Unavailable,
+    /// Nothing of ours: the account of whoever asks was deleted, and their session has outlived it.
+    CallerGone,
 }
 
 /// A failure of ours. It has no `Display`, so that its text cannot end up in an answer to a client by accident.
@@ -54,6 +56,11 @@ impl Fault {
     /// A dependency that did not answer in time.
     pub const fn unavailable(context: &'static str) -> Self {
         Self { kind: FaultKind::Unavailable, context, source: None }
+    }
+
+    /// The account of whoever asks is gone.
+    pub const fn caller_gone() -> Self {
+        Self { kind: FaultKind::CallerGone, context: "the caller has no account", source: None }
     }
 
     /// Whether trying again can help.

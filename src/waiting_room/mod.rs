@@ -36,6 +36,7 @@ use crate::{
     db::Db,
     kernel::{PersonId, QueueTokenId, ScheduleId, Timestamp, text_enum},
     kv::Kv,
+    tasks::Tasks,
     telemetry::Metrics,
 };
 pub use roster::{Entrant, roster};
@@ -131,6 +132,7 @@ pub struct WaitingRooms {
     db: Db,
     keyring: Keyring,
     metrics: Metrics,
+    tasks: Tasks,
     index: store::index::Index,
     journal: Arc<journal::Journal>,
     rooms: Arc<rooms::Rooms>,
@@ -147,12 +149,14 @@ impl WaitingRooms {
         kv: &Kv,
         keyring: Keyring,
         metrics: Metrics,
+        tasks: Tasks,
     ) -> (Self, mpsc::Receiver<ScheduleId>) {
         let (kicks, kicked) = mpsc::channel(1024);
         let rooms = Self {
             db,
             keyring,
             metrics,
+            tasks,
             index: store::index::Index::new(kv.clone()),
             journal: Arc::default(),
             rooms: Arc::default(),

@@ -26,6 +26,8 @@ mod race;
 mod reservation;
 mod schema;
 mod seat_map;
+mod secrets;
 mod smoke;
+mod tasks;
 mod waiting_room;
 mod wallet;

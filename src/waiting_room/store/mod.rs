@@ -117,6 +117,7 @@ pub(super) async fn touch(
 #[derive(Debug, Clone, FromQueryResult)]
 pub(super) struct RoomRow {
     pub now: Timestamp,
+    pub organizer_id: PersonId,
     pub schedule_status: String,
     pub sales_open_at: Timestamp,
     pub sales_close_at: Timestamp,

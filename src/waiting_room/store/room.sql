@@ -2,7 +2,7 @@
 WITH clock AS MATERIALIZED (
     SELECT clock_timestamp() AS now, clock_timestamp() - make_interval(secs => $2) AS start
 )
-SELECT clock.now, s.status AS schedule_status, s.sales_open_at, s.sales_close_at, w.paused,
+SELECT clock.now, c.organizer_id, s.status AS schedule_status, s.sales_open_at, s.sales_close_at, w.paused,
        sha256(w.draw_secret) AS draw_commitment,
        CASE WHEN w.drawn_at IS NOT NULL THEN w.draw_secret END AS draw_secret,
        NOT EXISTS (SELECT 1 FROM seat WHERE seat.schedule_id = s.id AND seat.status <> 'SOLD_OUT') AS sold_out,
@@ -11,6 +11,7 @@ SELECT clock.now, s.status AS schedule_status, s.sales_open_at, s.sales_close_at
        away.passed_over, away.absent, gone.gave_up, gone.freed,
        (1000 * (inside.seconds + gone.seconds))::bigint AS active_ms
 FROM schedule s
+JOIN concert c ON c.id = s.concert_id
 JOIN waiting_room w ON w.schedule_id = s.id
 CROSS JOIN clock
 CROSS JOIN LATERAL (

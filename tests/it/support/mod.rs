@@ -8,6 +8,7 @@ pub(crate) mod random;
 pub(crate) mod redis;
 pub(crate) mod shop;
 pub(crate) mod socket;
+pub(crate) mod strict_postgres;
 pub(crate) mod world;
 
 use std::time::{Duration, Instant};
