@@ -8,7 +8,6 @@ use super::{
     waiting_room::pass_error,
 };
 use crate::{
-    app::App,
     kernel::{Actor, RequestCode, ScheduleId},
     reservation,
     seat_map::{SeatFilter, SeatView},
@@ -76,14 +75,20 @@ impl From<reservation::Seat> for Seat {
 
 /// Lets only those in whose turn it is.
 async fn admitted(
-    app: &App,
+    ctx: &Context<'_>,
     actor: Actor,
     schedule_id: &ID,
     queue_token: &str,
 ) -> ApiResult<ScheduleId> {
-    let id = ScheduleId::parse(schedule_id).ok_or_else(|| pass_error(PassRefusal::Invalid))?;
-    settle(app.waiting_rooms.admitted(actor, id, queue_token).await)?.map_err(pass_error)?;
-    Ok(id)
+    let rooms = &context::app(ctx)?.waiting_rooms;
+    let admitted = match ScheduleId::parse(schedule_id) {
+        Some(id) => settle(rooms.admitted(actor, id, queue_token).await)?.map(|_| id),
+        None => Err(PassRefusal::Invalid),
+    };
+    if admitted == Err(PassRefusal::Invalid) {
+        context::still_here(ctx, actor).await?;
+    }
+    admitted.map_err(pass_error)
 }
 
 /// Looking at a hall.
@@ -104,7 +109,7 @@ impl SeatQuery {
         status: Option<Vec<SeatStatus>>,
     ) -> ApiResult<Vec<Seat>> {
         let (actor, app) = (context::actor(ctx)?, context::app(ctx)?);
-        let id = admitted(app, actor, &schedule_id, &queue_token).await?;
+        let id = admitted(ctx, actor, &schedule_id, &queue_token).await?;
         let status = status.map(|status| status.into_iter().map(Into::into).collect());
         let seats = app.seat_maps.seats(id, &SeatFilter { section, grade, status }).await?;
         Ok(seats.iter().map(Seat::from).collect())
@@ -125,7 +130,7 @@ impl SeatSubscription {
         queue_token: String,
     ) -> Result<impl Stream<Item = Vec<Seat>> + use<>, ApiError> {
         let (actor, app) = (context::actor(ctx)?, context::app(ctx)?);
-        let id = admitted(app, actor, &schedule_id, &queue_token).await?;
+        let id = admitted(ctx, actor, &schedule_id, &queue_token).await?;
         let places = app.waiting_rooms.watch(actor, id).await?.ok_or(ApiError::new(
             RequestCode::QueueTokenInvalid,
             "You have no place for this performance; enter its queue.",

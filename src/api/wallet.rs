@@ -12,7 +12,7 @@ use super::{
     user_error::{ChargeError, ChargeErrorCode, payload},
 };
 use crate::{
-    kernel::PaymentId,
+    kernel::{PaymentId, Points},
     wallet::{self, ChargeRefusal},
 };
 
@@ -124,7 +124,11 @@ impl WalletQuery {
     /// The caller's points.
     async fn balance(&self, ctx: &Context<'_>) -> ApiResult<PointsScalar> {
         let actor = context::actor(ctx)?;
-        Ok(context::app(ctx)?.wallets.balance(actor).await?.into())
+        let balance = context::app(ctx)?.wallets.balance(actor).await?;
+        if balance == Points::ZERO {
+            context::still_here(ctx, actor).await?;
+        }
+        Ok(balance.into())
     }
 
     /// The caller's ledger, newest first.
@@ -138,6 +142,9 @@ impl WalletQuery {
         let actor = context::actor(ctx)?;
         let request = page::request(first, after.as_deref(), |cursor| cursor.parse().ok())?;
         let page = context::app(ctx)?.wallets.entries(actor, request).await?;
+        if page.items.is_empty() {
+            context::still_here(ctx, actor).await?;
+        }
         Ok(page::connection(
             page,
             after.is_some(),
