@@ -9,6 +9,7 @@ use super::{document::Documents, lifetime::Lifetime};
 use crate::{
     account::Sessions,
     api::{Caller, RequestId},
+    tasks::Tasks,
     telemetry::Metrics,
 };
 
@@ -76,6 +77,7 @@ pub(super) struct Transport {
     pub(super) sessions: Sessions,
     /// Behind one pointer: every running subscription has it.
     pub(super) metrics: Arc<Metrics>,
+    pub(super) tasks: Tasks,
     pub(super) documents: Documents,
     pub(super) limits: Limits,
     /// Browsers' origins that may use this server besides its own; `*` stands for all.
@@ -99,6 +101,7 @@ impl Transport {
         Self {
             engine: Box::new(schema),
             sessions,
+            tasks: Tasks::new(&metrics),
             metrics: Arc::new(metrics),
             documents,
             limits,
