@@ -21,6 +21,7 @@ mod cli;
 mod crash;
 mod http;
 mod kv;
+mod odd_values;
 mod payment;
 mod race;
 mod reservation;
