@@ -19,6 +19,7 @@ mod authorization;
 mod catalogue;
 mod cli;
 mod crash;
+mod docs;
 mod http;
 mod kv;
 mod odd_values;
