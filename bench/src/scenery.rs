@@ -7,6 +7,7 @@ use frontrow::{
     app::{App, Settings},
     db::{Db, DbSettings, migrations},
     kernel::{PersonId, QueueTokenId, Role, ScheduleId, Timestamp},
+    tasks::Tasks,
     waiting_room::{QueueStatus, QueueToken},
 };
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement};
@@ -97,9 +98,12 @@ impl Scenery {
         let url =
             format!("{}/{name}", base.rsplit_once('/').ok_or("DATABASE_URL names no database")?.0);
         let patience = std::time::Duration::from_secs(5);
-        let db = Db::connect(&DbSettings { url: url.clone(), pool_size: 4, patience })
-            .await
-            .map_err(|f| f.report().to_string())?;
+        let db = Db::connect(
+            &DbSettings { url: url.clone(), pool_size: 4, patience },
+            &Tasks::default(),
+        )
+        .await
+        .map_err(|f| f.report().to_string())?;
         migrations::migrate(&db).await.map_err(|fault| fault.report().to_string())?;
         let database = Database::connect(&url).await?;
         database.execute_unprepared(include_str!("sql/once.sql")).await?;

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     account::{self, AccountRefusal, LoggedIn, NewPerson},
-    kernel::{self, RequestCode},
+    kernel,
 };
 
 /// What a person may do.
@@ -143,10 +143,7 @@ impl AccountQuery {
     async fn me(&self, ctx: &Context<'_>) -> ApiResult<User> {
         let actor = context::actor(ctx)?;
         let person = loaders::load(ctx, actor.person_id).await?;
-        person.map(User::from).ok_or(ApiError::new(
-            RequestCode::Unauthenticated,
-            "The account of this session does not exist; log in again.",
-        ))
+        person.map(User::from).ok_or_else(ApiError::caller_gone)
     }
 }
 

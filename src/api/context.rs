@@ -2,7 +2,7 @@
 
 use async_graphql::Context;
 
-use super::ApiResult;
+use super::{ApiResult, loaders};
 use crate::{
     api::ApiError,
     app::App,
@@ -36,6 +36,13 @@ pub(super) fn actor(ctx: &Context<'_>) -> ApiResult<Actor> {
 /// The caller, if they are signed in.
 pub(super) fn caller(ctx: &Context<'_>) -> Option<Actor> {
     ctx.data_opt::<Caller>().and_then(|caller| caller.0)
+}
+
+/// Whoever is told that there is nothing of theirs may have no account any more: a session lives on when its account is
+/// deleted. Asked only then, so that nobody else waits for it.
+pub(super) async fn still_here(ctx: &Context<'_>, actor: Actor) -> ApiResult<()> {
+    let person = loaders::load(ctx, actor.person_id).await?;
+    person.map(drop).ok_or_else(ApiError::caller_gone)
 }
 
 /// The caller, who has to be an organizer.

@@ -20,6 +20,14 @@ impl ApiError {
         Self { code, message }
     }
 
+    /// The session is good, and whose it was has no account any more.
+    pub(super) const fn caller_gone() -> Self {
+        Self::new(
+            RequestCode::Unauthenticated,
+            "The account of this session does not exist; log in again.",
+        )
+    }
+
     /// A defect; logged here, told to nobody.
     pub(super) fn internal(context: &'static str) -> Self {
         Fault::internal(context).into()
@@ -35,6 +43,10 @@ impl From<Fault> for ApiError {
                     RequestCode::Internal,
                     "Something broke on our side; nothing was changed. Try again.",
                 )
+            }
+            FaultKind::CallerGone => {
+                tracing::info!(fault = %fault.report(), "a session has outlived its account");
+                Self::caller_gone()
             }
             FaultKind::Unavailable => {
                 tracing::warn!(fault = %fault.report(), "request could not be served");

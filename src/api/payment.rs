@@ -187,6 +187,9 @@ impl PaymentMutation {
             }
             None => Err(PayRefusal::ReservationNotFound),
         };
+        if outcome == Err(PayRefusal::ReservationNotFound) {
+            context::still_here(ctx, actor).await?;
+        }
         Ok(outcome.into())
     }
 }

@@ -21,7 +21,7 @@ use super::{
     user_error::{CancelError, CancelErrorCode, HoldError, HoldErrorCode, payload},
 };
 use crate::{
-    kernel::{RequestCode, ReservationId, ScheduleId, SeatId},
+    kernel::{Actor, Failure, RequestCode, ReservationId, ScheduleId, SeatId},
     reservation::{self, CancelRefusal, HoldCode, HoldRefusal},
 };
 
@@ -259,8 +259,14 @@ impl ReservationQuery {
     async fn reservation(&self, ctx: &Context<'_>, id: ID) -> ApiResult<Option<Reservation>> {
         let actor = context::actor(ctx)?;
         budget::spend(ctx, budget::STATEMENT)?;
-        let Some(id) = ReservationId::parse(&id) else { return Ok(None) };
-        Ok(context::app(ctx)?.reservations.find(actor, id).await?.map(Reservation::from))
+        let found = match ReservationId::parse(&id) {
+            Some(id) => context::app(ctx)?.reservations.find(actor, id).await?,
+            None => None,
+        };
+        if found.is_none() {
+            context::still_here(ctx, actor).await?;
+        }
+        Ok(found.map(Reservation::from))
     }
 
     /// The caller's reservations, newest first; of these states, or all.
@@ -278,6 +284,9 @@ impl ReservationQuery {
         let status: Option<Vec<_>> =
             status.map(|status| status.into_iter().map(Into::into).collect());
         let page = context::app(ctx)?.reservations.list(actor, status.as_deref(), request).await?;
+        if page.items.is_empty() {
+            context::still_here(ctx, actor).await?;
+        }
         let cursor = |item: &reservation::Reservation| item.id.to_string();
         page::connection(ctx, page, after.is_some(), cursor, Reservation::from)
     }
@@ -312,9 +321,14 @@ impl ReservationMutation {
         let count = usize::try_from(input.count).ok().filter(|count| (1..=20).contains(count));
         let count =
             count.ok_or(ApiError::new(RequestCode::BadRequest, "`count` has to be 1 to 20."))?;
-        let Some(id) = ScheduleId::parse(&input.schedule_id) else { return Ok(not_admitted()) };
-        let held = reservations.hold_best(actor, id, &input.grade, count, &input.queue_token).await;
-        Ok(HoldPayload::of(settle(held)?, &["input", "count"], &AskedSeats::default()))
+        let held = match ScheduleId::parse(&input.schedule_id) {
+            Some(id) => {
+                reservations.hold_best(actor, id, &input.grade, count, &input.queue_token).await
+            }
+            None => Err(Failure::Refused(not_admitted())),
+        };
+        let held = of_somebody(ctx, actor, settle(held)?).await?;
+        Ok(HoldPayload::of(held, &["input", "count"], &AskedSeats::default()))
     }
 
     /// Gives a HOLD back, or refunds a CONFIRMED reservation. Safe to repeat.
@@ -324,6 +338,9 @@ impl ReservationMutation {
             Some(id) => settle(context::app(ctx)?.reservations.cancel(actor, id).await)?,
             None => Err(CancelRefusal::NotFound),
         };
+        if outcome == Err(CancelRefusal::NotFound) {
+            context::still_here(ctx, actor).await?;
+        }
         Ok(outcome.into())
     }
 }
@@ -340,16 +357,30 @@ async fn hold(
     if !(1..=20).contains(&seats.len()) {
         return Err(ApiError::new(RequestCode::BadRequest, "`seatIds` has to name 1 to 20 seats."));
     }
-    let Some(id) = ScheduleId::parse(schedule_id) else { return Ok(not_admitted()) };
     let asked = AskedSeats::new(seats);
-    let held = reservations.hold(actor, id, &asked.ids(), queue_token).await;
-    Ok(HoldPayload::of(settle(held)?, path, &asked))
+    let held = match ScheduleId::parse(schedule_id) {
+        Some(id) => reservations.hold(actor, id, &asked.ids(), queue_token).await,
+        None => Err(Failure::Refused(not_admitted())),
+    };
+    let held = of_somebody(ctx, actor, settle(held)?).await?;
+    Ok(HoldPayload::of(held, path, &asked))
 }
 
 /// No token is one for a schedule that cannot exist.
-fn not_admitted() -> HoldPayload {
-    let refusal = HoldRefusal { code: HoldCode::QueueTokenInvalid, seat_ids: Vec::new() };
-    HoldPayload::of(Err(refusal), &[], &AskedSeats::default())
+const fn not_admitted() -> HoldRefusal {
+    HoldRefusal { code: HoldCode::QueueTokenInvalid, seat_ids: Vec::new() }
+}
+
+/// Whose token is none may be nobody any more.
+async fn of_somebody(
+    ctx: &Context<'_>,
+    actor: Actor,
+    held: Result<reservation::Reservation, HoldRefusal>,
+) -> ApiResult<Result<reservation::Reservation, HoldRefusal>> {
+    if matches!(&held, Err(refusal) if refusal.code == HoldCode::QueueTokenInvalid) {
+        context::still_here(ctx, actor).await?;
+    }
+    Ok(held)
 }
 
 /// Watching one's reservations.
@@ -365,6 +396,7 @@ impl ReservationSubscription {
     ) -> Result<impl Stream<Item = Reservation> + use<>, ApiError> {
         let actor = context::actor(ctx)?;
         let budget = Arc::clone(budget::of(ctx)?);
+        context::still_here(ctx, actor).await?;
         let changes = context::app(ctx)?.reservations.changes(actor).await;
         Ok(changes.inspect(move |_| budget.renew()).map(Reservation::from))
     }

@@ -156,7 +156,7 @@ pub(super) async fn schedules_of(
 #[derive(Debug, InputObject)]
 pub(super) struct CreateScheduleInput {
     concert_id: ID,
-    /// Not before salesCloseAt.
+    /// Not before salesCloseAt. As the other two, in the years 2000 to 2199.
     starts_at: DateTime,
     /// Before salesCloseAt. People may enter the waiting room earlier, as soon as openSale was called.
     sales_open_at: DateTime,
@@ -301,11 +301,16 @@ impl ScheduleMutation {
         ctx: &Context<'_>,
         input: CreateScheduleInput,
     ) -> ApiResult<SchedulePayload> {
-        let organizer = context::organizer(ctx)?.person_id;
+        let actor = context::organizer(ctx)?;
         let outcome = match input.parse() {
-            Ok(new) => settle(context::app(ctx)?.catalogue.create_schedule(organizer, new).await)?,
+            Ok(new) => {
+                settle(context::app(ctx)?.catalogue.create_schedule(actor.person_id, new).await)?
+            }
             Err(refusal) => Err(refusal),
         };
+        if outcome == Err(CatalogueRefusal::ConcertNotFound) {
+            context::still_here(ctx, actor).await?;
+        }
         Ok(outcome.into())
     }
 
@@ -349,12 +354,15 @@ async fn change(
         ScheduleId,
     ) -> Result<catalogue::Schedule, Failure<CatalogueRefusal>>,
 ) -> ApiResult<SchedulePayload> {
-    let organizer = context::organizer(ctx)?.person_id;
+    let actor = context::organizer(ctx)?;
     let app = context::app(ctx)?;
     let outcome = match ScheduleId::parse(schedule_id) {
-        Some(id) => settle(work(app, organizer, id).await)?,
+        Some(id) => settle(work(app, actor.person_id, id).await)?,
         None => Err(CatalogueRefusal::ScheduleNotFound),
     };
+    if outcome == Err(CatalogueRefusal::ScheduleNotFound) {
+        context::still_here(ctx, actor).await?;
+    }
     if let Ok(schedule) = &outcome {
         app.waiting_rooms.announce_room(schedule.id).await;
     }

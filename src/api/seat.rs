@@ -16,7 +16,6 @@ use super::{
     waiting_room::pass_error,
 };
 use crate::{
-    app::App,
     kernel::{Actor, RequestCode, ScheduleId},
     reservation,
     seat_map::{SeatFilter, SeatView},
@@ -85,14 +84,20 @@ impl From<reservation::Seat> for Seat {
 
 /// Lets only those in whose turn it is.
 async fn admitted(
-    app: &App,
+    ctx: &Context<'_>,
     actor: Actor,
     schedule_id: &ID,
     queue_token: &str,
 ) -> ApiResult<ScheduleId> {
-    let id = ScheduleId::parse(schedule_id).ok_or_else(|| pass_error(PassRefusal::Invalid))?;
-    settle(app.waiting_rooms.admitted(actor, id, queue_token).await)?.map_err(pass_error)?;
-    Ok(id)
+    let rooms = &context::app(ctx)?.waiting_rooms;
+    let admitted = match ScheduleId::parse(schedule_id) {
+        Some(id) => settle(rooms.admitted(actor, id, queue_token).await)?.map(|_| id),
+        None => Err(PassRefusal::Invalid),
+    };
+    if admitted == Err(PassRefusal::Invalid) {
+        context::still_here(ctx, actor).await?;
+    }
+    admitted.map_err(pass_error)
 }
 
 /// Looking at a hall.
@@ -115,7 +120,7 @@ impl SeatQuery {
     ) -> ApiResult<Hall> {
         budget::spend(ctx, budget::HALL)?;
         let (actor, app) = (context::actor(ctx)?, context::app(ctx)?);
-        let id = admitted(app, actor, &schedule_id, &queue_token).await?;
+        let id = admitted(ctx, actor, &schedule_id, &queue_token).await?;
         let status = status.map(|status| status.into_iter().map(Into::into).collect());
         Hall::look(ctx, &app.seat_maps, id, &SeatFilter { section, grade, status }).await
     }
@@ -141,7 +146,7 @@ impl SeatSubscription {
         queue_token: String,
     ) -> Result<impl Stream<Item = List<Seat>> + use<>, ApiError> {
         let (actor, app) = (context::actor(ctx)?, context::app(ctx)?);
-        let id = admitted(app, actor, &schedule_id, &queue_token).await?;
+        let id = admitted(ctx, actor, &schedule_id, &queue_token).await?;
         let places = app.waiting_rooms.watch(actor, id).await?.ok_or(ApiError::new(
             RequestCode::QueueTokenInvalid,
             "You have no place for this performance; enter its queue.",

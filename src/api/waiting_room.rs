@@ -215,8 +215,14 @@ impl WaitingRoomQuery {
     ) -> ApiResult<Option<QueueToken>> {
         let actor = context::actor(ctx)?;
         budget::spend(ctx, budget::STATEMENT)?;
-        let Some(id) = ScheduleId::parse(&schedule_id) else { return Ok(None) };
-        Ok(context::app(ctx)?.waiting_rooms.status(actor, id).await?.map(QueueToken))
+        let found = match ScheduleId::parse(&schedule_id) {
+            Some(id) => context::app(ctx)?.waiting_rooms.status(actor, id).await?,
+            None => None,
+        };
+        if found.is_none() {
+            context::still_here(ctx, actor).await?;
+        }
+        Ok(found.map(QueueToken))
     }
 }
 
@@ -231,7 +237,10 @@ impl WaitingRoomMutation {
         let actor = context::actor(ctx)?;
         let outcome = match ScheduleId::parse(&schedule_id) {
             Some(id) => settle(context::app(ctx)?.waiting_rooms.enter(actor, id).await)?,
-            None => Err(QueueRefusal::ScheduleNotFound),
+            None => {
+                context::still_here(ctx, actor).await?;
+                Err(QueueRefusal::ScheduleNotFound)
+            }
         };
         Ok(outcome.into())
     }
@@ -243,6 +252,9 @@ impl WaitingRoomMutation {
             Some(id) => settle(context::app(ctx)?.waiting_rooms.leave(actor, id).await)?,
             None => Err(QueueRefusal::ScheduleNotFound),
         };
+        if outcome.is_err() {
+            context::still_here(ctx, actor).await?;
+        }
         Ok(outcome.into())
     }
 }
@@ -261,9 +273,15 @@ impl WaitingRoomSubscription {
         schedule_id: ID,
     ) -> Result<impl Stream<Item = QueueToken> + use<>, ApiError> {
         let actor = context::actor(ctx)?;
-        let id = ScheduleId::parse(&schedule_id).ok_or_else(schedule_not_found)?;
         let rooms = &context::app(ctx)?.waiting_rooms;
-        let mut watching = rooms.watch(actor, id).await?.ok_or_else(schedule_not_found)?;
+        let watching = match ScheduleId::parse(&schedule_id) {
+            Some(id) => rooms.watch(actor, id).await?,
+            None => None,
+        };
+        if watching.is_none() {
+            context::still_here(ctx, actor).await?;
+        }
+        let mut watching = watching.ok_or_else(schedule_not_found)?;
         let handover = ctx.data_opt::<Arc<Handover>>();
         let Some((handover, plan)) = handover.and_then(|it| Some((it, it.plan()?))) else {
             return Ok(watching.map(QueueToken).left_stream());

@@ -12,7 +12,7 @@ use super::{
     user_error::{ChargeError, ChargeErrorCode, payload},
 };
 use crate::{
-    kernel::PaymentId,
+    kernel::{PaymentId, Points},
     wallet::{self, ChargeRefusal},
 };
 
@@ -126,7 +126,11 @@ impl WalletQuery {
     async fn balance(&self, ctx: &Context<'_>) -> ApiResult<PointsScalar> {
         let actor = context::actor(ctx)?;
         budget::spend(ctx, budget::STATEMENT)?;
-        Ok(context::app(ctx)?.wallets.balance(actor).await?.into())
+        let balance = context::app(ctx)?.wallets.balance(actor).await?;
+        if balance == Points::ZERO {
+            context::still_here(ctx, actor).await?;
+        }
+        Ok(balance.into())
     }
 
     /// The caller's ledger, newest first.
@@ -141,6 +145,9 @@ impl WalletQuery {
         let request = page::request(first, after.as_deref(), |cursor| cursor.parse().ok())?;
         budget::spend(ctx, budget::STATEMENT)?;
         let page = context::app(ctx)?.wallets.entries(actor, request).await?;
+        if page.items.is_empty() {
+            context::still_here(ctx, actor).await?;
+        }
         let cursor = |entry: &wallet::WalletEntry| entry.sequence.to_string();
         page::connection(ctx, page, after.is_some(), cursor, WalletEntry::from)
     }

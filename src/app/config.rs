@@ -1,8 +1,8 @@
 //! Every knob of the server: the only place that reads the environment, and what `frontrow serve --help` prints.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
-use clap::Args;
+use clap::{ArgAction, Args};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Networks;
@@ -12,8 +12,8 @@ use crate::{account::SECRET_BYTES_MIN, db::DbSettings, kv::KvSettings, telemetry
 #[derive(Debug, Clone, Args)]
 pub struct DatabaseArgs {
     /// Postgres, the truth: `postgres://user:password@host:port/database`.
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
-    pub database_url: String,
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_parser = hidden)]
+    pub database_url: SecretString,
     /// Connections to Postgres for requests at most; 4 per core and at least 8 when left out. Half as many again serve
     /// payments, and 5 more what runs by itself.
     #[arg(long, env = "FRONTROW_DATABASE_POOL", value_parser = clap::value_parser!(u32).range(2..=1000))]
@@ -31,7 +31,8 @@ impl DatabaseArgs {
         let cores = std::thread::available_parallelism()
             .map_or(2, |cores| u32::try_from(cores.get()).unwrap_or(64));
         let pool_size = self.database_pool.unwrap_or_else(|| cores.saturating_mul(4).max(8));
-        DbSettings { url: self.database_url.clone(), pool_size, patience: self.patience() }
+        let url = self.database_url.expose_secret().to_owned();
+        DbSettings { url, pool_size, patience: self.patience() }
     }
 
     /// How long a request waits in a line that stands still.
@@ -62,6 +63,11 @@ impl SecretArgs {
     }
 }
 
+/// A text that holds a password: it is shown nowhere, and read by whoever uses it.
+fn hidden(text: &str) -> Result<SecretString, Infallible> {
+    Ok(SecretString::from(text))
+}
+
 pub(crate) fn secret(text: &str) -> Result<SecretString, String> {
     let secret = SecretString::from(text);
     if secret.expose_secret().len() < SECRET_BYTES_MIN {
@@ -81,8 +87,8 @@ pub struct Settings {
     pub secrets: SecretArgs,
     /// Redis, the index and the wire: `redis://host:port/`; for a cluster, some of its nodes:
     /// `redis+cluster://host:port,host:port,...`.
-    #[arg(long, env = "REDIS_URL", hide_env_values = true)]
-    pub redis_url: String,
+    #[arg(long, env = "REDIS_URL", hide_env_values = true, value_parser = hidden)]
+    pub redis_url: SecretString,
     /// What every key and channel in Redis starts with; one Redis can serve several deployments.
     #[arg(long, env = "FRONTROW_REDIS_PREFIX", default_value = "frontrow")]
     pub redis_prefix: String,
@@ -115,8 +121,13 @@ pub struct Settings {
     #[arg(long, env = "FRONTROW_TRUSTED_PROXIES", default_value = "127.0.0.0/8,::1")]
     pub trusted_proxies: Networks,
     /// Whether anybody may ask the server for its schema; GraphiQL and code generators do. `__typename` is always there.
-    #[arg(long, env = "FRONTROW_INTROSPECTION", default_value_t = true, action = clap::ArgAction::Set)]
+    #[arg(long, env = "FRONTROW_INTROSPECTION", default_value_t = true, action = ArgAction::Set,
+          value_name = "true|false")]
     pub introspection: bool,
+    /// Whether GraphiQL is served, the page to try queries in.
+    #[arg(long, env = "FRONTROW_GRAPHIQL", default_value_t = true, action = ArgAction::Set,
+          value_name = "true|false")]
+    pub graphiql: bool,
     /// What is logged, as a tracing filter.
     #[arg(long, env = "FRONTROW_LOG", default_value = "info")]
     pub log: String,
@@ -133,7 +144,7 @@ impl Settings {
     /// How Redis is reached.
     pub fn kv(&self) -> KvSettings {
         KvSettings {
-            url: self.redis_url.clone(),
+            url: self.redis_url.expose_secret().to_owned(),
             prefix: self.redis_prefix.clone(),
             timeout: Duration::from_millis(self.redis_timeout_ms),
         }

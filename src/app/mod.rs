@@ -20,6 +20,7 @@ use crate::{
     payment::Payments,
     reservation::Reservations,
     seat_map::SeatMaps,
+    tasks::Tasks,
     telemetry::Metrics,
     waiting_room::WaitingRooms,
     wallet::Wallets,
@@ -36,6 +37,8 @@ pub struct App {
     pub kv: Kv,
     /// What is counted.
     pub metrics: Metrics,
+    /// What runs beside the requests, and how it fares.
+    pub tasks: Tasks,
     /// Signs and checks sessions.
     pub sessions: Sessions,
     /// Signs people up and logs them in.
@@ -63,14 +66,16 @@ impl App {
     /// When Postgres cannot be reached or a setting is malformed.
     pub async fn start(settings: Settings) -> Result<(Self, mpsc::Receiver<ScheduleId>), Fault> {
         let metrics = Metrics::new();
-        let db = Db::connect(&settings.database.settings()).await?;
-        let kv = Kv::connect(&settings.kv(), &metrics)?;
+        let tasks = Tasks::new(&metrics);
+        let db = Db::connect(&settings.database.settings(), &tasks).await?;
+        let kv = Kv::connect(&settings.kv(), &metrics, &tasks)?;
         let keyring = Keyring::new(
             &settings.secrets.jwt_secret,
             settings.secrets.jwt_secret_previous.as_ref(),
         );
         let sessions = Sessions::new(keyring.clone(), settings.secrets.session_lifetime());
-        let (waiting_rooms, kicked) = WaitingRooms::new(db.clone(), &kv, keyring, metrics.clone());
+        let (waiting_rooms, kicked) =
+            WaitingRooms::new(db.clone(), &kv, keyring, metrics.clone(), tasks.clone());
         let reservations = Reservations::new(
             db.clone(),
             kv.clone(),
@@ -88,11 +93,12 @@ impl App {
                 waiting_rooms.clone(),
                 metrics.clone(),
             ),
-            seat_maps: SeatMaps::new(db.clone(), kv.clone()),
+            seat_maps: SeatMaps::new(db.clone(), kv.clone(), tasks.clone()),
             settings: Arc::new(settings),
             db,
             kv,
             metrics,
+            tasks,
             sessions,
             waiting_rooms,
             reservations,

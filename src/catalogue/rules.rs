@@ -5,11 +5,13 @@ use std::{
     ops::RangeInclusive,
 };
 
+use chrono::Datelike;
+
 use super::{
     CatalogueRefusal, NewConcert, NewSchedule, NewSection, ScheduleStatus, WaitingRoomPatch,
     WaitingRoomSettings,
 };
-use crate::kernel::Points;
+use crate::kernel::{Points, Timestamp};
 
 const TEXT_MAX: usize = 200;
 const DESCRIPTION_MAX: usize = 5_000;
@@ -54,8 +56,18 @@ pub(super) fn concert(new: NewConcert) -> Checked<NewConcert> {
     })
 }
 
+/// Performances are planned in our time: an odd year is a mistake, and one that is far off never opens or never closes.
+const YEARS: RangeInclusive<i32> = 2000..=2199;
+
 /// A schedule as it is stored: names trimmed, and everything within its limits.
 pub(super) fn schedule(mut new: NewSchedule) -> Checked<NewSchedule> {
+    for (field, instant) in [
+        ("startsAt", new.starts_at),
+        ("salesOpenAt", new.sales_open_at),
+        ("salesCloseAt", new.sales_close_at),
+    ] {
+        within_years(field, instant)?;
+    }
     if new.sales_open_at >= new.sales_close_at {
         return Err(CatalogueRefusal::value(
             "salesCloseAt",
@@ -244,6 +256,15 @@ fn line(field: &str, text: &str, max: usize) -> Checked<String> {
         Ok(text.to_owned())
     } else {
         Err(CatalogueRefusal::value(field, format!("One line of 1 to {max} characters.")))
+    }
+}
+
+fn within_years(field: &str, instant: Timestamp) -> Checked<()> {
+    if YEARS.contains(&instant.year()) {
+        Ok(())
+    } else {
+        let message = format!("In the years {} to {}.", YEARS.start(), YEARS.end());
+        Err(CatalogueRefusal::value(field, message))
     }
 }
 

@@ -22,7 +22,7 @@ fn a_section(name: &str, rows: i32, seats_per_row: i32) -> NewSection {
 }
 
 fn a_schedule(sections: Vec<NewSection>) -> NewSchedule {
-    let start = DateTime::UNIX_EPOCH;
+    let start = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
     NewSchedule {
         concert_id: ConcertId::new(),
         sales_open_at: start,

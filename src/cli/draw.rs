@@ -13,7 +13,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Failed, database};
+use super::{Failed, database, failed::shown};
 use crate::{
     app::DatabaseArgs,
     kernel::{PersonId, ScheduleId},
@@ -148,7 +148,7 @@ fn tell_place(person: PersonId, places: &[Drawn]) -> bool {
 /// What the first line says, the secret in it, and all places.
 fn read(args: &VerifyDrawArgs) -> Result<(Header, [u8; 32], Vec<Drawn>), Failed> {
     let file = File::open(&args.roster).map_err(|error| {
-        Failed::new(format!("The roster {} cannot be read: {error}.", args.roster.display()))
+        Failed::new(format!("The roster {} cannot be read: {error}.", shown(&args.roster)))
     })?;
     let mut lines = BufReader::new(file).lines().enumerate();
     let mut next = || {
@@ -175,5 +175,5 @@ fn read(args: &VerifyDrawArgs) -> Result<(Header, [u8; 32], Vec<Drawn>), Failed>
 }
 
 fn unreadable(args: &VerifyDrawArgs, line: usize, why: impl Display) -> Failed {
-    Failed::new(format!("Line {line} of {} is not that of a roster: {why}.", args.roster.display()))
+    Failed::new(format!("Line {line} of {} is not that of a roster: {why}.", shown(&args.roster)))
 }

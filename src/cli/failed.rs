@@ -1,6 +1,6 @@
 //! Telling an operator what is wrong, in one sentence that says what to do.
 
-use std::{error::Error, fmt, process::ExitCode};
+use std::{error::Error, fmt, path::Path, process::ExitCode};
 
 use clap::{
     CommandFactory,
@@ -32,8 +32,12 @@ impl fmt::Display for Failed {
     }
 }
 
+/// A value is repeated when it is no longer than this, in bytes, and written with letters, digits and `.:_-`: no address
+/// with a password is, and no secret that signs anything.
+const REPEATED_BYTES_MAX: usize = 24;
+
 /// Says what is wrong with the command line. A setting is named by its environment variable, which is how it is usually
-/// given; clap would name the flag only, and repeat the value, secrets too.
+/// given; clap would name the flag only, and repeat what was typed, secrets too.
 pub(super) fn explain<C: CommandFactory>(error: &clap::Error) -> ExitCode {
     let program = C::command();
     let sentence = match (error.kind(), error.get(ContextKind::InvalidArg)) {
@@ -44,14 +48,52 @@ pub(super) fn explain<C: CommandFactory>(error: &clap::Error) -> ExitCode {
             ErrorKind::ValueValidation | ErrorKind::InvalidValue,
             Some(ContextValue::String(flag)),
         ) => malformed(&program, flag, error),
-        _ => {
+        (
+            ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand,
+            _,
+        ) => {
             // Help and version are errors to clap too: it knows where they go and how they end.
             drop(error.print());
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
+        (ErrorKind::ArgumentConflict, Some(ContextValue::String(flag))) => {
+            format!("{} is given twice.", setting(&program, flag).0)
+        }
+        _ => unknown(error),
     };
     eprintln!("frontrow: {sentence}");
     ExitCode::from(2)
+}
+
+/// Something on the command line that is not known. It may be an address in the wrong place, so it is not repeated; what
+/// was meant is a word of ours.
+fn unknown(error: &clap::Error) -> String {
+    let meant = [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand];
+    let meant = meant.iter().find_map(|kind| match error.get(*kind)? {
+        ContextValue::String(word) => Some(word.clone()),
+        ContextValue::Strings(words) => words.first().cloned(),
+        _ => None,
+    });
+    let meant = meant.map_or(String::new(), |word| format!(" Is `{word}` meant?"));
+    format!(
+        "Something on the command line is not known, or has no value.{meant} `frontrow --help` tells the commands, and \
+         `frontrow COMMAND --help` what each takes."
+    )
+}
+
+/// A text that somebody typed, if it may be shown again.
+fn harmless(text: &str) -> Option<&str> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".:_-".contains(&byte);
+    let short = (1..=REPEATED_BYTES_MAX).contains(&text.len());
+    (short && text.bytes().all(plain)).then_some(text)
+}
+
+/// The path of a file, unless it is an address.
+pub(super) fn shown(path: &Path) -> String {
+    let path = path.display().to_string();
+    if path.contains("://") { "that file, which is an address".to_owned() } else { path }
 }
 
 fn missing(program: &clap::Command, flags: &[String]) -> String {
@@ -68,11 +110,11 @@ fn missing(program: &clap::Command, flags: &[String]) -> String {
 fn malformed(program: &clap::Command, flag: &str, error: &clap::Error) -> String {
     let (name, secret) = setting(program, flag);
     let value = match error.get(ContextKind::InvalidValue) {
-        Some(ContextValue::String(value)) if !secret && !value.is_empty() => {
-            format!(" cannot be '{value}'")
-        }
-        _ => " cannot be used".to_owned(),
+        Some(ContextValue::String(value)) if !secret => harmless(value),
+        _ => None,
     };
+    let value =
+        value.map_or_else(|| " cannot be used".to_owned(), |value| format!(" cannot be '{value}'"));
     let why = match (error.source(), error.get(ContextKind::ValidValue)) {
         (Some(source), _) => format!(": {source}"),
         (None, Some(ContextValue::Strings(values))) => format!(": it is {}", values.join(" or ")),

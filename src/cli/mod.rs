@@ -14,12 +14,13 @@ mod serve;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use failed::Failed;
 
 use crate::{
     api,
     app::{DatabaseArgs, Settings},
+    tasks,
 };
 
 /// The fair box office: a waiting room, seat holds and payments behind one GraphQL schema.
@@ -52,7 +53,8 @@ enum Command {
 
 /// Runs the command that the program was started with.
 pub fn main() -> ExitCode {
-    let command = match Cli::try_parse() {
+    tasks::log_panics();
+    let command = match parse() {
         Ok(cli) => cli.command,
         Err(error) => return failed::explain::<Cli>(&error),
     };
@@ -63,6 +65,14 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Reads the command line and the environment. Help shows no value that stands in the environment: somebody may have put an
+/// address there that belongs elsewhere.
+fn parse() -> Result<Cli, clap::Error> {
+    let hide = |command: clap::Command| command.mut_args(|argument| argument.hide_env_values(true));
+    let matches = Cli::command().mut_subcommands(hide).try_get_matches()?;
+    Cli::from_arg_matches(&matches)
 }
 
 #[tokio::main]

@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Failed, database, demo};
+use super::{Failed, database, demo, failed::shown};
 use crate::{
     account::{Accounts, Keyring, SessionToken, Sessions},
     app::{DatabaseArgs, secret},
@@ -61,7 +61,7 @@ pub(super) async fn run(args: &SeedArgs) -> Result<ExitCode, Failed> {
     if let Some((count, file)) = rehearsal {
         let fans = accounts.rehearsal_fans(count, demo::PASSWORD.into()).await?;
         write_sessions(file, &fans).map_err(|error| {
-            Failed::new(format!("The sessions cannot be written to {}: {error}.", file.display()))
+            Failed::new(format!("The sessions cannot be written to {}: {error}.", shown(file)))
         })?;
         println!("{} fans for rehearsals, their sessions in {}.", fans.len(), file.display());
     }

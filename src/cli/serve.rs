@@ -39,13 +39,17 @@ pub(super) async fn run(settings: Settings) -> Result<ExitCode, Failed> {
     let tracker = TaskTracker::new();
     workers::start(&app, kicked, &stopping, &tracker);
     tracker.close();
-    tokio::spawn(stop_on_signal(stopping.clone()));
+    let told = stopping.clone();
+    app.tasks
+        .keep_vital("waiting for signals", stopping.clone(), move || stop_on_signal(told.clone()));
 
     let lifetime = Lifetime::new(stopping.clone());
     let router = http::router(&app, api::schema(app.clone()), &lifetime);
     tracing::info!(%address, "listening");
     println!("Frontrow listens on http://{address}");
-    println!("  GraphiQL   http://{address}/graphiql");
+    if app.settings.graphiql {
+        println!("  GraphiQL   http://{address}/graphiql");
+    }
     println!("  GraphQL    http://{address}/graphql (POST, and WebSocket for subscriptions)");
     println!("  Health     http://{address}/health/ready");
     http::serve(Listener::new(listener, &app), router, lifetime, patience)

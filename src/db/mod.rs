@@ -2,7 +2,9 @@
 //!
 //! Stores call this; nothing else does. It never decides anything: constraints do, and `constraint` reads their names.
 
+mod address;
 mod column;
+mod describe;
 pub mod entity;
 mod fresh;
 pub mod migrations;
@@ -10,6 +12,7 @@ mod pool;
 
 use std::{future::Future, str::FromStr, sync::Arc, time::Duration};
 
+pub use address::address;
 pub(crate) use column::text_column;
 pub use column::{array, bigints, uuids};
 pub use fresh::Fresh;
@@ -24,11 +27,12 @@ use tokio::sync::Mutex;
 
 use crate::{
     kernel::{Fault, FaultKind, Timestamp},
+    tasks::Tasks,
     turns::{Turn, Turns},
 };
 
 /// How the pools behave.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct DbSettings {
     /// `postgres://user:password@host:port/database`.
     pub url: String,
@@ -94,16 +98,19 @@ struct Pools {
 pub struct Tx(Mutex<Lease>);
 
 impl Db {
-    /// Connects.
+    /// Connects. Idle connections are looked after by a task.
     ///
     /// # Errors
-    /// When Postgres cannot be reached.
-    pub async fn connect(settings: &DbSettings) -> Result<Self, Fault> {
+    /// When Postgres cannot be reached, or the address is none.
+    pub async fn connect(settings: &DbSettings, tasks: &Tasks) -> Result<Self, Fault> {
+        // No library reads what cannot be read: it would repeat it.
+        let malformed = |words: &str| Fault::new(FaultKind::Internal, "DATABASE_URL", words);
+        address(&settings.url).map_err(|fault| malformed(fault.words()))?;
         let options = PgConnectOptions::from_str(&settings.url)
-            .map_err(|_| Fault::internal("the address of Postgres is malformed"))?;
+            .map_err(|_| malformed("one of its parameters cannot be used"))?;
         let pool = |size: u32, patience: Duration, pace: &Pace| {
             let limits = PoolLimits { size, patience, answer: pace.answer };
-            Pool::new(with_pace(options.clone(), pace), limits)
+            Pool::new(with_pace(options.clone(), pace), limits, tasks.clone())
         };
         let patience = settings.patience;
         let size = settings.pool_size;
@@ -409,6 +416,15 @@ fn database_error(error: &DbErr) -> Option<&(dyn sea_orm::sqlx::error::DatabaseE
     }
 }
 
+/// Who writes something of their own and is refused by one of these has no account any more.
+const OWNERS: &[&str] = &[
+    "concert_organizer_fkey",
+    "queue_token_person_fkey",
+    "reservation_person_fkey",
+    "wallet_person_fkey",
+    "payment_person_fkey",
+];
+
 impl From<Lost> for DbErr {
     fn from(lost: Lost) -> Self {
         match lost {
@@ -423,13 +439,16 @@ impl From<Lost> for DbErr {
 
 impl From<DbErr> for Fault {
     fn from(error: DbErr) -> Self {
-        Self::new(fault_kind(&error), "Postgres", error)
+        Self::new(fault_kind(&error), "Postgres", describe::describe(&error))
     }
 }
 
 fn fault_kind(error: &DbErr) -> FaultKind {
     if matches!(error, DbErr::ConnectionAcquire(_) | DbErr::Conn(_)) {
         return FaultKind::Unavailable;
+    }
+    if constraint(error).is_some_and(|name| OWNERS.contains(&name)) {
+        return FaultKind::CallerGone;
     }
     let Some(code) = database_error(error).and_then(|error| error.code()) else {
         return if broke_off(error) { FaultKind::Unanswered } else { FaultKind::Internal };

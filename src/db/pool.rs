@@ -21,8 +21,12 @@ use tokio::{
     runtime::Handle,
     time::{sleep, timeout},
 };
+use tokio_util::sync::CancellationToken;
 
-use crate::turns::{Turn, Turns};
+use crate::{
+    tasks::Tasks,
+    turns::{Turn, Turns},
+};
 
 /// How long connecting may take. Short, so that the first attempt after an outage begins soon after its end.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
@@ -60,6 +64,7 @@ pub(super) enum Lost {
 pub(super) struct Pool {
     options: PgConnectOptions,
     limits: PoolLimits,
+    tasks: Tasks,
     places: Turns,
     idle: Mutex<Idle>,
 }
@@ -84,11 +89,20 @@ struct Open {
 impl Pool {
     /// A pool without connections; they are opened when somebody needs them. A task looks after them for as long as the pool
     /// lives.
-    pub(super) fn new(options: PgConnectOptions, limits: PoolLimits) -> Arc<Self> {
+    pub(super) fn new(options: PgConnectOptions, limits: PoolLimits, tasks: Tasks) -> Arc<Self> {
         let places = usize::try_from(limits.size).unwrap_or(1);
         let places = Turns::new(places, limits.patience);
-        let pool = Arc::new(Self { options, limits, places, idle: Mutex::default() });
-        tokio::spawn(keep(Arc::downgrade(&pool)));
+        let pool = Arc::new(Self {
+            options,
+            limits,
+            tasks: tasks.clone(),
+            places,
+            idle: Mutex::default(),
+        });
+        let (kept, over) = (Arc::downgrade(&pool), CancellationToken::new());
+        tasks.keep("looking after connections", over.clone(), move || {
+            keep(kept.clone(), over.clone())
+        });
         pool
     }
 
@@ -173,10 +187,11 @@ impl Pool {
     }
 }
 
-async fn keep(pool: Weak<Pool>) {
+/// Looks after the connections until the pool is gone, and says that it is over then.
+async fn keep(pool: Weak<Pool>, over: CancellationToken) {
     loop {
         sleep(KEEP_EVERY).await;
-        let Some(pool) = pool.upgrade() else { return };
+        let Some(pool) = pool.upgrade() else { return over.cancel() };
         pool.look_after().await;
     }
 }
@@ -309,8 +324,11 @@ impl Drop for Lease {
         }
         // Whoever asked has hung up. What is under way comes to its end, or the connection does.
         let (pool, place) = (Arc::clone(&self.pool), self.place.take());
-        let Ok(runtime) = Handle::try_current() else { return };
-        runtime.spawn(async move {
+        if Handle::try_current().is_err() {
+            return;
+        }
+        let tasks = pool.tasks.clone();
+        drop(tasks.spawn("settling a connection", async move {
             let settled = async {
                 if asking {
                     open.connection.ping().await?;
@@ -325,7 +343,7 @@ impl Drop for Lease {
                 Ok(Err(_)) | Err(_) => pool.doubt(),
             }
             drop(place);
-        });
+        }));
     }
 }
 

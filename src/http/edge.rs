@@ -5,9 +5,9 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use async_graphql::Response as GraphqlResponse;
 use axum::{
     Router,
-    extract::Request,
+    extract::{Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
-    middleware::{Next, from_fn},
+    middleware::{Next, from_fn_with_state},
     response::Response,
 };
 use futures_util::FutureExt;
@@ -23,20 +23,32 @@ use super::{
     linger,
     transport::BODY_BYTES_MAX,
 };
-use crate::{api::RequestId, kernel::RequestCode};
+use crate::{api::RequestId, kernel::RequestCode, tasks::Tasks};
 
 /// Names a request, in both directions.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_BYTES_MAX: usize = 64;
 
+/// Headers that say one thing. Who sends one of them twice may be understood differently by a proxy and by us.
+const ONCE: [HeaderName; 8] = [
+    header::HOST,
+    header::CONTENT_TYPE,
+    header::CONTENT_LENGTH,
+    header::CONTENT_ENCODING,
+    header::ORIGIN,
+    header::UPGRADE,
+    header::SEC_WEBSOCKET_KEY,
+    header::SEC_WEBSOCKET_VERSION,
+];
+
 /// Puts the layers around the routes.
-pub(super) fn around(routes: Router, cors: Option<CorsLayer>) -> Router {
+pub(super) fn around(routes: Router, cors: Option<CorsLayer>, tasks: Tasks) -> Router {
     let routes = routes.layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX));
     let routes = match cors {
         Some(cors) => routes.layer(cors),
         None => routes,
     };
-    routes.layer(from_fn(through))
+    routes.layer(from_fn_with_state(tasks, through))
 }
 
 /// Lets pages of these origins use the server; without any, browsers keep to the server's own.
@@ -56,10 +68,15 @@ pub(super) fn cors(origins: &[String]) -> Option<CorsLayer> {
     })
 }
 
-async fn through(mut request: Request, next: Next) -> Response {
+async fn through(State(tasks): State<Tasks>, mut request: Request, next: Next) -> Response {
     let id = RequestId(incoming(request.headers()).unwrap_or_else(new_id));
     request.extensions_mut().insert(id.clone());
-    let answer = AssertUnwindSafe(next.run(linger::to_the_end(request))).catch_unwind().await;
+    let twice = twice(request.headers());
+    let request = linger::to_the_end(request, &tasks);
+    let answer = match twice {
+        Some(text) => Ok(error::plain(StatusCode::BAD_REQUEST, RequestCode::BadRequest, text)),
+        None => AssertUnwindSafe(next.run(request)).catch_unwind().await,
+    };
     let mut answer = answer.unwrap_or_else(|_| {
         tracing::error!(request_id = &*id.0, "a handler panicked");
         let Refusal { code, .. } = Refusal::internal();
@@ -93,6 +110,12 @@ pub(super) fn overloaded(answer: &Response) -> Response {
     seal(refuse(error::status(refusal.code), refusal, &id), &id)
 }
 
+/// What to say of a request that has a header twice which says one thing.
+fn twice(headers: &HeaderMap) -> Option<String> {
+    let name = ONCE.iter().find(|name| headers.get_all(*name).iter().nth(1).is_some())?;
+    Some(format!("The header {name} may be there once only."))
+}
+
 /// The refusals that layers and the router make by themselves, with a text or an empty body.
 fn bare(status: StatusCode) -> Option<Refusal> {
     let text = match status {
@@ -109,9 +132,11 @@ fn refuse(status: StatusCode, refusal: Refusal, id: &RequestId) -> Response {
     error::write(status, Media::Json, &response)
 }
 
-/// An id that the client or a proxy gave, if it is short and harmless.
+/// An id that the client or a proxy gave, if it is one, short and harmless.
 fn incoming(headers: &HeaderMap) -> Option<Arc<str>> {
-    let id = headers.get(REQUEST_ID)?.to_str().ok()?;
+    let mut ids = headers.get_all(REQUEST_ID).iter();
+    let (Some(id), None) = (ids.next(), ids.next()) else { return None };
+    let id = id.to_str().ok()?;
     let harmless = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
     (!id.is_empty() && id.len() <= REQUEST_ID_BYTES_MAX && id.bytes().all(harmless))
         .then(|| Arc::from(id))

@@ -183,12 +183,12 @@ async fn execute(
     }
     // A task of its own runs to its end though the client hangs up and this future is dropped.
     let id = request_id.clone();
-    let task = work.spawn(async move {
+    let task = transport.tasks.spawn_tracked(&work, "a mutation", async move {
         let response = execution.await.unwrap_or_else(|_| panicked(&id));
         drop(part);
         finish(response, &id, &mut observation)
     });
-    task.await.unwrap_or_else(|_| {
+    task.await.ok().flatten().unwrap_or_else(|| {
         let mut response = Refusal::internal().into();
         let outcome = error::complete(&mut response, &request_id);
         (response, outcome)

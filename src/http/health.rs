@@ -1,8 +1,11 @@
 //! Health: whether the process lives, and whether it can serve.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use axum::{
@@ -20,11 +23,13 @@ use crate::{
     db::{Db, migrations},
     kernel::FaultKind,
     kv::Kv,
+    tasks::Tasks,
 };
 
 struct Health {
     db: Db,
     kv: Kv,
+    tasks: Tasks,
     lifetime: Lifetime,
     /// No migration was missing once; that does not change while the process lives.
     migrated: AtomicBool,
@@ -35,6 +40,7 @@ pub(super) fn routes(app: &App, lifetime: &Lifetime) -> Router {
     let health = Health {
         db: app.db.clone(),
         kv: app.kv.clone(),
+        tasks: app.tasks.clone(),
         lifetime: lifetime.clone(),
         migrated: AtomicBool::new(false),
     };
@@ -47,7 +53,8 @@ async fn ready(State(health): State<Arc<Health>>) -> Response {
     if let Err(fault) = &redis {
         tracing::debug!(fault = %fault.report(), "Redis does not answer");
     }
-    report(health.lifetime.stopping.is_cancelled(), postgres, redis.is_ok())
+    let stopping = health.lifetime.stopping.is_cancelled();
+    report(stopping, postgres, redis.is_ok(), health.tasks.ailing())
 }
 
 impl Health {
@@ -66,7 +73,9 @@ impl Health {
                     tracing::warn!(fault = %fault.report(), "migrations cannot be read");
                     return Err(match fault.kind() {
                         FaultKind::Unavailable | FaultKind::Unanswered => unreachable,
-                        FaultKind::Internal => "the migrations are not those of this program",
+                        FaultKind::Internal | FaultKind::CallerGone => {
+                            "the migrations are not those of this program"
+                        }
                     });
                 }
             }
@@ -75,8 +84,18 @@ impl Health {
     }
 }
 
-fn report(stopping: bool, postgres: Result<(), &'static str>, redis: bool) -> Response {
-    let reason = if stopping { Some("shutting down") } else { postgres.err() };
+fn report(
+    stopping: bool,
+    postgres: Result<(), &'static str>,
+    redis: bool,
+    dead: Option<&'static str>,
+) -> Response {
+    let dead = dead.map(|name| Cow::Owned(format!("a task died: {name}")));
+    let reason = if stopping {
+        Some(Cow::Borrowed("shutting down"))
+    } else {
+        postgres.err().map(Cow::Borrowed).or(dead)
+    };
     let status = if reason.is_some() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     let body = serde_json::json!({
         "status": if reason.is_some() { "unready" } else { "ready" },
@@ -97,14 +116,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_postgres_and_shutdown_make_it_unready() {
-        for (stopping, postgres, redis, status) in [
-            (false, Ok(()), true, StatusCode::OK),
-            (false, Ok(()), false, StatusCode::OK),
-            (true, Ok(()), true, StatusCode::SERVICE_UNAVAILABLE),
-            (false, Err("migrations are missing"), true, StatusCode::SERVICE_UNAVAILABLE),
+    fn only_postgres_a_dead_task_and_shutdown_make_it_unready() {
+        for (stopping, postgres, redis, dead, status) in [
+            (false, Ok(()), true, None, StatusCode::OK),
+            (false, Ok(()), false, None, StatusCode::OK),
+            (true, Ok(()), true, None, StatusCode::SERVICE_UNAVAILABLE),
+            (false, Err("migrations are missing"), true, None, StatusCode::SERVICE_UNAVAILABLE),
+            (false, Ok(()), true, Some("rounds"), StatusCode::SERVICE_UNAVAILABLE),
         ] {
-            assert_eq!(report(stopping, postgres, redis).status(), status);
+            assert_eq!(report(stopping, postgres, redis, dead).status(), status);
         }
     }
 }

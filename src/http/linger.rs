@@ -20,6 +20,8 @@ use axum::{
 use futures_util::{Stream, StreamExt};
 use tokio::{net::TcpStream, runtime::Handle};
 
+use crate::tasks::Tasks;
+
 /// Of what nobody wants so many bytes are read at most; then the connection is closed.
 const DISCARDED_BYTES_MAX: usize = 1024 * 1024;
 /// How long a client may take to send a body that nobody wants.
@@ -30,25 +32,30 @@ const FAREWELL: Duration = Duration::from_secs(1);
 const PART_BYTES: usize = 8 * 1024;
 
 /// Sees to it that the request's body is read to its end, whoever stops reading it.
-pub(super) fn to_the_end(request: Request) -> Request {
+pub(super) fn to_the_end(request: Request, tasks: &Tasks) -> Request {
     // Who asks before sending a body does not send it after a refusal.
     if request.body().is_end_stream() || request.headers().contains_key(header::EXPECT) {
         return request;
     }
-    request.map(|body| Body::from_stream(Lingering(Some(body.into_data_stream()))))
+    request.map(|body| {
+        Body::from_stream(Lingering { rest: Some(body.into_data_stream()), tasks: tasks.clone() })
+    })
 }
 
 /// A body, until it has been read to its end.
-struct Lingering(Option<BodyDataStream>);
+struct Lingering {
+    rest: Option<BodyDataStream>,
+    tasks: Tasks,
+}
 
 impl Stream for Lingering {
     type Item = Result<Bytes, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Some(body) = &mut self.0 else { return Poll::Ready(None) };
+        let Some(body) = &mut self.rest else { return Poll::Ready(None) };
         let part = ready!(body.poll_next_unpin(context));
         if !matches!(part, Some(Ok(_))) {
-            self.0 = None;
+            self.rest = None;
         }
         Poll::Ready(part)
     }
@@ -56,9 +63,10 @@ impl Stream for Lingering {
 
 impl Drop for Lingering {
     fn drop(&mut self) {
-        let rest = self.0.take().filter(|rest| !rest.is_end_stream());
-        if let Some((rest, runtime)) = rest.zip(Handle::try_current().ok()) {
-            runtime.spawn(tokio::time::timeout(PATIENCE, discard(rest)));
+        let rest = self.rest.take().filter(|rest| !rest.is_end_stream());
+        if let Some((rest, _)) = rest.zip(Handle::try_current().ok()) {
+            let discarded = tokio::time::timeout(PATIENCE, discard(rest));
+            self.tasks.spawn("discarding a body", discarded);
         }
     }
 }

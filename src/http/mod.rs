@@ -53,28 +53,34 @@ pub fn router(app: &App, schema: FrontrowSchema, lifetime: &Lifetime) -> Router 
         settings.allowed_origins.clone(),
         lifetime.clone(),
     );
-    routes(transport, health::routes(app, lifetime))
+    let pages = if settings.graphiql { graphiql() } else { Router::new() };
+    routes(transport, health::routes(app, lifetime).merge(pages))
 }
 
-/// The routes; all but those of `health` need neither Postgres nor Redis.
-fn routes(transport: Transport, health: Router) -> Router {
-    let metrics = transport.metrics.clone();
+/// GraphiQL, and the way to it.
+fn graphiql() -> Router {
+    Router::new()
+        .route("/", get(async || Redirect::temporary("/graphiql")))
+        .route("/graphiql", get(assets::index))
+        .route("/graphiql/", get(assets::index))
+        .route("/graphiql/{name}", get(assets::file))
+}
+
+/// The routes around those of GraphQL; all but `others` need neither Postgres nor Redis.
+fn routes(transport: Transport, others: Router) -> Router {
+    let (metrics, tasks) = (transport.metrics.clone(), transport.tasks.clone());
     let cors = edge::cors(&transport.origins);
     let graphql = get(websocket::upgrade).post(graphql::post).fallback(graphql::only_post);
     let routes = Router::new()
         .route("/graphql", graphql)
         .with_state(Arc::new(transport))
-        .route("/", get(async || Redirect::temporary("/graphiql")))
-        .route("/graphiql", get(assets::index))
-        .route("/graphiql/", get(assets::index))
-        .route("/graphiql/{name}", get(assets::file))
         .route("/health/live", get(async || "live\n"))
         .route("/metrics", get(async move || render(&metrics)))
-        .merge(health)
+        .merge(others)
         .fallback(async || {
             error::plain(StatusCode::NOT_FOUND, RequestCode::NotFound, "There is nothing here.")
         });
-    edge::around(routes, cors)
+    edge::around(routes, cors, tasks)
 }
 
 fn render(metrics: &Metrics) -> impl IntoResponse + use<> {

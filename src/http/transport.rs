@@ -9,6 +9,7 @@ use super::{document::Documents, introspection::Introspection, lifetime::Lifetim
 use crate::{
     account::Sessions,
     api::{Budget, Caller, RequestId},
+    tasks::Tasks,
     telemetry::Metrics,
 };
 
@@ -82,6 +83,7 @@ pub(super) struct Transport {
     pub(super) sessions: Sessions,
     /// Behind one pointer: every running subscription has it.
     pub(super) metrics: Arc<Metrics>,
+    pub(super) tasks: Tasks,
     pub(super) documents: Documents,
     pub(super) shares: Arc<Shares>,
     pub(super) introspection: Introspection,
@@ -108,6 +110,7 @@ impl Transport {
         Self {
             engine: Box::new(schema),
             sessions,
+            tasks: Tasks::new(&metrics),
             metrics: Arc::new(metrics),
             documents,
             shares: Shares::new(limits.patience),

@@ -28,6 +28,8 @@ pub enum FaultKind {
     Unavailable,
     /// A dependency was asked, and its answer was lost: what was asked for may have been done. Asking again tells.
     Unanswered,
+    /// Nothing of ours: the account of whoever asks was deleted, and their session has outlived it.
+    CallerGone,
 }
 
 /// A failure of ours. It has no `Display`, so that its text cannot end up in an answer to a client by accident.
@@ -61,6 +63,11 @@ impl Fault {
     /// A fault that follows from another one, of its kind, for everybody whom that one met.
     pub const fn alike(kind: FaultKind, context: &'static str) -> Self {
         Self { kind, context, source: None }
+    }
+
+    /// The account of whoever asks is gone.
+    pub const fn caller_gone() -> Self {
+        Self { kind: FaultKind::CallerGone, context: "the caller has no account", source: None }
     }
 
     /// Whether trying again can help.

@@ -2,6 +2,7 @@
 //!
 //! No async, no I/O, no framework. Every other module may name this one, and it names none.
 
+mod address;
 mod error;
 mod id;
 mod page;
@@ -9,6 +10,7 @@ mod points;
 mod text_enum;
 mod time;
 
+pub use address::{Address, AddressFault};
 pub use error::{Failure, Fault, FaultKind, RequestCode};
 pub use id::{
     ConcertId, PaymentId, PersonId, QueueTokenId, RebuildId, ReservationId, ScheduleId, SeatId,

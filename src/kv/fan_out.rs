@@ -17,11 +17,13 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use redis::aio::PubSubSink;
 use tokio::{
-    sync::{broadcast, mpsc, oneshot},
+    sync::{Mutex as AsyncMutex, broadcast, mpsc, oneshot},
     time::{MissedTickBehavior, interval, timeout},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::nodes::Nodes;
+use crate::tasks::Tasks;
 
 /// Messages that a slow listener may be behind before it is told of a gap instead.
 const BACKLOG: usize = 256;
@@ -83,11 +85,16 @@ pub(super) struct FanOut {
 }
 
 impl FanOut {
-    pub(super) fn start(nodes: Arc<Nodes>) -> Self {
+    pub(super) fn start(nodes: Arc<Nodes>, tasks: &Tasks) -> Self {
         let channels = Channels::default();
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let connected = Arc::new(AtomicBool::new(false));
-        tokio::spawn(run(nodes, channels.clone(), connected.clone(), inbox));
+        let (told, flag, inbox) =
+            (channels.clone(), connected.clone(), Arc::new(AsyncMutex::new(inbox)));
+        let over = CancellationToken::new();
+        tasks.keep_vital("listening to Redis", over.clone(), move || {
+            run(nodes.clone(), told.clone(), flag.clone(), inbox.clone(), over.clone())
+        });
         Self { channels, connected, commands }
     }
 
@@ -118,13 +125,18 @@ fn lock(
     channels.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Connects, serves until the connection breaks, and starts again; ends when the last handle is gone.
+/// Connects, serves until the connection breaks, and starts again; ends when the last handle is gone, and says that it is
+/// over then. Should it die, another run goes on from the same inbox.
 async fn run(
     nodes: Arc<Nodes>,
     channels: Channels,
     connected: Arc<AtomicBool>,
-    mut inbox: mpsc::Receiver<Command>,
+    inbox: Arc<AsyncMutex<mpsc::Receiver<Command>>>,
+    over: CancellationToken,
 ) {
+    let mut inbox = inbox.lock().await;
+    // The one before may have died with its connection.
+    connected.store(false, Ordering::Release);
     let mut first = true;
     // Every node of a cluster has all messages. Instances spread over them, and move on when one fails.
     for turn in usize::try_from(std::process::id()).unwrap_or(0).. {
@@ -143,6 +155,7 @@ async fn run(
                 if serve(&mut sink, stream, &channels, subscribed, &mut inbox).await
                     == Ended::ForGood
                 {
+                    over.cancel();
                     return;
                 }
                 connected.store(false, Ordering::Release);
@@ -157,7 +170,10 @@ async fn run(
             tokio::select! {
                 () = &mut pause => break,
                 command = inbox.recv() => match command {
-                    None => return,
+                    None => {
+                        over.cancel();
+                        return;
+                    }
                     Some(Command { ready, .. }) => _ = ready.send(()),
                 },
             }

@@ -5,6 +5,7 @@
 //! cluster; then a call goes to the node that owns its key, and the others do not notice when that one is away.
 
 mod breaker;
+mod describe;
 mod fan_out;
 mod node;
 mod nodes;
@@ -20,11 +21,12 @@ pub use script::{Script, ScriptCall};
 
 use crate::{
     kernel::{Fault, FaultKind},
+    tasks::Tasks,
     telemetry::Metrics,
 };
 
 /// How Redis is reached.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct KvSettings {
     /// `redis://host:port/`, or for a cluster `redis+cluster://host:port,host:port,...`.
     pub url: String,
@@ -32,6 +34,12 @@ pub struct KvSettings {
     pub prefix: String,
     /// How long one call may take.
     pub timeout: Duration,
+}
+
+impl std::fmt::Debug for KvSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KvSettings").field("prefix", &self.prefix).finish_non_exhaustive()
+    }
 }
 
 /// Redis, as this process sees it.
@@ -46,19 +54,24 @@ struct Inner {
     fan_out: fan_out::FanOut,
 }
 
+/// What an operator reads in front of what is wrong with REDIS_URL.
+const MALFORMED: &str = "REDIS_URL has to look like redis://user:password@host:port/ or \
+    redis+cluster://host:port,host:port, and in user and password % is written %25, @ %40, : %3A, / %2F, ? %3F, # %23 and \
+    a comma %2C";
+
 impl Kv {
     /// Prepares the connections. Redis need not be there yet: it is reached when first needed.
     ///
     /// # Errors
     /// When the URL is malformed.
-    pub fn connect(settings: &KvSettings, metrics: &Metrics) -> Result<Self, Fault> {
-        let malformed = |error: RedisError| Fault::new(FaultKind::Internal, "REDIS_URL", error);
-        let nodes = Nodes::open(&settings.url, settings.timeout, metrics).map_err(malformed)?;
-        let nodes = Arc::new(nodes);
+    pub fn connect(settings: &KvSettings, metrics: &Metrics, tasks: &Tasks) -> Result<Self, Fault> {
+        let malformed = |why| Fault::new(FaultKind::Internal, MALFORMED, why);
+        let nodes = Nodes::open(&settings.url, settings.timeout, metrics, tasks);
+        let nodes = Arc::new(nodes.map_err(malformed)?);
         Ok(Self {
             inner: Arc::new(Inner {
                 prefix: settings.prefix.clone(),
-                fan_out: fan_out::FanOut::start(nodes.clone()),
+                fan_out: fan_out::FanOut::start(nodes.clone(), tasks),
                 nodes,
             }),
         })
@@ -97,7 +110,7 @@ impl Kv {
     fn settle<T>(&self, result: Result<T, RedisError>) -> Result<T, Fault> {
         result.map_err(|error| {
             self.inner.nodes.look_soon();
-            Fault::new(FaultKind::Unavailable, "Redis", error)
+            Fault::new(FaultKind::Unavailable, "Redis", describe::describe(&error))
         })
     }
 

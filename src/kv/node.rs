@@ -18,7 +18,7 @@ use redis::{
 };
 
 use super::breaker::Breaker;
-use crate::telemetry::Metrics;
+use crate::{tasks::Tasks, telemetry::Metrics};
 
 /// A connection, and which run of a server is at its other end: a connection never outlives that run.
 #[derive(Clone)]
@@ -39,6 +39,7 @@ pub(super) struct Node {
     timeout: Duration,
     breaker: Breaker,
     metrics: Metrics,
+    tasks: Tasks,
     attempts: AtomicU64,
     attempt: Mutex<Option<(u64, Attempt)>>,
 }
@@ -49,12 +50,14 @@ impl Node {
         address: String,
         timeout: Duration,
         metrics: Metrics,
+        tasks: Tasks,
     ) -> Self {
         Self {
             client,
             address,
             timeout,
             metrics,
+            tasks,
             breaker: Breaker::default(),
             attempts: AtomicU64::new(0),
             attempt: Mutex::new(None),
@@ -116,7 +119,7 @@ impl Node {
                 Some((_, attempt)) if !matches!(attempt.peek(), Some(Err(_))) => attempt.clone(),
                 _ => {
                     let number = self.attempts.fetch_add(1, Ordering::Relaxed);
-                    let attempt = connect(self.client.clone(), self.timeout, number);
+                    let attempt = connect(&self.tasks, self.client.clone(), self.timeout, number);
                     *current = Some((number, attempt.clone()));
                     attempt
                 }
@@ -127,8 +130,8 @@ impl Node {
 }
 
 /// Connects in a task of its own: whoever gives up waiting does not take the attempt of the others along.
-fn connect(client: Client, timeout: Duration, attempt: u64) -> Attempt {
-    let task = tokio::spawn(async move {
+fn connect(tasks: &Tasks, client: Client, timeout: Duration, attempt: u64) -> Attempt {
+    let task = tasks.spawn("connecting to Redis", async move {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(timeout))
             .set_response_timeout(Some(timeout));
@@ -143,7 +146,7 @@ fn connect(client: Client, timeout: Duration, attempt: u64) -> Attempt {
         let run = info.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap_or_default();
         Ok(Connected { connection, run: run.trim().into(), attempt })
     });
-    async move { task.await.unwrap_or_else(|_| Err(late())) }.boxed().shared()
+    async move { task.await.ok().flatten().unwrap_or_else(|| Err(late())) }.boxed().shared()
 }
 
 /// Whether the server has become a replica; its name may lead to another one by now.

@@ -9,15 +9,16 @@ use std::{
 };
 
 use redis::{
-    Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo, RedisError, Value,
+    Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisError, Value,
     io::tcp::TcpSettings,
 };
 
 use super::{
+    describe::check,
     node::{Node, away},
     slots::{self, Range},
 };
-use crate::telemetry::Metrics;
+use crate::{kernel::AddressFault, tasks::Tasks, telemetry::Metrics};
 
 /// How often the cluster is asked for its layout at most.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -32,6 +33,7 @@ pub(super) struct Nodes {
     cluster: Option<ConnectionInfo>,
     timeout: Duration,
     metrics: Metrics,
+    tasks: Tasks,
     layout: RwLock<Layout>,
     looked: tokio::sync::Mutex<Option<Instant>>,
 }
@@ -45,29 +47,36 @@ struct Layout {
 
 impl Nodes {
     /// Reads REDIS_URL. Nothing is reached yet.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words that repeat nothing of it.
     pub(super) fn open(
         url: &str,
         timeout: Duration,
         metrics: &Metrics,
-    ) -> Result<Self, RedisError> {
+        tasks: &Tasks,
+    ) -> Result<Self, &'static str> {
         let (clustered, urls) = servers(url);
         if urls.is_empty() {
-            return Err(RedisError::from((ErrorKind::InvalidClientConfig, "no server is named")));
+            return Err("it names no server");
         }
-        let infos = urls
-            .iter()
-            .map(|url| Ok(with_nodelay(url.as_str().into_connection_info()?)))
-            .collect::<Result<Vec<_>, RedisError>>()?;
-        let seeds = infos
-            .iter()
-            .map(|info| Ok(Arc::new(node(info.clone(), timeout, metrics)?)))
-            .collect::<Result<Vec<_>, RedisError>>()?;
+        let unusable = |_: RedisError| "it has a part that cannot be used";
+        let info = |url: &String| -> Result<ConnectionInfo, &'static str> {
+            check(url).map_err(AddressFault::words)?;
+            Ok(with_nodelay(url.as_str().into_connection_info().map_err(unusable)?))
+        };
+        let infos = urls.iter().map(info).collect::<Result<Vec<_>, _>>()?;
+        let seed = |info: &ConnectionInfo| -> Result<Arc<Node>, &'static str> {
+            Ok(Arc::new(node(info.clone(), timeout, metrics, tasks).map_err(unusable)?))
+        };
+        let seeds = infos.iter().map(seed).collect::<Result<Vec<_>, _>>()?;
         let nodes = seeds.iter().map(|node| (node.address.clone(), node.clone())).collect();
         Ok(Self {
             cluster: infos.into_iter().next().filter(|_| clustered),
             seeds,
             timeout,
             metrics: metrics.clone(),
+            tasks: tasks.clone(),
             layout: RwLock::new(Layout { nodes, ranges: Vec::new() }),
             looked: tokio::sync::Mutex::new(None),
         })
@@ -83,7 +92,7 @@ impl Nodes {
             return Ok(node);
         }
         let nodes = self.clone();
-        let look = tokio::spawn(async move { nodes.look().await });
+        let look = self.tasks.spawn("looking at the cluster", async move { nodes.look().await });
         drop(tokio::time::timeout(self.timeout, look).await);
         self.owner_of(slot).ok_or_else(away)
     }
@@ -124,7 +133,7 @@ impl Nodes {
             return;
         }
         let nodes = self.clone();
-        tokio::spawn(async move { nodes.look().await });
+        self.tasks.spawn("looking at the cluster", async move { nodes.look().await });
     }
 
     async fn look(&self) {
@@ -175,7 +184,7 @@ impl Nodes {
         let (host, port) = address.rsplit_once(':')?;
         let info = self.cluster.clone()?;
         let info = info.set_addr(ConnectionAddr::Tcp(host.to_owned(), port.parse().ok()?));
-        let node = Arc::new(node(info, self.timeout, &self.metrics).ok()?);
+        let node = Arc::new(node(info, self.timeout, &self.metrics, &self.tasks).ok()?);
         known.insert(address.to_owned(), node.clone());
         Some(node)
     }
@@ -188,12 +197,17 @@ impl Nodes {
     }
 }
 
-fn node(info: ConnectionInfo, timeout: Duration, metrics: &Metrics) -> Result<Node, RedisError> {
+fn node(
+    info: ConnectionInfo,
+    timeout: Duration,
+    metrics: &Metrics,
+    tasks: &Tasks,
+) -> Result<Node, RedisError> {
     let address = match info.addr() {
         ConnectionAddr::Tcp(host, port) => format!("{host}:{port}"),
         other => other.to_string(),
     };
-    Ok(Node::new(Client::open(info)?, address, timeout, metrics.clone()))
+    Ok(Node::new(Client::open(info)?, address, timeout, metrics.clone(), tasks.clone()))
 }
 
 fn with_nodelay(info: ConnectionInfo) -> ConnectionInfo {
@@ -246,7 +260,9 @@ mod tests {
     #[test]
     fn a_list_without_a_server_is_malformed() {
         for url in ["redis+cluster://", ",", "redis+cluster://a:1,:::"] {
-            assert!(Nodes::open(url, LOOK_EVERY, &Metrics::new()).is_err(), "{url}");
+            let metrics = Metrics::new();
+            let opened = Nodes::open(url, LOOK_EVERY, &metrics, &Tasks::new(&metrics));
+            assert!(opened.is_err(), "{url}");
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::{
     kernel::{Fault, ScheduleId},
     kv::Kv,
     reservation::SeatStatus,
+    tasks::Tasks,
 };
 
 /// Which seats are asked for; an empty filter asks for all.
@@ -38,13 +39,14 @@ pub struct SeatFilter {
 pub struct SeatMaps {
     db: Db,
     kv: Kv,
+    tasks: Tasks,
     boards: Arc<Mutex<HashMap<ScheduleId, Arc<Board>>>>,
 }
 
 impl SeatMaps {
     /// Builds the service.
-    pub fn new(db: Db, kv: Kv) -> Self {
-        Self { db, kv, boards: Arc::default() }
+    pub fn new(db: Db, kv: Kv, tasks: Tasks) -> Self {
+        Self { db, kv, tasks, boards: Arc::default() }
     }
 
     /// The seats of a performance in the order of the hall.

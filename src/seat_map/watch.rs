@@ -7,6 +7,7 @@ use tokio::{
     sync::broadcast::{self, error::RecvError},
     time::{MissedTickBehavior, interval},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{SeatFilter, SeatMaps, SeatView, board::Board, store};
 use crate::{
@@ -48,10 +49,11 @@ impl SeatMaps {
         let board = self.slot(schedule_id);
         // Whoever comes second waits for the first; if the first gives up, the second tries.
         let follow = async || {
-            let topic = self.kv.listen(&seat_channel(schedule_id)).await;
-            // What was loaded before the subscription stood may have missed something.
-            board.doubt();
-            tokio::spawn(self.clone().follow(board.clone(), topic));
+            let mut topic = Some(self.listen(&board).await);
+            let (maps, board, over) = (self.clone(), board.clone(), CancellationToken::new());
+            self.tasks.keep("following a hall", over.clone(), move || {
+                maps.clone().follow(board.clone(), topic.take(), over.clone())
+            });
         };
         board.followed.get_or_init(follow).await;
         if !self.current(&board) {
@@ -63,6 +65,13 @@ impl SeatMaps {
             tracing::warn!(fault = %fault.report(), "a seat map could not be compared");
         }
         Ok(board)
+    }
+
+    async fn listen(&self, board: &Board) -> Topic {
+        let topic = self.kv.listen(&seat_channel(board.schedule_id)).await;
+        // What was loaded before the subscription stood may have missed something.
+        board.doubt();
+        topic
     }
 
     fn current(&self, board: &Board) -> bool {
@@ -103,13 +112,19 @@ impl SeatMaps {
         Ok(())
     }
 
-    /// Follows one hall until nobody has looked at it for a while.
-    async fn follow(self, board: Arc<Board>, topic: Topic) {
+    /// Follows one hall until nobody has looked at it for a while, and says that it is over then. Whoever goes on after one
+    /// that died listens anew.
+    async fn follow(self, board: Arc<Board>, topic: Option<Topic>, over: CancellationToken) {
+        let topic = match topic {
+            Some(topic) => topic,
+            None => self.listen(&board).await,
+        };
         // Side by side, so that no messages pile up behind a slow database.
         tokio::select! {
             () = take_in(&board, topic) => {}
             () = self.look_after(&board) => {}
         }
+        over.cancel();
     }
 
     async fn look_after(&self, board: &Arc<Board>) {

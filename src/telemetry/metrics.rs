@@ -40,6 +40,13 @@ pub struct EndedLabels {
     pub status: &'static str,
 }
 
+/// Which task died.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct TaskLabels {
+    /// The name that it was started by.
+    pub task: &'static str,
+}
+
 /// Handles to all metrics; cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
@@ -80,6 +87,8 @@ pub struct Metrics {
     pub redis_failures: Counter,
     /// Failures of ours that a client was told of as INTERNAL or OVERLOADED.
     pub faults: Counter,
+    /// Tasks that panicked, or ended though they should not have.
+    pub task_panics: Family<TaskLabels, Counter>,
     /// What is told about each waiting room.
     pub rooms: RoomsMetrics,
 }
@@ -111,6 +120,7 @@ impl Metrics {
             payments: Family::default(),
             redis_failures: Counter::default(),
             faults: Counter::default(),
+            task_panics: Family::default(),
             rooms: RoomsMetrics::default(),
         };
         let m = &metrics;
@@ -141,6 +151,7 @@ impl Metrics {
             "Failures of the server that a client was told of",
             m.faults.clone(),
         );
+        registry.register("task_panics", "Tasks that died", m.task_panics.clone());
         registry.register_collector(Box::new(m.rooms.clone()));
         metrics.registry = Arc::new(registry);
         metrics

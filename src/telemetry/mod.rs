@@ -3,7 +3,7 @@
 mod metrics;
 mod rooms;
 
-pub use metrics::{EndedLabels, Metrics, OutcomeLabels, ReasonLabels, RequestLabels};
+pub use metrics::{EndedLabels, Metrics, OutcomeLabels, ReasonLabels, RequestLabels, TaskLabels};
 pub use rooms::{RoomMetrics, RoomsMetrics};
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
@@ -16,11 +16,23 @@ pub enum LogFormat {
     Text,
 }
 
+/// What is never logged, whatever the filter says: drivers, which name the address of the database with its password, and
+/// pass on what the server says of it. What they meet is told in our own words.
+const SILENT: &[&str] = &[
+    "sea_orm::driver::sqlx_postgres=off",
+    "sqlx_core::pool::inner=off",
+    "sqlx_core::pool::connection=off",
+];
+
 /// Starts logging to standard error. `filter` is a tracing filter such as `info` or `frontrow=debug,info`.
 ///
 /// Does nothing when a log has been started before.
 pub fn init_log(filter: &str, format: LogFormat) {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = SILENT
+        .iter()
+        .filter_map(|silent| silent.parse().ok())
+        .fold(filter, EnvFilter::add_directive);
     let registry = tracing_subscriber::registry().with(filter);
     let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
     // A second start is refused, and the first one stands.

@@ -5,7 +5,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -31,6 +31,16 @@ const ATTEMPTS: usize = 5;
 /// Heard when a batch is in the index, or cannot be for now.
 type Indexed = oneshot::Receiver<()>;
 type Reply = oneshot::Sender<Result<Place, Failure<QueueRefusal>>>;
+
+/// What became of the people of one commit.
+struct Written {
+    /// Everybody's live token after it. Who is not among them was refused.
+    tokens: HashMap<PersonId, QueueToken>,
+    /// How many of them are new.
+    entered: usize,
+    /// Whose account was deleted.
+    gone: HashSet<PersonId>,
+}
 
 struct Entry {
     person_id: PersonId,
@@ -70,6 +80,13 @@ impl Journal {
         std::mem::replace(line, rest)
     }
 
+    /// Drops everybody who waits to be written, because nobody will write them.
+    fn abandon(&self, schedule_id: ScheduleId) {
+        let abandoned =
+            self.lines.lock().unwrap_or_else(PoisonError::into_inner).remove(&schedule_id);
+        drop(abandoned);
+    }
+
     /// `true` ends the room's task; not while somebody waits to be written.
     fn end(&self, schedule_id: ScheduleId) -> bool {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
@@ -78,6 +95,29 @@ impl Journal {
             lines.remove(&schedule_id);
         }
         idle
+    }
+}
+
+/// Held by the task that writes a room's journal. Should that die, the room's list goes with it: those in it are told to come
+/// back, and the first of them starts another.
+struct Writing(Option<(Arc<Journal>, ScheduleId)>);
+
+impl Writing {
+    fn new(journal: &Arc<Journal>, schedule_id: ScheduleId) -> Self {
+        Self(Some((journal.clone(), schedule_id)))
+    }
+
+    /// Nobody waits any more.
+    fn ended(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        if let Some((journal, schedule_id)) = self.0.take() {
+            journal.abandon(schedule_id);
+        }
     }
 }
 
@@ -90,12 +130,15 @@ impl WaitingRooms {
     ) -> Result<Place, Failure<QueueRefusal>> {
         let (reply, answer) = oneshot::channel();
         if self.journal.push(schedule_id, Entry { person_id, reply })? {
-            let rooms = self.clone();
-            tokio::spawn(async move { rooms.write_journal(schedule_id).await });
+            let (rooms, writing) = (self.clone(), Writing::new(&self.journal, schedule_id));
+            self.tasks.spawn_vital("writing a journal", async move {
+                rooms.write_journal(schedule_id).await;
+                writing.ended();
+            });
         }
-        answer
-            .await
-            .unwrap_or_else(|_| Err(Fault::internal("a journal commit gave no answer").into()))
+        // Whether they were written is not known. Entering is safe to repeat.
+        let lost = |_| Err(Fault::unavailable("a journal commit gave no answer").into());
+        answer.await.unwrap_or_else(lost)
     }
 
     /// Empties a room's list of people who wait to be written.
@@ -130,7 +173,7 @@ impl WaitingRooms {
             .filter(|person| seen.insert(*person))
             .collect();
         match self.write(schedule_id, &people).await {
-            Ok((tokens, entered)) => {
+            Ok(Written { tokens, entered, gone }) => {
                 #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
                 self.metrics.journal_batch.observe(people.len() as f64);
                 self.metrics.queue_entered.inc_by(u64::try_from(entered).unwrap_or(0));
@@ -139,15 +182,15 @@ impl WaitingRooms {
                 let rooms = self.clone();
                 let (done, next) = oneshot::channel();
                 let before = indexed.replace(next);
-                tokio::spawn(async move {
+                self.tasks.spawn_vital("answering newcomers", async move {
                     if let Some(before) = before {
                         _ = before.await;
                     }
-                    rooms.answer(schedule_id, batch, tokens, done).await;
+                    rooms.answer(schedule_id, batch, (tokens, gone), done).await;
                 });
             }
             // One entry that Postgres cannot take must not cost the others their place: the batch is tried in halves.
-            Err(fault) if batch.len() > 1 && fault.kind() == FaultKind::Internal => {
+            Err(fault) if batch.len() > 1 && fault.kind() != FaultKind::Unavailable => {
                 let mut first = batch;
                 let second = first.split_off(first.len() / 2);
                 Box::pin(self.commit(schedule_id, first, indexed)).await;
@@ -164,24 +207,22 @@ impl WaitingRooms {
         }
     }
 
-    /// Everybody's live token after the commit, and how many are new. Who is not among them was refused.
-    async fn write(
-        &self,
-        schedule_id: ScheduleId,
-        people: &[PersonId],
-    ) -> Result<(HashMap<PersonId, QueueToken>, usize), Fault> {
-        let mut tokens = HashMap::new();
-        let mut count = 0;
+    /// Writes people who ask for a place.
+    async fn write(&self, schedule_id: ScheduleId, people: &[PersonId]) -> Result<Written, Fault> {
+        let (mut tokens, mut entered, mut gone) = (HashMap::new(), 0, HashSet::new());
+        let others = |tokens: &HashMap<PersonId, QueueToken>, gone: &HashSet<PersonId>| {
+            let other = |person: &PersonId| !tokens.contains_key(person) && !gone.contains(person);
+            people.iter().copied().filter(other).collect::<Vec<_>>()
+        };
         for _ in 0..ATTEMPTS {
-            let entered =
-                store::journal::enter(&self.db, schedule_id, &missing(people, &tokens)).await?;
-            count += entered.len();
-            tokens.extend(entered.into_iter().map(|token| (token.person_id, token)));
-            let others = missing(people, &tokens);
-            if others.is_empty() {
+            let new = store::journal::enter(&self.db, schedule_id, &others(&tokens, &gone)).await?;
+            entered += new.len();
+            tokens.extend(new.into_iter().map(|token| (token.person_id, token)));
+            let refused = others(&tokens, &gone);
+            if refused.is_empty() {
                 break;
             }
-            let live = store::journal::live(&self.db, schedule_id, &others).await?;
+            let live = store::journal::live(&self.db, schedule_id, &refused).await?;
             let (lapsed, live): (Vec<_>, Vec<_>) =
                 live.into_iter().partition(|token| token.status.ended());
             tokens.extend(live.into_iter().map(|token| (token.person_id, token)));
@@ -189,20 +230,22 @@ impl WaitingRooms {
             let lapsed: Vec<_> = lapsed.into_iter().map(|token| token.person_id).collect();
             if !lapsed.is_empty() {
                 self.end_lapsed(schedule_id, &lapsed).await?;
-            } else if missing(people, &tokens).is_empty() || !self.takes_people(schedule_id).await?
-            {
+                continue;
+            }
+            gone.extend(store::journal::gone(&self.db, &others(&tokens, &gone)).await?);
+            if others(&tokens, &gone).is_empty() || !self.takes_people(schedule_id).await? {
                 break;
             }
             // The others had a place when the statement began and none when it was over: they have just left it.
         }
-        Ok((tokens, count))
+        Ok(Written { tokens, entered, gone })
     }
 
     async fn end_lapsed(&self, schedule_id: ScheduleId, people: &[PersonId]) -> Result<(), Fault> {
         let changes = store::journal::end_lapsed(&self.db, schedule_id, people).await?;
         if !changes.is_empty() {
             let rooms = self.clone();
-            tokio::spawn(async move {
+            self.tasks.spawn("announcing who lapsed", async move {
                 rooms.announce(schedule_id, Event { changes, ..Event::default() }).await;
                 rooms.kick(schedule_id);
             });
@@ -215,14 +258,14 @@ impl WaitingRooms {
         // Somebody may be refused, and the reason should be today's.
         self.summaries.forget(schedule_id);
         let summary = self.summary(schedule_id).await?;
-        Ok(summary.is_some_and(|summary| why_refused(Some(&summary)).is_none()))
+        Ok(summary.is_some_and(|summary| why_refused(Some(&summary), None).is_none()))
     }
 
     async fn answer(
         &self,
         schedule_id: ScheduleId,
         batch: Vec<Entry>,
-        tokens: HashMap<PersonId, QueueToken>,
+        (tokens, gone): (HashMap<PersonId, QueueToken>, HashSet<PersonId>),
         done: oneshot::Sender<()>,
     ) {
         let waiting: Vec<&QueueToken> =
@@ -237,7 +280,8 @@ impl WaitingRooms {
                     let located = self.newcomer_position(token, &located).await;
                     Ok(Place::of(token.clone(), located, summary.as_ref()))
                 }
-                None => Err(why_refused(summary.as_ref()).map_or_else(
+                None if gone.contains(&entry.person_id) => Err(Fault::caller_gone().into()),
+                None => Err(why_refused(summary.as_ref(), Some(entry.person_id)).map_or_else(
                     || Fault::unavailable("entering and leaving at the same time").into(),
                     Failure::Refused,
                 )),
@@ -333,13 +377,10 @@ impl WaitingRooms {
     }
 }
 
-fn missing(people: &[PersonId], tokens: &HashMap<PersonId, QueueToken>) -> Vec<PersonId> {
-    people.iter().copied().filter(|person| !tokens.contains_key(person)).collect()
-}
-
 /// Why the journal took nobody; `None` for a room that does take people. The statement decides; this only finds the words.
-const fn why_refused(summary: Option<&Summary>) -> Option<QueueRefusal> {
-    match summary {
+/// A draft exists for its organizer alone.
+fn why_refused(summary: Option<&Summary>, viewer: Option<PersonId>) -> Option<QueueRefusal> {
+    match summary.filter(|summary| summary.visible_to(viewer)) {
         None => Some(QueueRefusal::ScheduleNotFound),
         Some(summary) if summary.draft => Some(QueueRefusal::SaleNotOpen),
         Some(summary) => match summary.status {
@@ -347,5 +388,42 @@ const fn why_refused(summary: Option<&Summary>) -> Option<QueueRefusal> {
             RoomStatus::Closed => Some(QueueRefusal::SaleClosed),
             RoomStatus::Prequeue | RoomStatus::Open | RoomStatus::Paused => None,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{tasks::Tasks, telemetry::Metrics};
+
+    fn entry() -> (Entry, oneshot::Receiver<Result<Place, Failure<QueueRefusal>>>) {
+        let (reply, answer) = oneshot::channel();
+        (Entry { person_id: PersonId::new(), reply }, answer)
+    }
+
+    #[tokio::test]
+    #[expect(clippy::panic, reason = "that is what is tried")]
+    async fn a_room_takes_people_again_when_its_writer_died() {
+        let (journal, schedule_id) = (Arc::<Journal>::default(), ScheduleId::new());
+        let metrics = Metrics::new();
+        let tasks = Tasks::new(&metrics);
+        let (first, first_answer) = entry();
+        let (second, second_answer) = entry();
+        assert!(journal.push(schedule_id, first).unwrap(), "the first starts a writer");
+        assert!(!journal.push(schedule_id, second).unwrap());
+        let writing = Writing::new(&journal, schedule_id);
+        let held = journal.clone();
+        let died = tasks.spawn_vital("writing a journal", async move {
+            let _batch = held.take(schedule_id);
+            let _writing = writing;
+            panic!("planted");
+        });
+        assert_eq!(died.await.unwrap(), None::<()>);
+        assert!(first_answer.await.is_err() && second_answer.await.is_err(), "nobody waits on");
+        let (third, _answer) = entry();
+        assert!(journal.push(schedule_id, third).unwrap(), "the next starts another writer");
+        // One that ends well takes nobody along.
+        Writing::new(&journal, schedule_id).ended();
+        assert!(!journal.push(schedule_id, entry().0).unwrap());
     }
 }

@@ -24,10 +24,16 @@ impl WaitingRooms {
         }
         match store::latest(&self.db, schedule_id, actor.person_id).await? {
             Some(token) => Ok(self.place(token).await?),
-            None if self.summary(schedule_id).await?.is_none() => {
-                Err(Failure::Refused(QueueRefusal::ScheduleNotFound))
+            None => {
+                let summary = self.summary(schedule_id).await?;
+                // A draft of somebody else's does not exist.
+                let known = summary.is_some_and(|it| it.visible_to(Some(actor.person_id)));
+                Err(Failure::Refused(if known {
+                    QueueRefusal::NotInQueue
+                } else {
+                    QueueRefusal::ScheduleNotFound
+                }))
             }
-            None => Err(Failure::Refused(QueueRefusal::NotInQueue)),
         }
     }
 }

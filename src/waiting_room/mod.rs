@@ -36,6 +36,7 @@ use crate::{
     db::Db,
     kernel::{PersonId, QueueTokenId, ScheduleId, Timestamp, text_enum},
     kv::Kv,
+    tasks::Tasks,
     telemetry::Metrics,
 };
 pub use roster::{Entrant, roster};
@@ -133,6 +134,7 @@ pub struct WaitingRooms {
     background: Db,
     keyring: Keyring,
     metrics: Metrics,
+    tasks: Tasks,
     index: store::index::Index,
     journal: Arc<journal::Journal>,
     rooms: Arc<rooms::Rooms>,
@@ -149,6 +151,7 @@ impl WaitingRooms {
         kv: &Kv,
         keyring: Keyring,
         metrics: Metrics,
+        tasks: Tasks,
     ) -> (Self, mpsc::Receiver<ScheduleId>) {
         let (kicks, kicked) = mpsc::channel(1024);
         let rooms = Self {
@@ -156,6 +159,7 @@ impl WaitingRooms {
             db,
             keyring,
             metrics,
+            tasks,
             index: store::index::Index::new(kv.clone()),
             journal: Arc::default(),
             rooms: Arc::default(),

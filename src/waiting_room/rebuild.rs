@@ -16,7 +16,7 @@ use super::{
     QueueStatus, WaitingRooms, rules,
     store::{
         self,
-        index::{Claim, Ranks},
+        index::{Claim, Index, Ranks},
         rebuild::Tally,
     },
 };
@@ -85,6 +85,29 @@ impl Rebuilds {
     }
 }
 
+/// Held by the task of a rebuild. However that ends, others may rebuild after it, and what was not rebuilt is tried again.
+struct Running {
+    rebuilds: Arc<Rebuilds>,
+    index: Index,
+    schedule_id: ScheduleId,
+    done: bool,
+}
+
+impl Running {
+    fn done(mut self) {
+        self.done = true;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.done {
+            self.index.fell_behind(self.schedule_id);
+        }
+        self.rebuilds.end(self.schedule_id);
+    }
+}
+
 impl WaitingRooms {
     /// Rebuilds a room's index in the background, unless this instance is at it already.
     pub(super) fn rebuild_soon(&self, schedule_id: ScheduleId) {
@@ -114,12 +137,19 @@ impl WaitingRooms {
 
     fn spawn_rebuild(&self, schedule_id: ScheduleId) {
         let rooms = self.clone();
-        tokio::spawn(async move {
-            if let Err(fault) = rooms.rebuild(schedule_id).await {
-                tracing::warn!(%schedule_id, fault = %fault.report(), "the line could not be rebuilt yet");
-                rooms.index.fell_behind(schedule_id);
+        let running = Running {
+            rebuilds: self.rebuilds.clone(),
+            index: self.index.clone(),
+            schedule_id,
+            done: false,
+        };
+        self.tasks.spawn("rebuilding a line", async move {
+            match rooms.rebuild(schedule_id).await {
+                Ok(()) => running.done(),
+                Err(fault) => {
+                    tracing::warn!(%schedule_id, fault = %fault.report(), "the line could not be rebuilt yet");
+                }
             }
-            rooms.rebuilds.end(schedule_id);
         });
     }
 
@@ -312,4 +342,42 @@ fn agree(before: &Tally, after: &Tally, index: &Ranks) -> bool {
         before.waiting.max(after.waiting) + ON_THE_WAY,
     );
     (fewest..=most).contains(&index.waiting)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        kv::{Kv, KvSettings},
+        tasks::Tasks,
+        telemetry::Metrics,
+    };
+
+    #[tokio::test]
+    #[expect(clippy::panic, reason = "that is what is tried")]
+    async fn a_rebuild_that_dies_is_over_and_is_tried_again() {
+        let metrics = Metrics::new();
+        let tasks = Tasks::new(&metrics);
+        let settings = KvSettings {
+            // Nothing is ever asked of it.
+            url: "redis://127.0.0.1:1".to_owned(),
+            prefix: "test".to_owned(),
+            timeout: Duration::from_millis(10),
+        };
+        let index = Index::new(Kv::connect(&settings, &metrics, &tasks).unwrap());
+        let (rebuilds, schedule_id) = (Arc::<Rebuilds>::default(), ScheduleId::new());
+        let (rebuild, fresh) = rebuilds.begin(schedule_id);
+        assert!(fresh && !rebuilds.begin(schedule_id).1);
+        let ended = rebuild.done.notified_owned();
+        let running =
+            Running { rebuilds: rebuilds.clone(), index: index.clone(), schedule_id, done: false };
+        let died = tasks.spawn("rebuilding a line", async move {
+            let _running = running;
+            panic!("planted");
+        });
+        assert_eq!(died.await.unwrap(), None::<()>);
+        ended.await;
+        assert!(rebuilds.begin(schedule_id).1, "the next may rebuild");
+        assert!(index.take_behind().contains(&schedule_id), "and somebody will");
+    }
 }

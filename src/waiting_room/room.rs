@@ -109,6 +109,11 @@ impl Room {
         _ = self.followed.set(());
     }
 
+    /// Whether anybody has ever followed it.
+    pub(super) fn is_followed(&self) -> bool {
+        self.followed.initialized()
+    }
+
     /// Waits until events arrive.
     pub(super) async fn followed(&self) {
         self.followed.wait().await;

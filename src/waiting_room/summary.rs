@@ -11,7 +11,7 @@ use futures_util::{StreamExt, stream};
 use super::{Draw, Line, RoomStatus, WaitingRooms, rules, rules::Pace, store};
 use crate::{
     db::Fresh,
-    kernel::{Fault, ScheduleId},
+    kernel::{Fault, PersonId, ScheduleId},
 };
 
 const MAX_AGE: Duration = Duration::from_millis(900);
@@ -29,6 +29,8 @@ const SNAPSHOT_LIMIT: i64 = 2_000_000;
 pub struct Summary {
     /// What the room does.
     pub status: RoomStatus,
+    /// Who sells.
+    pub organizer_id: PersonId,
     /// The organizer has not opened the sale.
     pub draft: bool,
     /// Everybody WAITING.
@@ -51,6 +53,11 @@ impl Summary {
     /// Whether positions are not known yet: people may still be entering the draw.
     pub const fn before_draw(&self) -> bool {
         self.draw.secret.is_none()
+    }
+
+    /// Whether `viewer` may know of it: a draft is its organizer's alone.
+    pub fn visible_to(&self, viewer: Option<PersonId>) -> bool {
+        !self.draft || viewer == Some(self.organizer_id)
     }
 
     /// Seconds until somebody at `position` is admitted; `None` when unknown, and while the room is not OPEN.
@@ -102,6 +109,7 @@ impl Summaries {
 fn summary_of(row: &store::RoomRow, waiting: i64) -> Result<Summary, Fault> {
     Ok(Summary {
         status: rules::room_status(&row.facts()),
+        organizer_id: row.organizer_id,
         draft: row.schedule_status == "DRAFT",
         waiting,
         active: row.active,
@@ -179,7 +187,7 @@ impl WaitingRooms {
             return;
         }
         let rooms = self.clone();
-        tokio::spawn(async move {
+        self.tasks.spawn("looking whether all is sold", async move {
             tokio::time::sleep(SALES_PER_LOOK).await;
             rooms.summaries.asked().remove(&schedule_id);
             rooms.summaries.forget(schedule_id);

@@ -105,7 +105,9 @@ impl WaitingRooms {
             if let Some(change) = change {
                 let event = Event { changes: vec![change], ..Event::default() };
                 let rooms = self.clone();
-                tokio::spawn(async move { rooms.announce(schedule_id, event).await });
+                self.tasks.spawn("announcing an action", async move {
+                    rooms.announce(schedule_id, event).await;
+                });
             }
             status
         }))

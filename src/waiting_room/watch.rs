@@ -9,7 +9,7 @@ use std::{
 
 use futures_util::Stream;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{
     Place, QueueStatus, QueueToken, WaitingRooms, announce::Message, room::Room, rooms::Guest,
@@ -94,20 +94,32 @@ impl WaitingRooms {
         let guest = self.rooms.enter(schedule_id);
         if guest.room.claim_following() {
             // A task of its own from the start: who comes first may go away at any moment, and others wait for it too.
-            tokio::spawn(self.clone().follow_room(guest.room.clone()));
+            let (rooms, room, over) = (self.clone(), guest.room.clone(), CancellationToken::new());
+            self.tasks.keep("following a room", over.clone(), move || {
+                rooms.clone().follow_room(room.clone(), over.clone())
+            });
         }
         guest.room.followed().await;
         guest
     }
 
-    /// Follows one room until nobody watches it. What may take long runs beside it: messages wait for nothing.
-    async fn follow_room(self, room: Arc<Room>) {
+    /// Follows one room until nobody watches it, and says that it is over then. What may take long runs beside it: messages wait for nothing.
+    async fn follow_room(self, room: Arc<Room>, over: CancellationToken) {
         let mut topic = self.index.listen(room.schedule_id).await;
+        if room.is_followed() {
+            // Whoever followed before has died, and nobody heard the messages since.
+            room.doubt();
+        }
         self.refresh(&room).await;
         room.set_followed();
+        let (renewing, comparing) = ((self.clone(), room.clone()), (self.clone(), room.clone()));
         let beside = [
-            tokio::spawn(self.clone().renew_presence(room.clone())),
-            tokio::spawn(self.clone().compare_room(room.clone())),
+            self.tasks.keep("renewing presence", over.clone(), move || {
+                renewing.0.clone().renew_presence(renewing.1.clone())
+            }),
+            self.tasks.keep("comparing a room", over.clone(), move || {
+                comparing.0.clone().compare_room(comparing.1.clone())
+            }),
         ];
         let _beside = beside.map(AbortOnDropHandle::new);
         let mut show = ticks(SHOW_EVERY);
@@ -123,7 +135,7 @@ impl WaitingRooms {
                         }
                     },
                     Some(Signal::Gap) => room.doubt(),
-                    None => return,
+                    None => return over.cancel(),
                 },
                 _ = show.tick() => {
                     self.resync(&room).await;
@@ -131,7 +143,7 @@ impl WaitingRooms {
                 }
                 _ = close.tick() => {
                     if self.rooms.close_if_empty(&room) {
-                        return;
+                        return over.cancel();
                     }
                 }
             }

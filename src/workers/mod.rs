@@ -4,10 +4,11 @@
 
 mod rounds;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use futures_util::future::BoxFuture;
 use tokio::{
-    sync::mpsc,
+    sync::{Mutex, mpsc},
     time::{MissedTickBehavior, interval},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -29,70 +30,78 @@ const CATCH_UP_EVERY: Duration = Duration::from_secs(1);
 /// How often the people of all open rooms are counted for the metrics.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
 
-/// Starts all workers. They stop when `stopping` is cancelled; `kicked` tells which rooms may have a free place.
+/// Starts all workers. They stop when `stopping` is cancelled; `kicked` tells which rooms may have a free place. One that dies
+/// is started again, and the server is unready meanwhile.
 pub fn start(
     app: &App,
     kicked: mpsc::Receiver<ScheduleId>,
     stopping: &CancellationToken,
     tracker: &TaskTracker,
 ) {
-    tracker.spawn(rounds::run(app.waiting_rooms.clone(), kicked, stopping.clone()));
-    tracker.spawn(every(
-        SWEEP_EVERY,
-        "sweeping lapsed holds",
-        stopping.clone(),
-        app.clone(),
-        async |app| {
+    let staff = Staff { app, stopping, tracker };
+    let (rooms, kicked) = (app.waiting_rooms.clone(), Arc::new(Mutex::new(kicked)));
+    let until = stopping.clone();
+    staff.keep("rounds", move || rounds::run(rooms.clone(), kicked.clone(), until.clone()));
+    staff.every(SWEEP_EVERY, "sweeping lapsed holds", |app| {
+        Box::pin(async {
             while app.reservations.expire_lapsed().await? {}
             Ok(())
-        },
-    ));
-    tracker.spawn(every(
-        SWEEP_EVERY,
-        "draining closed rooms",
-        stopping.clone(),
-        app.clone(),
-        async |app| {
+        })
+    });
+    staff.every(SWEEP_EVERY, "draining closed rooms", |app| {
+        Box::pin(async {
             while app.waiting_rooms.drain_closed().await? {}
             Ok(())
-        },
-    ));
-    tracker.spawn(every(DRAW_EVERY, "closing draws", stopping.clone(), app.clone(), async |app| {
-        app.waiting_rooms.close_draws().await
-    }));
-    tracker.spawn(every(
-        COUNT_EVERY,
-        "counting heads",
-        stopping.clone(),
-        app.clone(),
-        async |app| app.waiting_rooms.count_heads().await,
-    ));
-    tracker.spawn(every(
-        COMPARE_EVERY,
-        "comparing the lines",
-        stopping.clone(),
-        app.clone(),
-        async |app| app.waiting_rooms.compare().await,
-    ));
-    tracker.spawn(every(
-        CATCH_UP_EVERY,
-        "writing missed changes of the lines",
-        stopping.clone(),
-        app.clone(),
-        async |app| {
+        })
+    });
+    staff.every(DRAW_EVERY, "closing draws", |app| Box::pin(app.waiting_rooms.close_draws()));
+    staff.every(COUNT_EVERY, "counting heads", |app| Box::pin(app.waiting_rooms.count_heads()));
+    staff.every(COMPARE_EVERY, "comparing the lines", |app| Box::pin(app.waiting_rooms.compare()));
+    staff.every(CATCH_UP_EVERY, "writing missed changes of the lines", |app| {
+        Box::pin(async {
             app.waiting_rooms.catch_up().await;
             Ok(())
-        },
-    ));
+        })
+    });
 }
 
-/// Does something again and again; a fault is logged, and the next time is tried as if nothing had been.
+/// What a worker does each time.
+type Work = for<'a> fn(&'a App) -> BoxFuture<'a, Result<(), Fault>>;
+
+/// What all workers are started with.
+struct Staff<'a> {
+    app: &'a App,
+    stopping: &'a CancellationToken,
+    tracker: &'a TaskTracker,
+}
+
+impl Staff<'_> {
+    fn keep<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        what: &'static str,
+        mut start: impl FnMut() -> F + Send + 'static,
+    ) {
+        // Shutdown waits until this is dropped.
+        let tracked = self.tracker.token();
+        self.app.tasks.keep_vital(what, self.stopping.clone(), move || {
+            _ = &tracked;
+            start()
+        });
+    }
+
+    /// Does something again and again; a fault is logged, and the next time is tried as if nothing had been.
+    fn every(&self, period: Duration, what: &'static str, work: Work) {
+        let (app, stopping) = (self.app.clone(), self.stopping.clone());
+        self.keep(what, move || every(period, what, stopping.clone(), app.clone(), work));
+    }
+}
+
 async fn every(
     period: Duration,
     what: &'static str,
     stopping: CancellationToken,
     app: App,
-    work: impl AsyncFn(&App) -> Result<(), Fault>,
+    work: Work,
 ) {
     let mut tick = interval(period);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);

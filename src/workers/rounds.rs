@@ -2,12 +2,13 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    sync::Arc,
     time::Duration,
 };
 
 use futures_util::{StreamExt, stream};
 use tokio::{
-    sync::mpsc,
+    sync::{Mutex, mpsc},
     time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
@@ -26,12 +27,13 @@ const GATHER: Duration = Duration::from_millis(20);
 /// Rooms that are served at once.
 const ROUNDS_AT_ONCE: usize = 4;
 
-/// Runs rounds until `stopping` is cancelled.
+/// Runs rounds until `stopping` is cancelled. Should it die, another run goes on with the same kicks.
 pub(super) async fn run(
     rooms: WaitingRooms,
-    mut kicked: mpsc::Receiver<ScheduleId>,
+    kicked: Arc<Mutex<mpsc::Receiver<ScheduleId>>>,
     stopping: CancellationToken,
 ) {
+    let mut kicked = kicked.lock().await;
     let (mut next_look, mut looks) = (Instant::now(), 0_u32);
     // Rooms with a time of their own: the budget of a round comes back between two looks.
     let mut appointments: HashMap<ScheduleId, Instant> = HashMap::new();

@@ -16,7 +16,7 @@ use tokens::{Kind, Path, Token};
 /// Modules from the ground up. A module names modules of lower floors, and none beside it.
 const FLOORS: &[&[&str]] = &[
     &["kernel"],
-    &["db", "kv", "telemetry", "turns"],
+    &["db", "kv", "tasks", "telemetry", "turns"],
     &["account", "catalogue", "wallet"],
     &["waiting_room"],
     &["reservation"],
@@ -31,7 +31,16 @@ const FLOORS: &[&[&str]] = &[
 const NEIGHBOURS: &[(&str, &str, &str)] = &[
     ("kv", "telemetry", "counts the calls to Redis that failed"),
     ("db", "turns", "connections are given out in turn"),
+    ("db", "tasks", "looks after idle connections"),
+    ("kv", "tasks", "keeps the connection of pub/sub"),
+    ("tasks", "telemetry", "counts and logs deaths"),
 ];
+
+/// Files outside of `tasks` that start something beside themselves.
+const SPAWNS: &[(&str, &str)] = &[(
+    "account/password.rs",
+    "hashes on a thread of its own; a panic there is its caller's fault",
+)];
 
 /// Files outside of `workers` and `http` that wait for time to pass in a loop.
 const LOOPS: &[(&str, &str)] = &[
@@ -44,6 +53,7 @@ const LOOPS: &[(&str, &str)] = &[
         "waiting_room/journal.rs",
         "newcomers wait a moment for those whom another instance has before them",
     ),
+    ("tasks/mod.rs", "starts again what died, after a pause"),
     ("waiting_room/rebuild.rs", "looks twice before it rebuilds; its worker is the loop"),
 ];
 
@@ -190,6 +200,7 @@ fn rules(source: &Source, tokens: &[Token], faults: &mut Vec<String>) {
         }
     }
     waits(source, tokens, &mut fault);
+    starts_tasks(source, tokens, &mut fault);
     if matches!(source.path.rsplit('/').next(), Some("rules.rs" | "positions.rs")) {
         pure(tokens, &mut fault);
     }
@@ -211,6 +222,28 @@ fn waits(source: &Source, tokens: &[Token], fault: &mut impl FnMut(usize, &str))
                 fault(token.line, "loops that wait live in workers and http");
             }
             _ => {}
+        }
+    }
+}
+
+/// Tasks are started by name, so that none dies without being seen.
+fn starts_tasks(source: &Source, tokens: &[Token], fault: &mut impl FnMut(usize, &str)) {
+    const STARTS: &[&str] = &[
+        "spawn",
+        "spawn_on",
+        "spawn_blocking",
+        "spawn_blocking_on",
+        "spawn_local",
+        "spawn_local_on",
+    ];
+    if source.is_in(&["tasks"]) || SPAWNS.iter().any(|(path, _)| *path == source.path) {
+        return;
+    }
+    for (at, token) in tokens.iter().enumerate() {
+        let starts = token.kind == Kind::Word && STARTS.contains(&token.text.as_str());
+        let by_name = at >= 2 && tokens[at - 1].is(".") && tokens[at - 2].is("tasks");
+        if starts && !by_name {
+            fault(token.line, "tasks are started by name, through `tasks`");
         }
     }
 }
@@ -360,6 +393,11 @@ fn every_exception_is_needed() {
                 .any(|token| ["interval", "sleep", "sleep_until"].iter().any(|w| token.is(w))),
             "{path} does not wait any more"
         );
+    }
+    for (path, _) in SPAWNS {
+        let source = house.iter().find(|source| source.path == *path);
+        let text = &source.unwrap_or_else(|| panic!("{path} is gone")).text;
+        assert!(text.contains("spawn"), "{path} starts nothing any more");
     }
 }
 

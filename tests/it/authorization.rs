@@ -202,6 +202,57 @@ async fn every_row_holds() {
     assert_eq!(world.number("SELECT count(*) FROM schedule").await, 2);
 }
 
+/// A session lives on when its account is deleted. It is nobody's then, whatever is asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_session_of_a_deleted_account_is_nobodys() {
+    let world = World::new().await;
+    let instance = world.instance().await;
+    let show = shop::show(&world, &instance, Setup::default()).await;
+    let draft = shop::show(&world, &instance, Setup { open_sale: false, ..Setup::default() }).await;
+    for (root, field, who, template) in TABLE.iter().filter(|(_, _, who, _)| *who != Anyone) {
+        let role = if *who == Organizer { "ORGANIZER" } else { "FAN" };
+        let person = shop::person(&world, &instance, role).await;
+        world
+            .sql(&format!("DELETE FROM person WHERE id = '{}'", person.person_id.as_ref().unwrap()))
+            .await;
+        for show in [&show, &draft] {
+            let (code, data) = tried(&person, root, &operation(template, show)).await;
+            let told = format!("{root}.{field}: {code:?}");
+            assert_eq!((code.as_deref(), data), (Some("UNAUTHENTICATED"), false), "{told}");
+        }
+        let nonsense =
+            operation(template, &show).replace(&show.id, "x").replace(&show.concert_id, "x");
+        let (code, _) = tried(&person, root, &nonsense).await;
+        assert_eq!(code.as_deref(), Some("UNAUTHENTICATED"), "{root}.{field}, of nothing");
+    }
+    for table in ["queue_token", "reservation", "wallet", "payment"] {
+        assert_eq!(world.number(&format!("SELECT count(*) FROM {table}")).await, 0, "{table}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_account_costs_nobody_else_a_place() {
+    let world = World::new().await;
+    let instance = world.instance().await;
+    let show = shop::show(&world, &instance, Setup::default()).await;
+    let fans = shop::fans(&world, &instance, 60).await;
+    for gone in fans.iter().step_by(3) {
+        let id = gone.person_id.as_ref().unwrap();
+        world.sql(&format!("DELETE FROM person WHERE id = '{id}'")).await;
+    }
+    let query = "mutation ($id: ID!) { enterQueue(scheduleId: $id) { queueToken { status } userErrors { code } } }";
+    let entering = fans.iter().map(|fan| fan.send(query, json!({ "id": show.id })));
+    let answers = futures_util::future::join_all(entering).await;
+    for (at, answer) in answers.iter().enumerate() {
+        if at % 3 == 0 {
+            assert_eq!(answer["errors"][0]["extensions"]["code"], "UNAUTHENTICATED", "{answer}");
+        } else {
+            assert!(answer["data"]["enterQueue"]["queueToken"]["status"].is_string(), "{answer}");
+        }
+    }
+    assert_eq!(world.number("SELECT count(*) FROM queue_token").await, 40);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn another_organizers_things_do_not_exist() {
     let world = World::new().await;
@@ -316,9 +367,51 @@ async fn a_draft_is_its_organizers_alone() {
     assert_eq!(seen["schedule"]["id"], show.id.as_str());
     assert_eq!(seen["schedules"], json!([{ "id": show.id }]));
     assert_eq!(seen["concert"]["schedules"], json!([{ "id": show.id }]));
-    // Its line does not exist either.
-    let entered = fan.enter(&show.id).await;
-    let none = fan.enter(&uuid::Uuid::now_v7().to_string()).await;
-    assert_eq!(entered["queueToken"], Value::Null);
-    assert_eq!(none["userErrors"][0]["code"], "SCHEDULE_NOT_FOUND");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_tells_a_stranger_that_there_is_a_draft() {
+    let world = World::new().await;
+    let instance = world.instance().await;
+    let draft = shop::show(&world, &instance, Setup { open_sale: false, ..Setup::default() }).await;
+    let nothing = uuid::Uuid::now_v7().to_string();
+    let strangers = [
+        shop::fan(&world, &instance).await,
+        shop::person(&world, &instance, "ORGANIZER").await,
+        shop::show(&world, &instance, Setup::default()).await.organizer,
+    ];
+    let about_it = TABLE.iter().filter(|(.., template)| template.contains("$schedule"));
+    for (root, field, _, template) in about_it {
+        let asked = operation(template, &draft).replace(&draft.seats[0], &nothing);
+        let missing = asked.replace(&draft.id, &nothing);
+        for stranger in &strangers {
+            let told = format!("{root}.{field}");
+            let answers = async |operation: &str| {
+                let mut answer = if *root == "Subscription" {
+                    let first = stranger.subscribe(operation, json!({})).await.soon().await;
+                    let Some(Pushed::Error(errors)) = first else { panic!("{told}: {first:?}") };
+                    json!({ "errors": errors })
+                } else {
+                    stranger.send(operation, json!({})).await
+                };
+                // Every request has its own.
+                let error = answer["errors"].get_mut(0);
+                if let Some(extensions) = error.and_then(|error| error.get_mut("extensions")) {
+                    extensions["requestId"].take();
+                }
+                answer
+            };
+            assert_eq!(answers(&asked).await, answers(&missing).await, "{told}");
+        }
+    }
+    for stranger in &strangers {
+        for payload in [stranger.enter(&draft.id).await, stranger.leave(&draft.id).await] {
+            assert_eq!(payload["userErrors"][0]["code"], "SCHEDULE_NOT_FOUND", "{payload}");
+        }
+    }
+    // Its organizer is told what is the matter.
+    let told = draft.organizer.enter(&draft.id).await;
+    assert_eq!(told["userErrors"][0]["code"], "SALE_NOT_OPEN", "{told}");
+    let told = draft.organizer.leave(&draft.id).await;
+    assert_eq!(told["userErrors"][0]["code"], "NOT_IN_QUEUE", "{told}");
 }

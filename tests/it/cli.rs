@@ -20,14 +20,14 @@ use crate::support::{
 
 /// How a command ended.
 #[derive(Debug)]
-struct Ended {
-    code: i32,
-    out: String,
-    err: String,
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 /// Runs a command with nothing but these variables in its environment.
-async fn run(arguments: &[&str], environment: &[(&str, &str)], input: &str) -> Ended {
+pub(crate) async fn run(arguments: &[&str], environment: &[(&str, &str)], input: &str) -> Ended {
     let mut command = Command::new(env!("CARGO_BIN_EXE_frontrow"));
     command.args(arguments).env_clear().envs(environment.iter().copied());
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -112,6 +112,19 @@ async fn a_request_has_one_id_in_the_header_and_in_its_errors() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn graphiql_can_be_left_out() {
+    let world = World::new().await;
+    let instance = world.instance_with(&["--graphiql=false"]).await;
+    for path in ["/", "/graphiql", "/graphiql/", "/graphiql/graphiql.js", "/graphiql/index.html"] {
+        let answer = browser().get(url(&instance, path)).send().await.unwrap();
+        assert_eq!(answer.status(), 404, "{path}");
+    }
+    assert_eq!(instance.client().data("{ __typename }", json!({})).await["__typename"], "Query");
+    let ready = browser().get(url(&instance, "/health/ready")).send().await.unwrap();
+    assert_eq!(ready.status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn graphiql_is_served_by_us_alone() {
     let world = World::new().await;
     let instance = world.instance().await;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use frontrow::{
     kv::{Kv, KvSettings, Signal},
+    tasks::Tasks,
     telemetry::Metrics,
 };
 use futures_util::future::join_all;
@@ -21,7 +22,8 @@ fn redis_url() -> String {
 
 async fn connect(url: String, prefix: &str) -> Kv {
     let settings = KvSettings { url, prefix: prefix.to_owned(), timeout: Duration::from_secs(2) };
-    let kv = Kv::connect(&settings, &Metrics::new()).expect("the URL is good");
+    let metrics = Metrics::new();
+    let kv = Kv::connect(&settings, &metrics, &Tasks::new(&metrics)).expect("the URL is good");
     eventually("to listen", async || kv.listening().then_some(())).await;
     kv
 }

@@ -1,4 +1,4 @@
-//! What one connection, one address and all connections together may cost. docs/limits-connections.md says the same to
+//! What one connection, one address and all connections together may cost. docs/limits.md says the same to
 //! operators.
 
 use std::time::Duration;

@@ -104,6 +104,54 @@ async fn bad_http_is_told_in_the_same_model() {
 }
 
 #[tokio::test]
+async fn a_header_that_says_one_thing_may_be_there_once() {
+    let server = Server::start().await;
+    let body = r#"{"query":"{ hello }"}"#;
+    let asked = async |more: &str| {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        let request = format!(
+            "POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nconnection: close\r\n\
+             content-length: {}\r\n{more}\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    for more in [
+        "",
+        "accept: */*\r\naccept: application/json\r\n",
+        "x-request-id: a-1\r\nx-request-id: b-1\r\n",
+    ] {
+        let answer = asked(more).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{more}: {answer}");
+        assert!(
+            !answer.contains("x-request-id: a-1") && !answer.contains("x-request-id: b-1"),
+            "{answer}"
+        );
+    }
+    for (more, name) in [
+        ("host: y\r\n", "host"),
+        ("host: x\r\n", "host"),
+        ("Content-Type: text/plain\r\n", "content-type"),
+        ("content-type: application/json\r\n", "content-type"),
+        ("origin: http://a\r\nOrigin: http://b\r\n", "origin"),
+        ("upgrade: websocket\r\nupgrade: h2c\r\n", "upgrade"),
+        ("sec-websocket-key: a\r\nsec-websocket-key: b\r\n", "sec-websocket-key"),
+    ] {
+        let answer = asked(more).await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{more}: {answer}");
+        assert!(answer.contains(&format!("The header {name} may be there once only.")), "{answer}");
+        assert!(answer.contains(r#""code":"BAD_REQUEST""#), "{answer}");
+    }
+    let twice = asked("content-length: 5\r\n").await;
+    assert!(twice.starts_with("HTTP/1.1 400"), "{twice}");
+    let twice = asked("authorization: Bearer a\r\nauthorization: Bearer b\r\n").await;
+    assert!(twice.contains("UNAUTHENTICATED"), "{twice}");
+}
+
+#[tokio::test]
 async fn a_body_of_unknown_length_is_limited_too() {
     let server = Server::start().await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();

@@ -12,6 +12,8 @@ newcomer AS MATERIALIZED (
     WHERE (SELECT t.number FROM queue_token t
            WHERE t.schedule_id = $1 AND t.person_id = p.person_id AND t.status IN ('WAITING', 'ACTIVE')
            LIMIT 1) IS NULL
+      -- Whose account was deleted must not cost the others of the statement their places.
+      AND (SELECT a.id FROM person a WHERE a.id = p.person_id) IS NOT NULL
 ),
 locked AS MATERIALIZED (
     SELECT c.last_number FROM queue_counter c

@@ -58,6 +58,25 @@ pub(in crate::waiting_room) async fn live(
     Ok(rows.into_iter().map(QueueToken::from).collect())
 }
 
+/// Those of these people whose account was deleted.
+pub(in crate::waiting_room) async fn gone(
+    db: &Db,
+    people: &[PersonId],
+) -> Result<Vec<PersonId>, Fault> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        person_id: PersonId,
+    }
+    const SQL: &str = "
+        SELECT asked.person_id FROM unnest($1::uuid[]) AS asked (person_id)
+        WHERE NOT EXISTS (SELECT 1 FROM person WHERE person.id = asked.person_id)";
+    if people.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows: Vec<Row> = db.rows(SQL, vec![uuids(people.iter().map(|person| person.0))]).await?;
+    Ok(rows.into_iter().map(|row| row.person_id).collect())
+}
+
 /// Ends the person's live token. Returns nothing when there is none.
 pub(in crate::waiting_room) async fn leave(
     db: &Db,

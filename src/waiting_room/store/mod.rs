@@ -118,6 +118,7 @@ pub(super) async fn touch(
 pub(super) struct RoomRow {
     pub schedule_id: ScheduleId,
     pub now: Timestamp,
+    pub organizer_id: PersonId,
     pub schedule_status: String,
     pub sales_open_at: Timestamp,
     pub sales_close_at: Timestamp,

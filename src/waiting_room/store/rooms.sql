@@ -2,7 +2,7 @@
 WITH clock AS MATERIALIZED (
     SELECT clock_timestamp() AS now, clock_timestamp() - make_interval(secs => $2) AS start
 )
-SELECT s.id AS schedule_id, clock.now, s.status AS schedule_status, s.sales_open_at, s.sales_close_at, w.paused,
+SELECT s.id AS schedule_id, clock.now, c.organizer_id, s.status AS schedule_status, s.sales_open_at, s.sales_close_at, w.paused,
        sha256(w.draw_secret) AS draw_commitment,
        CASE WHEN w.drawn_at IS NOT NULL THEN w.draw_secret END AS draw_secret,
        -- The LIMIT has one seat looked up for each room; an EXISTS may become one walk through all seats of all rooms.
@@ -12,6 +12,7 @@ SELECT s.id AS schedule_id, clock.now, s.status AS schedule_status, s.sales_open
        away.passed_over, away.absent, gone.gave_up, gone.freed,
        (1000 * (inside.seconds + gone.seconds))::bigint AS active_ms
 FROM schedule s
+JOIN concert c ON c.id = s.concert_id
 JOIN waiting_room w ON w.schedule_id = s.id
 CROSS JOIN clock
 CROSS JOIN LATERAL (

@@ -68,7 +68,8 @@ fn lower_floors_and_ones_own_house_are_fine() {
     stands(&[
         ("http/mod.rs", "mod ws; use crate::{api::X, kernel::{self, Y}, http::z}; use super::app;"),
         ("http/ws.rs", "use super::super::kernel; use super::db; mod t { use super::super::cli; }"),
-        ("kv/mod.rs", "use crate::telemetry::Metrics;"),
+        ("kv/mod.rs", "use crate::{tasks::Tasks, telemetry::Metrics};"),
+        ("tasks/mod.rs", "use crate::telemetry::Metrics;"),
     ]);
 }
 
@@ -160,6 +161,28 @@ fn waiting_in_loops_is_for_workers() {
         stands(&[("workers/mod.rs", text)]);
     }
     stands(&[("wallet/mod.rs", "async fn f() { tokio::time::sleep(X).await; loop_back(); }")]);
+}
+
+#[test]
+fn tasks_are_started_by_name() {
+    for text in [
+        "fn f() { tokio::spawn(x); }",
+        "fn f() { tokio::task::spawn(x); }",
+        "use tokio::spawn;",
+        "use tokio::{spawn as start};",
+        "fn f() { tracker.spawn(x); }",
+        "fn f() { self.work.spawn_on(x, y); }",
+        "fn f() { handle.spawn_blocking(x); }",
+        "fn f() { std::thread::spawn(x); }",
+    ] {
+        reported(&[("wallet/mod.rs", text)], "tasks are started by name");
+        stands(&[("tasks/mod.rs", text)]);
+    }
+    stands(&[(
+        "wallet/mod.rs",
+        "fn f() { self.tasks.spawn(\"x\", y); tasks.spawn(\"x\", y); respawn(z); }
+         #[cfg(test)] mod tests { fn g() { tokio::spawn(x); } }",
+    )]);
 }
 
 #[test]

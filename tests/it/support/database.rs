@@ -2,7 +2,10 @@
 
 use std::{sync::LazyLock, time::Duration};
 
-use frontrow::db::{Db, DbSettings, migrations};
+use frontrow::{
+    db::{Db, DbSettings, migrations},
+    tasks::Tasks,
+};
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement};
 use uuid::Uuid;
 
@@ -112,11 +115,10 @@ async fn template(server: &DatabaseConnection) -> String {
         execute(server, &format!("CREATE DATABASE {draft}"))
             .await
             .expect("a draft of the template");
-        let db = Db::connect(&DbSettings {
-            url: url_of(&draft),
-            pool_size: 2,
-            patience: Duration::from_secs(5),
-        })
+        let db = Db::connect(
+            &DbSettings { url: url_of(&draft), pool_size: 2, patience: Duration::from_secs(5) },
+            &Tasks::default(),
+        )
         .await
         .expect("the draft opens");
         migrations::migrate(&db).await.expect("the migrations run");

@@ -9,6 +9,7 @@ pub(crate) mod random;
 pub(crate) mod redis;
 pub(crate) mod shop;
 pub(crate) mod socket;
+pub(crate) mod strict_postgres;
 pub(crate) mod wire;
 pub(crate) mod world;
 

@@ -9,7 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use frontrow::db::{Db, DbSettings, migrations};
+use frontrow::{
+    db::{Db, DbSettings, migrations},
+    tasks::Tasks,
+};
 use rustix::process::getuid;
 use sea_orm::{ConnectionTrait, Database};
 use tokio::net::TcpListener;
@@ -41,7 +44,7 @@ impl PrivatePostgres {
         drop(postgres.close().await);
         let url = server.url("frontrow");
         let patience = Duration::from_secs(5);
-        let db = Db::connect(&DbSettings { url, pool_size: 2, patience }).await;
+        let db = Db::connect(&DbSettings { url, pool_size: 2, patience }, &Tasks::default()).await;
         let db = db.unwrap_or_else(|fault| panic!("{}", fault.report()));
         migrations::migrate(&db).await.expect("the migrations run");
         db.close().await;

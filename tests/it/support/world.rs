@@ -8,6 +8,7 @@ use frontrow::{
     app::{App, Settings},
     db::{Db, DbSettings},
     http::{self, ConnectionLimits, Lifetime, Listener},
+    tasks::Tasks,
     workers,
 };
 use sea_orm::{Database, DatabaseConnection};
@@ -70,7 +71,7 @@ impl World {
 
     async fn of(database: TestDatabase) -> Self {
         let settings = DbSettings { url: database.url.clone(), pool_size: 2, patience: PATIENCE };
-        let db = Db::connect(&settings).await.expect("the database opens");
+        let db = Db::connect(&settings, &Tasks::default()).await.expect("the database opens");
         let pool = Database::connect(database.url.as_str()).await.expect("the database opens");
         let id = Uuid::now_v7().simple().to_string();
         Self {

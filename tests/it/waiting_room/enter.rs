@@ -186,7 +186,9 @@ async fn nobody_enters_before_the_organizer_has_opened_the_sale() {
     let a = world.instance().await;
     let show = shop::show(&world, &a, Setup { open_sale: false, ..Setup::default() }).await;
     let fan = shop::fan(&world, &a).await;
-    assert_eq!(refusal(&fan.enter(&show.id).await), Some("SALE_NOT_OPEN"));
+    // Nobody else knows of a draft.
+    assert_eq!(refusal(&fan.enter(&show.id).await), Some("SCHEDULE_NOT_FOUND"));
+    assert_eq!(refusal(&show.organizer.enter(&show.id).await), Some("SALE_NOT_OPEN"));
     assert_eq!(tokens(&world, &show, "true").await, 0);
 }
 

@@ -1,0 +1,202 @@
+//! What the documents say of settings and limits is so: every name exists, and no limit is left out.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use crate::cli::run;
+
+fn read(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The names of settings in a text.
+fn settings(text: &str) -> BTreeSet<String> {
+    let word = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    text.split(|c: char| !word(c))
+        .filter(|name| {
+            name.starts_with("FRONTROW_") || ["DATABASE_URL", "REDIS_URL"].contains(name)
+        })
+        .map(str::to_owned)
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_are_documented_and_those_documented_exist() {
+    let mut known = BTreeSet::new();
+    for command in ["serve", "migrate", "seed", "audit", "add-organizer"] {
+        known.extend(settings(&run(&[command, "--help"], &[], "").await.out));
+    }
+    assert!(known.len() > 12, "{known:?}");
+    let (readme, limits) = (read("README.md"), read("docs/limits.md"));
+    let documented = settings(&(readme.clone() + &limits));
+    let missing: Vec<_> = known.difference(&documented).collect();
+    assert!(missing.is_empty(), "in neither README.md nor docs/limits.md: {missing:?}");
+    for document in
+        ["README.md", "ARCHITECTURE.md", "docs/limits.md", "docs/operating.md", "docs/fairness.md"]
+    {
+        let named = settings(&read(document));
+        let unknown: Vec<_> = named.difference(&known).collect();
+        assert!(unknown.is_empty(), "{document} names what does not exist: {unknown:?}");
+    }
+}
+
+/// The rows of docs/limits.md: the limit, its default, and where it is changed.
+fn rows(text: &str) -> Vec<(String, String, String)> {
+    let cells = |line: &str| line.split(" | ").map(str::to_owned).collect::<Vec<_>>();
+    text.lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| limit "))
+        .map(|line| {
+            let cells = cells(line.trim_matches(['|', ' ']));
+            assert_eq!(cells.len(), 4, "{line}");
+            (cells[0].clone(), cells[1].clone(), cells[3].clone())
+        })
+        .collect()
+}
+
+/// Files that a cell names, and the names in front of each.
+fn places(cell: &str) -> Vec<(Vec<String>, String)> {
+    let (mut found, mut names) = (Vec::new(), Vec::new());
+    for part in cell.split([' ', ',', ';']).filter(|part| !part.is_empty()) {
+        if let Some(name) = part.strip_prefix('`').and_then(|part| part.strip_suffix('`')) {
+            // After a file a new list of names begins, unless another file follows.
+            if found.last().is_some_and(|(owners, _): &(Vec<String>, String)| *owners == names) {
+                names.clear();
+            }
+            names.push(name.to_owned());
+        } else if part.ends_with(".rs") {
+            found.push((names.clone(), part.to_owned()));
+        }
+    }
+    found
+}
+
+#[test]
+fn limits_are_where_the_document_says() {
+    let rows = rows(&read("docs/limits.md"));
+    assert!(rows.len() > 50, "{}", rows.len());
+    let (mut compared, mut wrong) = (0, Vec::new());
+    for (limit, default, change) in rows {
+        let places = places(&change);
+        let setting = change.contains("setting") || change.contains("input");
+        assert!(!places.is_empty() || setting || change.contains(".sql"), "{limit}: {change}");
+        for (names, file) in places {
+            let source = read(&format!("src/{file}"));
+            for name in names.iter().filter(|name| !name.starts_with("FRONTROW_")) {
+                let input = name.starts_with(char::is_lowercase) && change.contains("input");
+                let there = [":", " ", "(", "\n"]
+                    .iter()
+                    .any(|end| source.contains(&format!("{name}{end}")));
+                let there = there || source.contains(&format!("{name}<"));
+                assert!(input || there, "{limit}: there is no {name} in src/{file}");
+                let written = written(&source, name);
+                compared += usize::from(!written.is_empty());
+                if !written.is_empty() && !written.iter().any(|value| says(&default, value)) {
+                    wrong.push(format!(
+                        "{limit}: {name} in src/{file} is {written:?}, not {default:?}"
+                    ));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(compared > 80, "{compared}");
+}
+
+/// Whether a cell has a value that is not a part of a larger one.
+fn says(cell: &str, value: &str) -> bool {
+    let digit = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit() || c == ',');
+    cell.match_indices(value).any(|(at, _)| {
+        let (before, after) = (&cell[..at], &cell[at + value.len()..]);
+        let goes_on = after.strip_prefix(',').unwrap_or(after).chars().next();
+        !digit(before.chars().next_back()) && !goes_on.is_some_and(|c| c.is_ascii_digit())
+    })
+}
+
+/// The ways in which a constant's value may be written; none where it is no plain number or time.
+fn written(source: &str, name: &str) -> Vec<String> {
+    let Some((_, rest)) = source.split_once(&format!("const {name}: ")) else { return Vec::new() };
+    let Some((_, value)) = rest.split_once(" = ") else { return Vec::new() };
+    let value = value.split(';').next().unwrap_or_default().trim();
+    let number = |text: &str| -> Option<u128> {
+        text.split(" * ").try_fold(1, |product, part| {
+            Some(product * part.replace('_', "").parse::<u128>().ok()?)
+        })
+    };
+    let time = |unit: &str| {
+        number(value.strip_prefix(&format!("Duration::from_{unit}("))?.strip_suffix(')')?)
+    };
+    if let Some(seconds) = time("secs") {
+        return vec![format!("{seconds} s")];
+    }
+    if let Some(millis) = time("millis") {
+        return vec![format!("{millis} ms")];
+    }
+    let value = value.split_once("..=").map_or(value, |(_, most)| most);
+    let Some(number) = number(value) else { return Vec::new() };
+    let mut ways = vec![number.to_string(), grouped(number)];
+    for (unit, size) in [("KiB", 1024), ("MiB", 1024 * 1024)] {
+        if number % size == 0 {
+            ways.push(format!("{} {unit}", number / size));
+        }
+    }
+    ways
+}
+
+/// 1,234,567
+fn grouped(number: u128) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[test]
+fn a_value_is_read_and_found_as_a_whole() {
+    let source = "const A_MAX: usize = 64 * 1024;\nconst B: Duration = Duration::from_millis(1_500);\n\
+                  const C: RangeInclusive<i32> = 1..=100_000;\nconst D: usize = A + 5;";
+    assert_eq!(written(source, "A_MAX"), ["65536", "65,536", "64 KiB"]);
+    assert_eq!(written(source, "B"), ["1500 ms"]);
+    assert_eq!(written(source, "C"), ["100000", "100,000"]);
+    assert!(written(source, "D").is_empty() && written(source, "E").is_empty());
+    assert!(says("20, 60 s", "20") && says("1 to 100,000", "100,000"));
+    assert!(!says("120", "20") && !says("20,000", "20") && !says("2000", "20"));
+}
+
+/// Constants that end so are limits.
+const ENDINGS: &[&str] = &["_MAX", "_TIMEOUT", "_AT_ONCE"];
+
+/// Not limits of the product.
+const NO_LIMITS: &[(&str, &str)] = &[("api/page.rs", "COST_MAX")];
+
+#[test]
+fn no_limit_is_left_out() {
+    let text = read("docs/limits.md");
+    let mut left_out = Vec::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    let root = folders[0].clone();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let file = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+            for line in fs::read_to_string(&path).unwrap().lines() {
+                let Some((_, rest)) = line.split_once("const ") else { continue };
+                let Some((name, _)) = rest.split_once(": ") else { continue };
+                let limit = ENDINGS.iter().any(|ending| name.ends_with(ending));
+                let no_limit = NO_LIMITS.contains(&(file.as_str(), name));
+                if limit && !no_limit && !text.contains(&format!("`{name}`")) {
+                    left_out.push(format!("{name} in src/{file}"));
+                }
+            }
+        }
+    }
+    assert!(left_out.is_empty(), "docs/limits.md lacks {left_out:?}");
+}
