@@ -90,8 +90,9 @@ async fn storm(
     let mut report = Report::default();
     if options.self_test {
         storm.rehearse().await?;
-    } else {
-        storm.blow(options, seed, &mut report).await?;
+    } else if let Err(error) = storm.blow(options, seed, &mut report).await {
+        // What was acknowledged until then can be looked up all the same.
+        report.faults.push(format!("the storm could not go on: {error}"));
     }
     storm.abate().await;
     let entries = storm.scene.history.entries();

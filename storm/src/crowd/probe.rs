@@ -26,7 +26,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Whoever has not been admitted by then begins anew.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How often a stranger comes, to each instance.
-const STRANGERS_EVERY: Duration = Duration::from_millis(60);
+const STRANGERS_EVERY: Duration = Duration::from_millis(100);
 /// How many requests there are for the locked wallet.
 const HOT_REQUESTS: usize = 40;
 

@@ -17,7 +17,7 @@ use crate::{Result, history::History};
 /// is overloaded.
 const PATIENCE: Duration = Duration::from_secs(8);
 /// Whoever looks whether the server is well again asks again sooner.
-const HURRY: Duration = Duration::from_secs(2);
+const HURRY: Duration = Duration::from_secs(3);
 /// Connections to one instance for one performance; more than ask at once.
 const CONNECTIONS: usize = 256;
 /// Comparisons of positions are stampede's; nothing is compared here.

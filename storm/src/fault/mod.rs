@@ -46,6 +46,8 @@ pub(crate) enum Begun {
         usual: Spread,
     },
     Ballast(PathBuf),
+    /// What was wrong with how the instances ended.
+    Rolled(Vec<String>),
 }
 
 /// What a fault needs of its surroundings.
@@ -97,10 +99,12 @@ pub(crate) async fn begin(site: &mut Site, tools: &Tools, turn: Turn) -> Result<
         }
         Kind::StopOne => site.instance(victim)?.freeze(true)?,
         Kind::Rolling => {
+            let mut wrong = Vec::new();
             for at in [victim, 1 - victim] {
-                site.instance(at)?.terminate().await?;
+                wrong.extend(site.instance(at)?.terminate().await?);
                 site.start_instance(at).await?;
             }
+            return Ok(Begun::Rolled(wrong));
         }
         Kind::BackendsKilled => site.postgres.terminate("frontrow").await?,
         Kind::PostgresImmediate => site.postgres.restart_at_once(&site.place).await?,
@@ -156,6 +160,10 @@ pub(crate) async fn last(
             let spread = tools.probes.strangers(lasts).await.spread();
             return Ok(weather::strangers(usual, &spread));
         }
+        (_, Begun::Rolled(wrong)) => {
+            let fault = (!wrong.is_empty()).then(|| wrong.join("; "));
+            return Ok(Told { note: None, fault });
+        }
         (_, Begun::Ballast(path)) => {
             while start.elapsed() < lasts && !tools.stopped() {
                 // What Postgres gives back meanwhile is taken too.
@@ -194,7 +202,7 @@ pub(crate) struct Told {
 pub(crate) async fn end(site: &mut Site, turn: Turn, begun: Begun) -> Result<()> {
     let victim = turn.victim % 2;
     match begun {
-        Begun::Plain => {}
+        Begun::Plain | Begun::Rolled(_) => {}
         Begun::Hogged(hogged) => {
             for connection in hogged {
                 // One that Postgres has ended is given back already.

@@ -113,17 +113,16 @@ impl Instance {
         }
     }
 
-    /// Asks it to end, as a process manager would, and waits for that.
+    /// Asks it to end, as a process manager would, and kills it when it does not; then what there is to say of that.
     ///
     /// # Errors
-    /// When it does not end.
-    pub(crate) async fn terminate(&mut self) -> Result<()> {
-        match &mut self.process {
-            Some(process) => {
-                process.signal(Signal::TERM)?;
-                process.ended(ENDING).await
-            }
-            None => Ok(()),
+    /// When it does not even die.
+    pub(crate) async fn terminate(&mut self) -> Result<Option<String>> {
+        let Some(process) = &mut self.process else { return Ok(None) };
+        process.signal(Signal::TERM)?;
+        match process.ended(ENDING).await {
+            Ok(()) => Ok(None),
+            Err(late) => process.kill().await.map(|()| Some(format!("{late} of SIGTERM"))),
         }
     }
 

@@ -153,7 +153,7 @@ impl Place {
         let note = self.folder.join("processes").join(name);
         fs::write(&note, id.to_string())?;
         let id = Pid::from_raw(i32::try_from(id)?).ok_or("a process without an id")?;
-        Ok(Process { child, id, note })
+        Ok(Process { name: name.to_owned(), child, id, note })
     }
 
     /// Runs a program to its end, which must be a good one; what it printed.
@@ -191,6 +191,7 @@ pub(crate) const DISK: &str = "disk";
 /// A program that runs; killed with the storm.
 #[derive(Debug)]
 pub(crate) struct Process {
+    name: String,
     child: Child,
     id: Pid,
     note: PathBuf,
@@ -211,7 +212,7 @@ impl Process {
     /// When it has not by then.
     pub(crate) async fn ended(&mut self, within: Duration) -> Result<()> {
         let ended = tokio::time::timeout(within, self.child.wait()).await;
-        ended.map_err(|_| format!("a process has not ended within {within:?}"))??;
+        ended.map_err(|_| format!("{} has not ended within {within:?}", self.name))??;
         // Its number may soon be another's.
         drop(fs::remove_file(&self.note));
         Ok(())
