@@ -10,24 +10,24 @@ use std::{
 use uuid::Uuid;
 
 /// Milliseconds since 1970.
-pub(crate) type Ms = i64;
+pub type Ms = i64;
 
 /// Our clock: the time of day at the start, and steady from there.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Clock {
+pub struct Clock {
     start: Instant,
     epoch: Ms,
 }
 
 impl Clock {
     /// A clock that starts now.
-    pub(crate) fn start() -> Self {
+    pub fn start() -> Self {
         let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self { start: Instant::now(), epoch: i64::try_from(epoch.as_millis()).unwrap_or(0) }
     }
 
     /// The time.
-    pub(crate) fn now(&self) -> Ms {
+    pub fn now(&self) -> Ms {
         self.epoch + i64::try_from(self.start.elapsed().as_millis()).unwrap_or(0)
     }
 }

@@ -8,7 +8,7 @@ use crate::Result;
 ///
 /// # Errors
 /// When the system does not let us listen.
-pub(crate) fn hear(first: impl FnOnce() + Send + 'static) -> Result<()> {
+pub fn hear(first: impl FnOnce() + Send + 'static) -> Result<()> {
     let mut interrupts = signal(SignalKind::interrupt())?;
     tokio::spawn(async move {
         if interrupts.recv().await.is_none() {

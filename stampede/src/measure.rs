@@ -16,7 +16,7 @@ use crate::history::{Clock, Ms};
 
 /// What is measured apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Op {
+pub enum Op {
     Enter,
     Poll,
     Compare,
@@ -36,7 +36,7 @@ pub(crate) enum Op {
 
 impl Op {
     /// Its name in the report.
-    pub(crate) const fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Enter => "enterQueue",
             Self::Poll => "queueStatus",
@@ -64,26 +64,33 @@ impl Op {
 
 /// A distribution of times.
 #[derive(Debug, Clone, Copy, Default, Serialize, PartialEq)]
-pub(crate) struct Spread {
-    pub(crate) count: u64,
-    pub(crate) p50: f64,
-    pub(crate) p90: f64,
-    pub(crate) p99: f64,
-    pub(crate) max: f64,
+pub struct Spread {
+    pub count: u64,
+    pub p50: f64,
+    pub p90: f64,
+    pub p99: f64,
+    pub max: f64,
 }
 
 /// Times from a microsecond to ten minutes, to three digits.
 #[derive(Debug, Clone)]
-pub(crate) struct Times(Option<Histogram<u32>>);
+pub struct Times(Option<Histogram<u32>>);
+
+impl Default for Times {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl Times {
     const LONGEST_US: u64 = 600_000_000;
 
-    pub(crate) fn new() -> Self {
+    /// Nothing yet.
+    pub fn new() -> Self {
         Self(Histogram::new_with_bounds(1, Self::LONGEST_US, 3).ok())
     }
 
-    pub(crate) fn record(&mut self, time: Duration) {
+    pub fn record(&mut self, time: Duration) {
         let us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         if let Some(histogram) = &mut self.0 {
             histogram.saturating_record(us.clamp(1, Self::LONGEST_US));
@@ -91,7 +98,7 @@ impl Times {
     }
 
     /// In milliseconds.
-    pub(crate) fn spread(&self) -> Spread {
+    pub fn spread(&self) -> Spread {
         let Some(histogram) = self.0.as_ref().filter(|histogram| !histogram.is_empty()) else {
             return Spread::default();
         };
@@ -106,7 +113,7 @@ impl Times {
     }
 
     /// Points of the cumulated distribution: percentile and milliseconds, denser towards the end.
-    pub(crate) fn curve(&self) -> Vec<(f64, f64)> {
+    pub fn curve(&self) -> Vec<(f64, f64)> {
         let Some(histogram) = self.0.as_ref().filter(|histogram| !histogram.is_empty()) else {
             return Vec::new();
         };
@@ -121,7 +128,7 @@ fn ms(us: u64) -> f64 {
 }
 
 /// How many of what by second; the second counts from the start.
-pub(crate) type BySecond = BTreeMap<String, BTreeMap<i64, u64>>;
+pub type BySecond = BTreeMap<String, BTreeMap<i64, u64>>;
 
 #[derive(Debug)]
 struct Measured {
@@ -135,35 +142,35 @@ struct Measured {
 
 /// Counts for whoever watches while it runs.
 #[derive(Debug, Default)]
-pub(crate) struct Live {
-    pub(crate) arrived: AtomicU64,
-    pub(crate) entered: AtomicU64,
-    pub(crate) admitted: AtomicU64,
-    pub(crate) sold: AtomicU64,
-    pub(crate) done: AtomicU64,
-    pub(crate) pushes: AtomicU64,
-    pub(crate) failures: AtomicU64,
-    pub(crate) sockets: AtomicU64,
+pub struct Live {
+    pub arrived: AtomicU64,
+    pub entered: AtomicU64,
+    pub admitted: AtomicU64,
+    pub sold: AtomicU64,
+    pub done: AtomicU64,
+    pub pushes: AtomicU64,
+    pub failures: AtomicU64,
+    pub sockets: AtomicU64,
     /// When we heard that the last seat was paid for.
-    pub(crate) last_sale: AtomicI64,
+    pub last_sale: AtomicI64,
 }
 
 /// One more, or one less.
-pub(crate) fn count(counter: &AtomicU64) {
+pub fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
 /// Takes in what is measured.
 #[derive(Debug)]
-pub(crate) struct Recorder {
-    pub(crate) clock: Clock,
-    pub(crate) started: Ms,
-    pub(crate) live: Live,
+pub struct Recorder {
+    pub clock: Clock,
+    pub started: Ms,
+    pub live: Live,
     measured: Mutex<Measured>,
 }
 
 impl Recorder {
-    pub(crate) fn new(clock: Clock) -> Self {
+    pub fn new(clock: Clock) -> Self {
         Self {
             started: clock.now(),
             clock,
@@ -187,12 +194,12 @@ impl Recorder {
     }
 
     /// How long an operation took, or how long it was waited for in vain.
-    pub(crate) fn took(&self, op: Op, latency: Duration) {
-        self.measured().times.entry(op).or_insert_with(Times::new).record(latency);
+    pub fn took(&self, op: Op, latency: Duration) {
+        self.measured().times.entry(op).or_default().record(latency);
     }
 
     /// How long a request waited for a connection of ours.
-    pub(crate) fn queued(&self, op: Op, wait: Duration) {
+    pub fn queued(&self, op: Op, wait: Duration) {
         // Everybody leaves and is looked at in one go at the end, when nobody is in a hurry.
         if !matches!(op, Op::Leave | Op::Audit) {
             self.measured().queued.record(wait);
@@ -200,7 +207,7 @@ impl Recorder {
     }
 
     /// How an operation ended.
-    pub(crate) fn ended(&self, op: Op, code: &str) {
+    pub fn ended(&self, op: Op, code: &str) {
         let second = self.second();
         let mut measured = self.measured();
         let outcomes = measured.outcomes.entry(op).or_default();
@@ -220,14 +227,14 @@ impl Recorder {
     }
 
     /// A push has come.
-    pub(crate) fn pushed(&self) {
+    pub fn pushed(&self) {
         count(&self.live.pushes);
         let second = self.second();
         *self.measured().pushes.entry(second).or_default() += 1;
     }
 
     /// Everything so far.
-    pub(crate) fn figures(&self) -> Figures {
+    pub fn figures(&self) -> Figures {
         let measured = self.measured();
         let operations = measured
             .outcomes
@@ -252,27 +259,27 @@ impl Recorder {
 }
 
 /// Whether a code says that the server or the way to it failed, rather than that it refused.
-pub(crate) fn is_fault(code: &str) -> bool {
+pub fn is_fault(code: &str) -> bool {
     matches!(code, "INTERNAL" | "TIMEOUT" | "CONNECTION" | "MALFORMED" | "OVERLOADED")
 }
 
 /// One operation of the report.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Operation {
-    pub(crate) name: &'static str,
-    pub(crate) times: Spread,
-    pub(crate) curve: Vec<(f64, f64)>,
-    pub(crate) outcomes: BTreeMap<String, u64>,
+pub struct Operation {
+    pub name: &'static str,
+    pub times: Spread,
+    pub curve: Vec<(f64, f64)>,
+    pub outcomes: BTreeMap<String, u64>,
 }
 
 /// What was measured of all operations.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Figures {
-    pub(crate) operations: Vec<Operation>,
-    pub(crate) sales: BySecond,
+pub struct Figures {
+    pub operations: Vec<Operation>,
+    pub sales: BySecond,
     /// What requests waited for a connection of ours.
-    pub(crate) queued: Spread,
-    pub(crate) pushes: BTreeMap<i64, u64>,
+    pub queued: Spread,
+    pub pushes: BTreeMap<i64, u64>,
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ const ROW: u32 = 100;
 ///
 /// # Errors
 /// When the file cannot be read, or has too few lines.
-pub(crate) fn read(path: &Path, wanted: Option<usize>) -> Result<Vec<String>> {
+pub fn read(path: &Path, wanted: Option<usize>) -> Result<Vec<String>> {
     Ok(lines(path, wanted)?.into_iter().map(|line| line.access_token).collect())
 }
 
@@ -32,7 +32,7 @@ pub(crate) fn read(path: &Path, wanted: Option<usize>) -> Result<Vec<String>> {
 ///
 /// # Errors
 /// As [`read`].
-pub(crate) fn people(path: &Path, wanted: Option<usize>) -> Result<Vec<Option<Uuid>>> {
+pub fn people(path: &Path, wanted: Option<usize>) -> Result<Vec<Option<Uuid>>> {
     Ok(lines(path, wanted)?.into_iter().map(|line| line.person_id).collect())
 }
 

@@ -4,7 +4,7 @@ mod nouns;
 
 use std::{io, sync::Arc, time::Duration};
 
-pub(crate) use nouns::{Books, Payment, Place, Reservation, Room, Schedule, Seat, SeatId};
+pub use nouns::{Books, Nodes, Payment, Place, Reservation, Room, Schedule, Seat, SeatId};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
@@ -21,19 +21,21 @@ const PLACE: &str = "status position waitingCount estimatedWaitSeconds enteredAt
 
 /// Why there is no answer: the code of a refusal or an error, or `TIMEOUT`, `CONNECTION` or `MALFORMED`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Failure {
-    pub(crate) code: String,
+pub struct Failure {
+    pub code: String,
     /// In the server's or the system's words.
-    pub(crate) message: String,
+    pub message: String,
+    /// Whether the server said that trying again may help.
+    pub retryable: bool,
 }
 
 impl Failure {
     fn new(code: &str, message: impl ToString) -> Self {
-        Self { code: code.to_owned(), message: message.to_string() }
+        Self { code: code.to_owned(), message: message.to_string(), retryable: false }
     }
 
     /// Whether the outcome is unknown.
-    pub(crate) fn unknown(&self) -> bool {
+    pub fn unknown(&self) -> bool {
         crate::measure::is_fault(&self.code)
     }
 }
@@ -73,6 +75,8 @@ struct RequestError {
 #[derive(Deserialize)]
 struct Extensions {
     code: Option<String>,
+    #[serde(default)]
+    retryable: bool,
 }
 
 /// An answer whose one field was asked for as `it`.
@@ -97,21 +101,21 @@ struct UserError {
 
 /// One instance as one client.
 #[derive(Debug)]
-pub(crate) struct Api {
-    pub(crate) target: Target,
-    pub(crate) sources: Arc<Sources>,
-    pub(crate) recorder: Arc<Recorder>,
-    pub(crate) schedule: String,
-    pub(crate) pool: Pool,
+pub struct Api {
+    pub target: Target,
+    pub sources: Arc<Sources>,
+    pub recorder: Arc<Recorder>,
+    pub schedule: String,
+    pub pool: Pool,
     /// Comparisons do not queue behind the crowd: the truth is wanted at once.
-    pub(crate) comparing: Pool,
+    pub comparing: Pool,
 }
 
 /// Comparisons of pushed and true positions at once; each instance has so many connections for them.
-pub(crate) const COMPARING: usize = 8;
+pub const COMPARING: usize = 8;
 
 /// Answers of the API.
-pub(crate) type Answer<T> = Result<T, Failure>;
+pub type Answer<T> = Result<T, Failure>;
 
 impl Api {
     /// The data of a request.
@@ -175,14 +179,14 @@ impl Api {
         let answer = self.ask::<It<Payload<T>>>(op, session, query, &variables).await;
         let answer =
             answer.and_then(|data| match (data.it.user_errors.into_iter().next(), data.it.it) {
-                (Some(error), _) => Err(Failure { code: error.code, message: error.message }),
+                (Some(error), _) => Err(Failure::new(&error.code, error.message)),
                 (None, Some(it)) => Ok(it),
                 (None, None) => Err(Failure::new("MALFORMED", "neither a result nor an error")),
             });
         self.note(op, answer)
     }
 
-    pub(crate) async fn enter(&self, session: &str) -> Answer<Place> {
+    pub async fn enter(&self, session: &str) -> Answer<Place> {
         let query = format!(
             "mutation Enter($id: ID!) {{ it: enterQueue(scheduleId: $id) {{ it: queueToken {{ token {PLACE} }} \
              userErrors {{ code message }} }} }}"
@@ -190,7 +194,7 @@ impl Api {
         self.mutate(Op::Enter, session, &query, json!({ "id": self.schedule })).await
     }
 
-    pub(crate) async fn leave(&self, session: &str) -> Answer<Place> {
+    pub async fn leave(&self, session: &str) -> Answer<Place> {
         let query = format!(
             "mutation Leave($id: ID!) {{ it: leaveQueue(scheduleId: $id) {{ it: queueToken {{ {PLACE} }} \
              userErrors {{ code message }} }} }}"
@@ -198,13 +202,13 @@ impl Api {
         self.mutate(Op::Leave, session, &query, json!({ "id": self.schedule })).await
     }
 
-    pub(crate) async fn status(&self, op: Op, session: &str) -> Answer<Option<Place>> {
+    pub async fn status(&self, op: Op, session: &str) -> Answer<Option<Place>> {
         let query =
             format!("query Status($id: ID!) {{ it: queueStatus(scheduleId: $id) {{ {PLACE} }} }}");
         self.query(op, Some(session), &query, json!({ "id": self.schedule })).await
     }
 
-    pub(crate) async fn room(&self, session: Option<&str>) -> Answer<Option<Schedule>> {
+    pub async fn room(&self, session: Option<&str>) -> Answer<Option<Schedule>> {
         const QUERY: &str = "query Room($id: ID!) { it: schedule(id: $id) { salesOpenAt seatCount remainingSeats
             waitingRoom { status waitingCount activeCount maxActive admitPerRound roundSeconds estimatedWaitSeconds
                           drawCommitment drawSecret } } }";
@@ -212,7 +216,7 @@ impl Api {
     }
 
     /// The whole hall, or a section of it.
-    pub(crate) async fn seats(
+    pub async fn seats(
         &self,
         session: &str,
         token: &str,
@@ -227,19 +231,14 @@ impl Api {
         self.query(Op::Seats, Some(session), &query, variables).await
     }
 
-    pub(crate) async fn hold(&self, session: &str, token: &str, seat: &str) -> Answer<Reservation> {
+    pub async fn hold(&self, session: &str, token: &str, seat: &str) -> Answer<Reservation> {
         const QUERY: &str = "mutation Hold($input: HoldSeatInput!) { it: holdSeat(input: $input) {
             it: reservation { id totalPrice heldAt expiresAt seats { id } } userErrors { code message } } }";
         let input = json!({ "scheduleId": self.schedule, "seatId": seat, "queueToken": token });
         self.mutate(Op::Hold, session, QUERY, json!({ "input": input })).await
     }
 
-    pub(crate) async fn hold_best(
-        &self,
-        session: &str,
-        token: &str,
-        grade: &str,
-    ) -> Answer<Reservation> {
+    pub async fn hold_best(&self, session: &str, token: &str, grade: &str) -> Answer<Reservation> {
         const QUERY: &str = "mutation Best($input: HoldBestSeatsInput!) { it: holdBestSeats(input: $input) {
             it: reservation { id totalPrice heldAt expiresAt seats { id } } userErrors { code message } } }";
         let input =
@@ -247,25 +246,25 @@ impl Api {
         self.mutate(Op::HoldBest, session, QUERY, json!({ "input": input })).await
     }
 
-    pub(crate) async fn cancel(&self, session: &str, reservation: &str) -> Answer<Reservation> {
+    pub async fn cancel(&self, session: &str, reservation: &str) -> Answer<Reservation> {
         const QUERY: &str = "mutation Cancel($id: ID!) { it: cancelReservation(id: $id) {
             it: reservation { id totalPrice heldAt expiresAt } userErrors { code message } } }";
         self.mutate(Op::Cancel, session, QUERY, json!({ "id": reservation })).await
     }
 
-    pub(crate) async fn balance(&self, session: &str) -> Answer<i64> {
+    pub async fn balance(&self, session: &str) -> Answer<i64> {
         self.query(Op::Balance, Some(session), "query Balance { it: balance }", json!({})).await
     }
 
     /// The new balance.
-    pub(crate) async fn charge(&self, session: &str, amount: i64, key: &str) -> Answer<i64> {
+    pub async fn charge(&self, session: &str, amount: i64, key: &str) -> Answer<i64> {
         const QUERY: &str = "mutation Charge($input: ChargeInput!) { it: charge(input: $input) {
             it: balance userErrors { code message } } }";
         let input = json!({ "amount": amount, "idempotencyKey": key });
         self.mutate(Op::Charge, session, QUERY, json!({ "input": input })).await
     }
 
-    pub(crate) async fn pay(
+    pub async fn pay(
         &self,
         session: &str,
         reservation: &str,
@@ -280,7 +279,7 @@ impl Api {
     }
 
     /// Balance, ledger and reservations, newest first.
-    pub(crate) async fn books(&self, session: &str) -> Answer<Books> {
+    pub async fn books(&self, session: &str) -> Answer<Books> {
         const QUERY: &str = "query Books { balance entries: walletEntries(first: 50) { nodes { kind delta createdAt } }
             reservations(first: 50, status: [CONFIRMED]) {
                 nodes { id totalPrice heldAt expiresAt schedule { id } } } }";
@@ -288,8 +287,20 @@ impl Api {
         self.note(Op::Audit, books)
     }
 
+    /// What is held now, newest first.
+    ///
+    /// # Errors
+    /// As every request.
+    pub async fn held(&self, session: &str) -> Answer<Vec<Reservation>> {
+        const QUERY: &str = "query Held { it: reservations(first: 50, status: [HOLD]) {
+            nodes { id totalPrice heldAt expiresAt seats { id } schedule { id } } } }";
+        let held: Nodes<Reservation> =
+            self.query(Op::Audit, Some(session), QUERY, json!({})).await?;
+        Ok(held.nodes)
+    }
+
     /// An organizer's mutation, whose payload is read as it is.
-    pub(crate) async fn organize<T: DeserializeOwned>(
+    pub async fn organize<T: DeserializeOwned>(
         &self,
         session: &str,
         query: &str,
@@ -302,7 +313,7 @@ impl Api {
     ///
     /// # Errors
     /// When that fails.
-    pub(crate) async fn watch(&self, session: &str) -> io::Result<Socket> {
+    pub async fn watch(&self, session: &str) -> io::Result<Socket> {
         self.watch_all(session, std::slice::from_ref(&self.schedule)).await
     }
 
@@ -310,11 +321,7 @@ impl Api {
     ///
     /// # Errors
     /// When that fails.
-    pub(crate) async fn watch_all(
-        &self,
-        session: &str,
-        schedules: &[String],
-    ) -> io::Result<Socket> {
+    pub async fn watch_all(&self, session: &str, schedules: &[String]) -> io::Result<Socket> {
         const QUERY: &str = "subscription Watch($id: ID!) { it: queueStatus(scheduleId: $id) {
             status position waitingCount estimatedWaitSeconds enteredAt activatedAt expiresAt pollAfterSeconds } }";
         let payload = |id| json!({ "query": QUERY, "variables": { "id": id } }).to_string();
@@ -324,7 +331,7 @@ impl Api {
 }
 
 /// The place that was pushed.
-pub(crate) fn pushed_place(pushed: &Pushed) -> Answer<Option<Place>> {
+pub fn pushed_place(pushed: &Pushed) -> Answer<Option<Place>> {
     match pushed {
         Pushed::Next(payload) => read::<It<Place>>(payload).map(|data| Some(data.it)),
         Pushed::Error(payload) => {
@@ -337,12 +344,11 @@ pub(crate) fn pushed_place(pushed: &Pushed) -> Answer<Option<Place>> {
 fn first_error(errors: Vec<RequestError>) -> Failure {
     errors.into_iter().next().map_or_else(
         || Failure::new("MALFORMED", "neither data nor errors"),
-        |error| Failure {
-            code: error
-                .extensions
-                .and_then(|ext| ext.code)
-                .unwrap_or_else(|| "MALFORMED".to_owned()),
-            message: error.message,
+        |error| {
+            let (code, retryable) =
+                error.extensions.map_or((None, false), |told| (told.code, told.retryable));
+            let code = code.unwrap_or_else(|| "MALFORMED".to_owned());
+            Failure { code, message: error.message, retryable }
         },
     )
 }
@@ -366,7 +372,7 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Answer<T> {
 }
 
 /// How long to wait before the next attempt: longer each time, and not everybody at once.
-pub(crate) fn backoff(attempt: u32) -> Duration {
+pub fn backoff(attempt: u32) -> Duration {
     Duration::from_millis(100 * 2_u64.pow(attempt.min(5)) + fastrand::u64(0..100))
 }
 

@@ -6,7 +6,7 @@ use crate::history::Ms;
 
 /// An instant as milliseconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Instant(pub(crate) Ms);
+pub struct Instant(pub Ms);
 
 impl<'de> Deserialize<'de> for Instant {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -20,92 +20,92 @@ impl<'de> Deserialize<'de> for Instant {
 /// `QueueToken`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Place {
-    pub(crate) token: Option<String>,
-    pub(crate) status: String,
-    pub(crate) position: Option<u32>,
-    pub(crate) estimated_wait_seconds: Option<u32>,
-    pub(crate) entered_at: Instant,
-    pub(crate) activated_at: Option<Instant>,
-    pub(crate) expires_at: Option<Instant>,
-    pub(crate) poll_after_seconds: u64,
+pub struct Place {
+    pub token: Option<String>,
+    pub status: String,
+    pub position: Option<u32>,
+    pub estimated_wait_seconds: Option<u32>,
+    pub entered_at: Instant,
+    pub activated_at: Option<Instant>,
+    pub expires_at: Option<Instant>,
+    pub poll_after_seconds: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
-pub(crate) struct Seat {
-    pub(crate) id: String,
+pub struct Seat {
+    pub id: String,
     #[serde(default)]
-    pub(crate) section: String,
+    pub section: String,
     #[serde(default)]
-    pub(crate) grade: String,
-    pub(crate) status: String,
+    pub grade: String,
+    pub status: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Reservation {
-    pub(crate) id: String,
-    pub(crate) total_price: i64,
-    pub(crate) held_at: Instant,
-    pub(crate) expires_at: Instant,
+pub struct Reservation {
+    pub id: String,
+    pub total_price: i64,
+    pub held_at: Instant,
+    pub expires_at: Instant,
     #[serde(default)]
-    pub(crate) seats: Vec<SeatId>,
+    pub seats: Vec<SeatId>,
     #[serde(default)]
-    pub(crate) schedule: Option<SeatId>,
+    pub schedule: Option<SeatId>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
-pub(crate) struct SeatId {
-    pub(crate) id: String,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Schedule {
-    pub(crate) sales_open_at: Instant,
-    pub(crate) seat_count: i64,
-    pub(crate) remaining_seats: i64,
-    pub(crate) waiting_room: Room,
+pub struct SeatId {
+    pub id: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Room {
-    pub(crate) status: String,
-    pub(crate) waiting_count: i64,
-    pub(crate) active_count: i64,
-    pub(crate) max_active: i64,
-    pub(crate) admit_per_round: i64,
-    pub(crate) round_seconds: f64,
-    pub(crate) estimated_wait_seconds: Option<i64>,
-    pub(crate) draw_commitment: String,
-    pub(crate) draw_secret: Option<String>,
+pub struct Schedule {
+    pub sales_open_at: Instant,
+    pub seat_count: i64,
+    pub remaining_seats: i64,
+    pub waiting_room: Room,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Payment {
-    pub(crate) status: String,
-    pub(crate) approved_at: Option<Instant>,
+pub struct Room {
+    pub status: String,
+    pub waiting_count: i64,
+    pub active_count: i64,
+    pub max_active: i64,
+    pub admit_per_round: i64,
+    pub round_seconds: f64,
+    pub estimated_wait_seconds: Option<i64>,
+    pub draw_commitment: String,
+    pub draw_secret: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Payment {
+    pub status: String,
+    pub approved_at: Option<Instant>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Entry {
-    pub(crate) kind: String,
-    pub(crate) delta: i64,
-    pub(crate) created_at: Instant,
+pub struct Entry {
+    pub kind: String,
+    pub delta: i64,
+    pub created_at: Instant,
 }
 
 #[derive(Debug, Deserialize)]
-pub(crate) struct Nodes<T> {
-    pub(crate) nodes: Vec<T>,
+pub struct Nodes<T> {
+    pub nodes: Vec<T>,
 }
 
 /// What the audit reads.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Books {
-    pub(crate) balance: i64,
-    pub(crate) entries: Nodes<Entry>,
-    pub(crate) reservations: Nodes<Reservation>,
+pub struct Books {
+    pub balance: i64,
+    pub entries: Nodes<Entry>,
+    pub reservations: Nodes<Reservation>,
 }

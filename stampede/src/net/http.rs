@@ -23,40 +23,50 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Connections to one instance.
 #[derive(Debug)]
-pub(crate) struct Pool {
+pub struct Pool {
     target: Target,
     idle: Mutex<Vec<TcpStream>>,
     permits: Semaphore,
     patience: Duration,
+    resends: bool,
 }
 
 /// An answer, and how long it took.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) body: Vec<u8>,
+pub struct Answer {
+    pub body: Vec<u8>,
     /// From the first byte sent to the last byte received.
-    pub(crate) latency: Duration,
+    pub latency: Duration,
     /// What the request waited for a connection of ours before.
-    pub(crate) queued: Duration,
+    pub queued: Duration,
 }
 
 impl Pool {
     /// So many connections at most, and so much time for each answer.
-    pub(crate) const fn new(target: Target, connections: usize, patience: Duration) -> Self {
+    pub const fn new(target: Target, connections: usize, patience: Duration) -> Self {
         let permits = Semaphore::const_new(connections);
-        Self { target, idle: Mutex::new(Vec::new()), permits, patience }
+        Self { target, idle: Mutex::new(Vec::new()), permits, patience, resends: true }
+    }
+
+    /// Sends every request once: what a closed connection makes of it is told, so that whoever keeps books of requests has
+    /// one entry for each.
+    #[must_use]
+    pub const fn without_resending(mut self) -> Self {
+        self.resends = false;
+        self
     }
 
     /// How long an answer may take.
-    pub(crate) const fn patience(&self) -> Duration {
+    pub const fn patience(&self) -> Duration {
         self.patience
     }
 
-    /// Posts JSON. A connection that the server had closed meanwhile is replaced once, if nothing came back on it.
+    /// Posts JSON. A connection that the server had closed meanwhile is replaced once, if nothing came back on it, unless
+    /// [`Pool::without_resending`] says otherwise.
     ///
     /// # Errors
     /// Without an answer in time.
-    pub(crate) async fn post(
+    pub async fn post(
         &self,
         sources: &Sources,
         session: Option<&str>,
@@ -68,10 +78,10 @@ impl Pool {
         let request = self.request(session, body);
         let sent = Instant::now();
         let answered = timeout(self.patience, async {
-            let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            if let Some(mut stream) = kept {
+            if let Some(mut stream) = self.kept() {
                 match exchange(&mut stream, &request).await {
-                    Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                    Err(error)
+                        if self.resends && error.kind() == io::ErrorKind::ConnectionAborted => {}
                     outcome => return outcome.map(|body| (stream, body)),
                 }
             }
@@ -85,6 +95,19 @@ impl Pool {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(stream);
         drop(permit);
         Ok(Answer { body, latency, queued })
+    }
+
+    /// A connection that was kept and that the server has not closed meanwhile.
+    fn kept(&self) -> Option<TcpStream> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(stream) = idle.pop() {
+            // Between two answers there is nothing to read, unless it is the end.
+            if matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+            {
+                return Some(stream);
+            }
+        }
+        None
     }
 
     fn request(&self, session: Option<&str>, body: &[u8]) -> Vec<u8> {
@@ -148,6 +171,39 @@ fn head_of(answer: &[u8]) -> io::Result<Option<(usize, usize)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn connections_that_the_server_has_closed_are_not_used_again() {
+        const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let served = tokio::spawn(async move {
+            for _ in 0..2 {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = [0; 4_096];
+                assert!(stream.read(&mut request).await.unwrap() > 0);
+                stream.write_all(ANSWER).await.unwrap();
+                // Closed after each answer, without a word in the head.
+            }
+        });
+        let target = Target::parse(&url, false).unwrap();
+        let pool = Pool::new(target, 1, Duration::from_secs(10)).without_resending();
+        let sources = Sources::new(0);
+        assert_eq!(pool.post(&sources, None, b"{}").await.unwrap().body, b"{}");
+        // Until the end has arrived here, it cannot be known.
+        let closed = || {
+            pool.idle
+                .lock()
+                .unwrap()
+                .iter()
+                .all(|stream| matches!(stream.try_read(&mut [0]), Ok(0)))
+        };
+        while !closed() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(pool.post(&sources, None, b"{}").await.unwrap().body, b"{}");
+        served.await.unwrap();
+    }
 
     #[test]
     fn the_head_tells_how_long_the_body_is() {

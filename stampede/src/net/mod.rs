@@ -1,7 +1,7 @@
 //! The wire: where requests go, from which addresses they come, and how many files may be open.
 
-pub(crate) mod http;
-pub(crate) mod socket;
+pub mod http;
+pub mod socket;
 
 use std::{
     io,
@@ -23,10 +23,10 @@ const CONNECT: Duration = Duration::from_secs(10);
 
 /// One instance of the server.
 #[derive(Debug, Clone)]
-pub(crate) struct Target {
+pub struct Target {
     /// What stands in the `Host` header.
-    pub(crate) host: String,
-    pub(crate) path: String,
+    pub host: String,
+    pub path: String,
     address: SocketAddr,
 }
 
@@ -35,7 +35,7 @@ impl Target {
     ///
     /// # Errors
     /// What is wrong with it, in words; among that a machine other than this one, unless `remote` allows it.
-    pub(crate) fn parse(url: &str, remote: bool) -> Result<Self> {
+    pub fn parse(url: &str, remote: bool) -> Result<Self> {
         let rest = url.strip_prefix("http://").ok_or_else(|| {
             format!("{url}: only http:// is spoken; rehearse behind the proxy that ends TLS")
         })?;
@@ -61,14 +61,14 @@ impl Target {
 
 /// Source addresses, taken in turn: each has its own range of ports, so that ports do not run out.
 #[derive(Debug)]
-pub(crate) struct Sources {
+pub struct Sources {
     count: u32,
     next: AtomicU32,
 }
 
 impl Sources {
     /// So many addresses from 127.0.0.2 on, for targets on this machine.
-    pub(crate) const fn new(count: u32) -> Self {
+    pub const fn new(count: u32) -> Self {
         Self { count, next: AtomicU32::new(0) }
     }
 
@@ -81,7 +81,7 @@ impl Sources {
     ///
     /// # Errors
     /// When no connection is made in time.
-    pub(crate) async fn connect(&self, target: &Target) -> io::Result<TcpStream> {
+    pub async fn connect(&self, target: &Target) -> io::Result<TcpStream> {
         let socket = match target.address {
             SocketAddr::V4(_) => TcpSocket::new_v4()?,
             SocketAddr::V6(_) => TcpSocket::new_v6()?,
@@ -108,7 +108,7 @@ impl Sources {
 ///
 /// # Errors
 /// When the system does not allow it, and what to type then.
-pub(crate) fn allow_open_files(wanted: u64) -> Result<()> {
+pub fn allow_open_files(wanted: u64) -> Result<()> {
     let wanted = wanted.saturating_add(200);
     let now = getrlimit(Resource::Nofile);
     if now.current.is_none_or(|current| current >= wanted) {

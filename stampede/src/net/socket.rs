@@ -21,7 +21,7 @@ const FRAME_BYTES_MAX: usize = 1024 * 1024;
 
 /// What came over a socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Pushed {
+pub enum Pushed {
     /// `connection_ack`.
     Ack,
     /// The payload of a `next` message.
@@ -34,7 +34,7 @@ pub(crate) enum Pushed {
 
 /// A socket after the handshake.
 #[derive(Debug)]
-pub(crate) struct Socket {
+pub struct Socket {
     stream: TcpStream,
     /// The beginning of a frame whose rest has not come yet.
     pending: Vec<u8>,
@@ -51,7 +51,7 @@ impl Socket {
     ///
     /// # Errors
     /// When the server refuses any of that, or is silent.
-    pub(crate) async fn subscribe(
+    pub async fn subscribe(
         target: &Target,
         sources: &Sources,
         session: &str,
@@ -126,7 +126,7 @@ impl Socket {
     ///
     /// # Errors
     /// When the socket is closed, by whatever side.
-    pub(crate) async fn next(&mut self) -> io::Result<Pushed> {
+    pub async fn next(&mut self) -> io::Result<Pushed> {
         self.next_of().await.map(|(_, pushed)| pushed)
     }
 
@@ -134,7 +134,7 @@ impl Socket {
     ///
     /// # Errors
     /// As [`Socket::next`].
-    pub(crate) async fn next_of(&mut self) -> io::Result<(usize, Pushed)> {
+    pub async fn next_of(&mut self) -> io::Result<(usize, Pushed)> {
         loop {
             while let Some(frame) = parse(&self.pending)? {
                 let end = frame.payload.end;
