@@ -376,7 +376,8 @@ mod tests {
             panic!("planted");
         });
         assert_eq!(died.await.unwrap(), None::<()>);
-        ended.await;
+        let told = tokio::time::timeout(Duration::from_secs(10), ended).await;
+        assert!(told.is_ok(), "who waits for it is told");
         assert!(rebuilds.begin(schedule_id).1, "the next may rebuild");
         assert!(index.take_behind().contains(&schedule_id), "and somebody will");
     }
