@@ -100,7 +100,7 @@ impl Load {
             assert_eq!(world.number(&sql).await, acknowledged);
             (told, longest) = (told + acknowledged, longest.max(waited));
         }
-        println!("{told} charges acknowledged, none lost; nobody waited longer than {longest:?}");
+        eprintln!("{told} charges acknowledged, none lost; nobody waited longer than {longest:?}");
         assert!(told > 15, "hardly a load: {told}");
         assert!(longest < NOBODY_WAITS, "somebody waited {longest:?}");
         world.books_are_true().await;
@@ -127,7 +127,7 @@ async fn all_well(instances: &[&Instance], fan: &Client, what: &str) {
         .await;
     }))
     .await;
-    println!("after {what}: all well within {:?}", start.elapsed());
+    eprintln!("after {what}: all well within {:?}", start.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -322,8 +322,8 @@ async fn one_locked_wallet_keeps_nobody_else_waiting() {
     }
     slowest.sort_unstable();
     refused.sort_unstable_by_key(|(_, waited)| *waited);
-    println!("strangers: median {:?}, slowest {:?}", slowest[20], slowest[39]);
-    println!("the flood: {:?} ... {:?}", refused[0], refused[39]);
+    eprintln!("strangers: median {:?}, slowest {:?}", slowest[20], slowest[39]);
+    eprintln!("the flood: {:?} ... {:?}", refused[0], refused[39]);
     assert!(refused.iter().all(|(code, _)| ["OVERLOADED", "RATE_LIMITED"].contains(&&**code)));
     // Two of each instance wait for the lock, and time out on it; all others are sent away long before.
     let sent_away = refused.iter().filter(|(code, _)| code == "RATE_LIMITED").count();

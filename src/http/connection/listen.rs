@@ -20,7 +20,7 @@ use super::{
     open::{Connections, Refused},
     serve::serve,
 };
-use crate::{app::App, telemetry::Metrics};
+use crate::{app::App, tasks::Tasks, telemetry::Metrics};
 
 /// What somebody is told for whom there is no room. It is written without waiting, and may be lost.
 const REFUSED: &[u8] =
@@ -35,17 +35,20 @@ pub struct Listener {
     listener: TcpListener,
     limits: Limits,
     metrics: Metrics,
+    tasks: Tasks,
 }
 
 impl Listener {
     /// A listener with the limits that the operator set.
     pub fn new(listener: TcpListener, app: &App) -> Self {
-        Self::with(listener, Limits::of(&app.settings), app.metrics.clone())
+        let (limits, metrics) = (Limits::of(&app.settings), app.metrics.clone());
+        Self { listener, limits, metrics, tasks: app.tasks.clone() }
     }
 
     /// A listener with limits of its own.
-    pub const fn with(listener: TcpListener, limits: Limits, metrics: Metrics) -> Self {
-        Self { listener, limits, metrics }
+    pub fn with(listener: TcpListener, limits: Limits, metrics: Metrics) -> Self {
+        let tasks = Tasks::new(&metrics);
+        Self { listener, limits, metrics, tasks }
     }
 
     /// Accepts and serves until `stopping` is cancelled, and then until every connection has answered what it was asked.
@@ -58,27 +61,35 @@ impl Listener {
         stopping: CancellationToken,
     ) -> io::Result<()> {
         let all = Connections::new(self.limits, self.metrics);
-        let tasks = TaskTracker::new();
+        let served =
+            Served { all: all.clone(), router, tasks: self.tasks, open: TaskTracker::new() };
         let mut sweep = interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let accepted = accept(&self.listener, &all, &router, &tasks, &stopping, &mut sweep).await;
+        let accepted = accept(&self.listener, &served, &stopping, &mut sweep).await;
         drop(self.listener);
         all.stop();
-        tasks.close();
+        served.open.close();
         loop {
             tokio::select! {
-                () = tasks.wait() => return accepted,
+                () = served.open.wait() => return accepted,
                 _ = sweep.tick() => all.sweep(),
             }
         }
     }
 }
 
+/// What every connection is served with.
+struct Served {
+    all: Arc<Connections>,
+    router: Router,
+    tasks: Tasks,
+    /// Those that shutdown waits for.
+    open: TaskTracker,
+}
+
 async fn accept(
     listener: &TcpListener,
-    all: &Arc<Connections>,
-    router: &Router,
-    tasks: &TaskTracker,
+    served: &Served,
     stopping: &CancellationToken,
     sweep: &mut Interval,
 ) -> io::Result<()> {
@@ -88,7 +99,7 @@ async fn accept(
             biased;
             () = stopping.cancelled() => return Ok(()),
             _ = sweep.tick() => {
-                all.sweep();
+                served.all.sweep();
                 continue;
             }
             accepted = listener.accept() => accepted,
@@ -96,7 +107,7 @@ async fn accept(
         match accepted {
             Ok((stream, peer)) => {
                 was_told = false;
-                admit(stream, peer, all, router, tasks);
+                served.admit(stream, peer);
             }
             // The listener is none.
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Err(error),
@@ -111,21 +122,18 @@ async fn accept(
     }
 }
 
-fn admit(
-    stream: TcpStream,
-    peer: SocketAddr,
-    all: &Arc<Connections>,
-    router: &Router,
-    tasks: &TaskTracker,
-) {
-    match all.admit(peer) {
-        Ok(slot) => {
-            prepare(&stream);
-            tasks.spawn(serve(stream, slot, router.clone()));
-        }
-        Err(refused) => {
-            tracing::debug!(%peer, ?refused, "a connection was refused");
-            refuse(stream, refused);
+impl Served {
+    fn admit(&self, stream: TcpStream, peer: SocketAddr) {
+        match self.all.admit(peer) {
+            Ok(slot) => {
+                prepare(&stream);
+                let serving = serve(stream, slot, self.router.clone());
+                drop(self.tasks.spawn_tracked(&self.open, "serving a connection", serving));
+            }
+            Err(refused) => {
+                tracing::debug!(%peer, ?refused, "a connection was refused");
+                refuse(stream, refused);
+            }
         }
     }
 }

@@ -72,7 +72,8 @@ pub(super) async fn upgrade(
     };
     let agreed = handshake.agreed;
     // Shutdown waits for the socket.
-    transport.lifetime.work.clone().spawn(async move {
+    let (tasks, work) = (transport.tasks.clone(), transport.lifetime.work.clone());
+    tasks.spawn_tracked(&work, "serving a socket", async move {
         // What is needed at the beginning only is in a box of its own, which is gone when the socket talks.
         let opened = Box::pin(open(upgrade, transport, request_id)).await;
         let Some(socket) = opened else { return };
