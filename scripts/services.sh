@@ -50,13 +50,20 @@ need_services() {
     find_redis || die "There is no redis-server in the PATH: install Redis 7 or newer, then run this again."
 }
 
-# Postgres refuses to run as root, so root runs the services as somebody without rights. That user may not be able to
-# enter the checkout (it may lie in /root): then the data lie in /var/lib, in a folder of this checkout's own.
-choose_place() {
-    home=$checkout/.dev user=''
+# Postgres refuses to run as root, so root runs the services as somebody without rights.
+choose_owner() {
+    user=''
     [ "$(id -u)" = 0 ] || return 0
-    has runuser || die "Postgres refuses to run as root: run this as an ordinary user."
     if id postgres >/dev/null 2>&1; then user=postgres; else user=nobody; fi
+}
+
+# That user may not be able to enter the checkout (it may lie in /root): then the data lie in /var/lib, in a folder of this
+# checkout's own.
+choose_place() {
+    home=$checkout/.dev
+    choose_owner
+    [ -n "$user" ] || return 0
+    has runuser || die "Postgres refuses to run as root: run this as an ordinary user."
     as_owner test -x "$home" || home=/var/lib/frontrow-dev-$(printf %s "$checkout" | cksum | cut -d ' ' -f 1)
     mkdir -p "$home"
 }
