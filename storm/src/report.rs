@@ -47,7 +47,11 @@ impl Report {
         }
         line(&mut text, "");
         for check in &self.checks {
-            let verdict = if check.faults.is_empty() { "held    " } else { "VIOLATED" };
+            let verdict = match (check.faults.is_empty(), check.looked_at) {
+                (false, _) => "VIOLATED",
+                (true, 0) => "nothing ",
+                (true, _) => "held    ",
+            };
             line(
                 &mut text,
                 &format!("  {verdict}  {} ({} looked at)", check.name, check.looked_at),
