@@ -31,6 +31,7 @@ pub(super) async fn build(world: &World) -> (Scenery, Process) {
     for statement in plant(&hall, &fan) {
         world.sql(&statement).await;
     }
+    instance.app.db.clone().close().await;
     let process = Process::start(world, &[]).await;
     let fan = Buyer { client: fan.client.at(process.address), ..fan };
     (Scenery { fan, hall, small: (small, token) }, process)
