@@ -21,7 +21,7 @@ pub(super) async fn connect(args: &DatabaseArgs) -> Result<Db, Failed> {
     let place = address.place().map_or(String::new(), |place| format!(" at {place}"));
     let connected = Db::connect(&args.settings(), &Tasks::default()).await;
     // What a command does may take longer than a request's patience.
-    connected.map(|db| db.for_background()).map_err(|fault| {
+    connected.map(|db| db.for_commands()).map_err(|fault| {
         Failed::new(format!(
             "Postgres is not reachable{place}; start it, or correct DATABASE_URL ({}).",
             fault.report()

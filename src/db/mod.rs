@@ -49,6 +49,10 @@ const BACKGROUND_PATIENCES: u32 = 10;
 /// Connections for payments at least: one person may have two payments under way, which wait for each other.
 const MONEY_CONNECTIONS_MIN: u32 = 4;
 
+/// Connections of a command, which does one thing after the other.
+const COMMAND_CONNECTIONS: u32 = 2;
+const COMMAND_PATIENCE: Duration = Duration::from_secs(60);
+
 /// How long statements may take on the server, and how long their answers may take.
 struct Pace {
     /// No statement runs longer than this.
@@ -61,8 +65,10 @@ struct Pace {
 
 /// Of requests: with the time in line, nobody waits longer than 5 seconds.
 const REQUESTS: Pace = Pace { statement: "3500ms", lock: "2s", answer: Duration::from_secs(4) };
-/// Of what nobody waits for.
-const BACKGROUND: Pace = Pace { statement: "10s", lock: "5s", answer: Duration::from_secs(12) };
+/// Of what runs by itself. A lost connection keeps a round waiting for so long at most.
+const BACKGROUND: Pace = Pace { statement: "4500ms", lock: "2s", answer: Duration::from_secs(5) };
+/// Of commands, which read and write more than any request.
+const COMMANDS: Pace = Pace { statement: "60s", lock: "30s", answer: Duration::from_secs(65) };
 /// Of an organizer's work that is known to be long: large halls.
 const PATIENT_STATEMENT: &str = "SET LOCAL statement_timeout = '30s'";
 const PATIENT_ANSWER: Duration = Duration::from_secs(32);
@@ -87,6 +93,7 @@ struct Pools {
     requests: Arc<Pool>,
     money: Arc<Pool>,
     background: Arc<Pool>,
+    commands: Arc<Pool>,
     /// One connection that tells whether Postgres is well, whatever the others wait for.
     probe: Arc<Pool>,
     browsing: Turns,
@@ -118,9 +125,10 @@ impl Db {
             requests: pool(size, patience, &REQUESTS),
             money: pool((size / 2).max(MONEY_CONNECTIONS_MIN), patience, &REQUESTS),
             background: pool(BACKGROUND_CONNECTIONS, patience * BACKGROUND_PATIENCES, &BACKGROUND),
+            commands: pool(COMMAND_CONNECTIONS, COMMAND_PATIENCE, &COMMANDS),
             probe: pool(1, patience, &REQUESTS),
             browsing: Turns::new(usize::try_from(size / 2).unwrap_or(1), patience),
-            options: with_pace(options.clone(), &BACKGROUND),
+            options: with_pace(options.clone(), &COMMANDS),
         };
         let pool = Arc::clone(&pools.requests);
         let db = Self { pools: Arc::new(pools), pool, share: None };
@@ -137,6 +145,11 @@ impl Db {
     pub fn for_background(&self) -> Self {
         let pool = Arc::clone(&self.pools.background);
         Self { pools: Arc::clone(&self.pools), pool, share: None }
+    }
+
+    /// The door for commands that an operator runs.
+    pub fn for_commands(&self) -> Self {
+        Self { pools: Arc::clone(&self.pools), pool: Arc::clone(&self.pools.commands), share: None }
     }
 
     /// The door for looking around: half of the requests' connections.
@@ -234,8 +247,8 @@ impl Db {
 
     /// Closes all connections.
     pub async fn close(self) {
-        let Pools { requests, money, background, probe, .. } = &*self.pools;
-        for pool in [requests, money, background, probe] {
+        let Pools { requests, money, background, commands, probe, .. } = &*self.pools;
+        for pool in [requests, money, background, commands, probe] {
             pool.close().await;
         }
     }
