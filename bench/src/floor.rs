@@ -122,6 +122,7 @@ pub(crate) async fn pgbench(
     let latencies = latencies(&log, counted);
     let count = f64::from(u32::try_from(latencies.len())?);
     Ok(Measured {
+        refused: 0,
         connections: clients,
         per_second: count / time.as_secs_f64(),
         p50_ms: load::percentile_ms(&latencies, 50),

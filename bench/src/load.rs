@@ -33,6 +33,8 @@ pub(crate) struct Target {
 pub(crate) struct Measured {
     pub(crate) connections: usize,
     pub(crate) per_second: f64,
+    /// Answers with an error or a refusal, where those do not end the benchmark.
+    pub(crate) refused: usize,
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
     /// CPU of the server per operation, in microseconds.
@@ -88,15 +90,18 @@ pub(crate) async fn run(
     let tasks: Vec<_> = streams.into_iter().enumerate().map(drive).collect();
     tokio::time::sleep_until(counted.start.into()).await;
     let before = processes.used();
-    let mut latencies = Vec::new();
+    let (mut latencies, mut refused) = (Vec::new(), 0);
     for task in tasks {
-        latencies.extend(task.await??);
+        let (more, no) = task.await??;
+        latencies.extend(more);
+        refused += no;
     }
     let (elapsed, after) = (counted.start.elapsed(), processes.used());
     latencies.sort_unstable();
     let count = f64::from(u32::try_from(latencies.len())?);
     Ok(Measured {
         connections,
+        refused,
         per_second: count / elapsed.as_secs_f64(),
         p50_ms: percentile_ms(&latencies, 50),
         p99_ms: percentile_ms(&latencies, 99),
@@ -146,8 +151,8 @@ async fn drive(
     mut stream: TcpStream,
     start: Instant,
     counted: Range<Instant>,
-) -> Result<Vec<Duration>> {
-    let mut latencies = Vec::new();
+) -> Result<(Vec<Duration>, usize)> {
+    let (mut latencies, mut refused) = (Vec::new(), 0);
     let mut answer = Vec::with_capacity(16 * 1024);
     // The connections' turns are spread evenly over one pace.
     let turn = |pace: Duration| pace.mul_f64(share(connection, target.requests.len()));
@@ -160,7 +165,7 @@ async fn drive(
                 due = Some(turn + pace);
             }
             if Instant::now() >= counted.end {
-                return Ok(latencies);
+                return Ok((latencies, refused));
             }
             let asked = ask(&mut stream, request, &mut answer).await;
             if target.tolerant && asked.is_err() {
@@ -171,12 +176,14 @@ async fn drive(
             if begun >= counted.start {
                 latencies.push(begun.elapsed());
             }
-            if !target.tolerant {
-                check(&answer)?;
+            match check(&answer) {
+                Err(error) if !target.tolerant => return Err(error),
+                Err(_) => refused += 1,
+                Ok(()) => {}
             }
         }
         if target.requests[connection].is_empty() {
-            return Ok(latencies);
+            return Ok((latencies, refused));
         }
         if !target.repeat {
             return Err("the prepared requests ran out; measure for a shorter time".into());

@@ -18,9 +18,9 @@ pub struct DatabaseArgs {
     /// payments, and 5 more what runs by itself.
     #[arg(long, env = "FRONTROW_DATABASE_POOL", value_parser = clap::value_parser!(u32).range(2..=1000))]
     pub database_pool: Option<u32>,
-    /// How long a request waits for its turn while nobody in front of it is served, in milliseconds; then it is told to come
-    /// back.
-    #[arg(long, env = "FRONTROW_PATIENCE_MS", default_value_t = 200,
+    /// How long a request waits for a connection while none comes back, in milliseconds; then it is told to come back. Behind
+    /// other requests of the same person it waits a fifth of that.
+    #[arg(long, env = "FRONTROW_PATIENCE_MS", default_value_t = 1000,
           value_parser = clap::value_parser!(u64).range(10..=60_000))]
     pub patience_ms: u64,
 }

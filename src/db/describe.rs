@@ -7,7 +7,7 @@ use std::{fmt, io};
 
 use sea_orm::{ConnAcquireErr, DbErr, RuntimeErr, sqlx};
 
-use super::DbSettings;
+use super::{DbSettings, pool};
 
 impl fmt::Debug for DbSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -29,7 +29,7 @@ pub(super) fn describe(error: &DbErr) -> String {
         DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => {
             running(error)
         }
-        DbErr::Conn(RuntimeErr::Internal(_)) => "the address cannot be used".to_owned(),
+        DbErr::Conn(RuntimeErr::Internal(text)) => own(text).to_owned(),
         DbErr::Custom(_) | DbErr::Migration(_) => {
             "its migrations are not those of this program".to_owned()
         }
@@ -42,6 +42,12 @@ pub(super) fn describe(error: &DbErr) -> String {
         }
         _ => "the statement could not be made".to_owned(),
     }
+}
+
+/// What the pool says of a connection that it has not, and of nothing else.
+fn own(text: &str) -> &'static str {
+    let own = pool::WORDS.iter().find(|words| **words == text);
+    own.copied().unwrap_or("the address cannot be used")
 }
 
 /// A connection could not be opened. The server's message repeats user and database, and what stands there may be a

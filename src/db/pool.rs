@@ -37,6 +37,14 @@ const KEEP_EVERY: Duration = Duration::from_secs(2);
 /// No connection gets older: load balancers and a server's caches want new ones now and then.
 const AGE_MAX: Duration = Duration::from_secs(30 * 60);
 
+const BUSY: &str = "all connections are busy";
+const SLOW: &str = "connecting took too long";
+const READ_ONLY: &str = "this server takes no writes";
+const FAILED: &str = "no connection could be opened";
+const GONE: &str = "the connection was lost before";
+/// What a pool says of a connection that it has not.
+pub(super) const WORDS: [&str; 5] = [BUSY, SLOW, READ_ONLY, FAILED, GONE];
+
 /// How a pool behaves.
 #[derive(Debug, Clone)]
 pub(super) struct PoolLimits {
@@ -108,7 +116,7 @@ impl Pool {
 
     /// A connection that is known, or held, to be well.
     pub(super) async fn lease(self: &Arc<Self>) -> Result<Lease, Lost> {
-        let busy = Lost::NoConnection("all connections to Postgres are busy", None);
+        let busy = Lost::NoConnection(BUSY, None);
         let place = self.places.turn().await.ok_or(busy)?;
         while let Some(mut open) = self.take() {
             if !open.doubtful || open.answers().await {
@@ -121,7 +129,7 @@ impl Pool {
             Ok(Err(error)) => Err(error),
             Err(_) => {
                 self.doubt();
-                Err(Lost::NoConnection("connecting to Postgres took too long", None))
+                Err(Lost::NoConnection(SLOW, None))
             }
         }
     }
@@ -197,12 +205,12 @@ async fn keep(pool: Weak<Pool>, over: CancellationToken) {
 }
 
 async fn connect(options: &PgConnectOptions) -> Result<Open, Lost> {
-    let failed = |error| Lost::NoConnection("Postgres cannot be connected to", Some(error));
+    let failed = |error| Lost::NoConnection(FAILED, Some(error));
     let mut connection = options.connect().await.map_err(failed)?;
     // A standby lets us in, and refuses every write. The name leads to the primary again in a moment.
     let query = sqlx::query_scalar("SELECT current_setting('transaction_read_only')::boolean");
     if query.fetch_one(&mut connection).await.map_err(failed)? {
-        return Err(Lost::NoConnection("this Postgres takes no writes", None));
+        return Err(Lost::NoConnection(READ_ONLY, None));
     }
     Ok(Open { connection, opened_at: Instant::now(), doubtful: false })
 }
@@ -280,7 +288,7 @@ impl Lease {
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
     ) -> Result<T, Lost> {
         let Some(open) = &mut self.open else {
-            return Err(Lost::NoConnection("the connection to Postgres was lost before", None));
+            return Err(Lost::NoConnection(GONE, None));
         };
         self.asking = true;
         let answer = timeout(self.answer, work(&mut open.connection)).await;

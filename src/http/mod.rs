@@ -46,7 +46,7 @@ pub fn router(app: &App, schema: FrontrowSchema, lifetime: &Lifetime) -> Router 
         app.metrics.clone(),
         Limits {
             subscriptions: settings.subscriptions_per_socket,
-            patience: settings.database.patience(),
+            patience: settings.database.patience() / 5,
             introspection: settings.introspection,
             ..Limits::default()
         },

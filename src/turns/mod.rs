@@ -18,7 +18,7 @@ use tokio::{
 };
 
 /// So many times the patience with a line that stands still, nobody waits longer in one that moves.
-const PATIENCES: u32 = 10;
+const PATIENCES: u32 = 2;
 
 /// A number of places and the line in front of them; cheap to clone.
 #[derive(Debug, Clone)]
@@ -37,8 +37,8 @@ pub struct Turn {
 }
 
 impl Turns {
-    /// So many places, one at least. `patience` is how long somebody waits while nobody else is served; ten times as long
-    /// they wait at most.
+    /// So many places, one at least. `patience` is how long somebody waits while nobody else is served; twice as long they
+    /// wait at most.
     pub fn new(places: usize, patience: Duration) -> Self {
         Self { places: Arc::new(Semaphore::new(places.max(1))), served: Arc::default(), patience }
     }
@@ -119,7 +119,7 @@ mod tests {
     #[tokio::test]
     async fn there_is_an_end_to_waiting_in_a_line_that_moves() {
         let turns = Turns::new(1, Duration::from_millis(20));
-        // They would take twice the time that anybody waits.
+        // They would take ten times the time that anybody waits.
         let people = (0..40).map(|_| served(&turns, Duration::from_millis(10)));
         let served = join_all(people).await.into_iter().filter(|served| *served).count();
         assert!((1..40).contains(&served), "{served}");

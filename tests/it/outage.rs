@@ -38,7 +38,7 @@ fn one_point(key: &str) -> Value {
 async fn wired(world: &World, url: &str) -> (Wire, Instance) {
     let (wire, url) = Wire::to_url(url).await;
     let url = format!("--database-url={url}");
-    (wire, world.instance_with(&[&url, "--patience-ms=200"]).await)
+    (wire, world.instance_with(&[&url, "--patience-ms=1000"]).await)
 }
 
 /// Adds one point, and repeats it at one instance after the other until the answer is known. The longest wait for an answer.
@@ -227,8 +227,8 @@ async fn a_failover_to_a_synchronous_standby_loses_nothing() {
     let standby = primary.standby().await;
     let (wire, url) = Wire::to_url(&primary.url("frontrow")).await;
     let world = World::elsewhere(url).await;
-    let a = world.instance_with(&["--patience-ms=200"]).await;
-    let b = world.instance_with(&["--patience-ms=200"]).await;
+    let a = world.instance_with(&["--patience-ms=1000"]).await;
+    let b = world.instance_with(&["--patience-ms=1000"]).await;
     let fan = shop::fan(&world, &a).await;
     let load = Load::start(&world, &[&a, &b], 8).await;
     all_well(&[&a, &b], &fan, "nothing").await;
@@ -280,8 +280,8 @@ async fn shops(buyer: &Buyer, show: &Show, seat: usize) -> Duration {
 async fn one_locked_wallet_keeps_nobody_else_waiting() {
     let world = World::new().await;
     let (a, b) = (
-        world.instance_with(&["--patience-ms=200"]).await,
-        world.instance_with(&["--patience-ms=200"]).await,
+        world.instance_with(&["--patience-ms=1000"]).await,
+        world.instance_with(&["--patience-ms=1000"]).await,
     );
     let show = shop::show(&world, &a, Setup { seats_per_row: 40, ..Setup::default() }).await;
     let strangers = buying::buyers(&world, &[&a, &b], &show, 40).await;

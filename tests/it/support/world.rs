@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::{client::Client, database::TestDatabase};
 
 /// For all lines that a request may wait in.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(25);
 
 /// Everything that one test has to itself.
 #[derive(Debug)]
