@@ -17,6 +17,8 @@ use crate::{
 /// People who have nothing to do with the flood, and what they ask for a second, all together.
 const STRANGERS: usize = 16;
 const PER_SECOND: f64 = 100.0;
+/// How often somebody looks whether the server lives.
+const ALIVE_PER_SECOND: f64 = 50.0;
 /// Seats of the large hall.
 const HALL: usize = 20_000;
 
@@ -28,8 +30,10 @@ pub(crate) async fn measure(scenery: &Scenery, redis_url: &str, seconds: u64) ->
     let server = server::start(&scenery.url, redis_url).await?;
     let tellers = Processes { server: server.id(), postgres: scenery.postmaster().await? };
     let time = Duration::from_secs(seconds);
-    println!("| while | strangers' requests | refused | p50 ms | p99 ms | p99, times alone |");
-    println!("|---|---|---|---|---|---|");
+    println!(
+        "| while | strangers' requests | refused | p50 ms | p99 ms | p99, times alone | /health/live, slowest ms |"
+    );
+    println!("|---|---|---|---|---|---|---|");
     let mut alone = 0.0;
     for (name, requests) in floods(scenery, &server).await? {
         let strangers = scenery.set(STRANGERS, false).await?;
@@ -38,18 +42,23 @@ pub(crate) async fn measure(scenery: &Scenery, redis_url: &str, seconds: u64) ->
             .whatever_is_answered();
         let flood = Target::repeating(server.address, requests).whatever_is_answered();
         let flood = tokio::spawn(async move { load::run(&flood, time, &tellers).await });
-        let measured = load::run(&target, time, &tellers).await?;
+        let alive = vec![vec![server.get("/health/live")]];
+        let alive = Target::repeating(server.address, alive).paced(ALIVE_PER_SECOND);
+        let (measured, alive) =
+            tokio::join!(load::run(&target, time, &tellers), load::run(&alive, time, &tellers));
+        let (measured, alive) = (measured?, alive?);
         flood.await??;
         if alone == 0.0 {
             alone = measured.p99_ms;
         }
         println!(
-            "| {name} | {:.0} | {} | {:.1} | {:.1} | {:.1} |",
+            "| {name} | {:.0} | {} | {:.1} | {:.1} | {:.1} | {:.1} |",
             measured.per_second * time.as_secs_f64(),
             measured.refused,
             measured.p50_ms,
             measured.p99_ms,
-            measured.p99_ms / alone
+            measured.p99_ms / alone,
+            alive.slowest_ms
         );
     }
     Ok(())

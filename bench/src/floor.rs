@@ -127,6 +127,7 @@ pub(crate) async fn pgbench(
         per_second: count / time.as_secs_f64(),
         p50_ms: load::percentile_ms(&latencies, 50),
         p99_ms: load::percentile_ms(&latencies, 99),
+        slowest_ms: load::slowest_ms(&latencies),
         server_us: 0.0,
         postgres_us: (after.postgres - before.postgres) * 1e6 / count,
     })

@@ -37,6 +37,7 @@ pub(crate) struct Measured {
     pub(crate) refused: usize,
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
+    pub(crate) slowest_ms: f64,
     /// CPU of the server per operation, in microseconds.
     pub(crate) server_us: f64,
     /// CPU of Postgres per operation, in microseconds.
@@ -105,6 +106,7 @@ pub(crate) async fn run(
         per_second: count / elapsed.as_secs_f64(),
         p50_ms: percentile_ms(&latencies, 50),
         p99_ms: percentile_ms(&latencies, 99),
+        slowest_ms: slowest_ms(&latencies),
         server_us: (after.server - before.server) * 1e6 / count,
         postgres_us: (after.postgres - before.postgres) * 1e6 / count,
     })
@@ -113,6 +115,11 @@ pub(crate) async fn run(
 /// So many of a hundred latencies, which ascend, are shorter than this; in milliseconds.
 pub(crate) fn percentile_ms(latencies: &[Duration], share: usize) -> f64 {
     latencies.get(latencies.len() * share / 100).map_or(0.0, |time| ms(*time))
+}
+
+/// The longest of some latencies, which ascend; in milliseconds.
+pub(crate) fn slowest_ms(latencies: &[Duration]) -> f64 {
+    latencies.last().map_or(0.0, |time| ms(*time))
 }
 
 fn share(part: usize, whole: usize) -> f64 {

@@ -28,6 +28,11 @@ impl Server {
         self.child.id().unwrap_or(0)
     }
 
+    /// A request for a page as bytes.
+    pub(crate) fn get(&self, path: &str) -> Vec<u8> {
+        format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", self.address).into_bytes()
+    }
+
     /// A GraphQL request as bytes, in somebody's session or in none.
     pub(crate) fn post(&self, body: &str, session: Option<&str>) -> Vec<u8> {
         let session = session.map(|token| format!("authorization: Bearer {token}\r\n"));
