@@ -31,6 +31,9 @@ pub(super) const STATEMENT: usize = 50;
 pub(super) const CONCERTS: usize = 1_000;
 /// A search looks through all concerts: three a request.
 pub(super) const SEARCH: usize = 2_500;
+/// The performances of one concert by one filter: all of a page's are read before any is counted, and each filter is a
+/// statement.
+pub(super) const SCHEDULES: usize = 16;
 /// The state of a waiting room, of which Redis has a part: some four hundred a request.
 pub(super) const ROOM: usize = 16;
 /// Looking at a hall walks through its seats, even where few are shown: three a request.

@@ -53,6 +53,7 @@ impl Concert {
 
     /// Performances, earliest first; 500 at most. Each counts with its fields towards what a request may ask for; where that
     /// is too much, ask for a shorter time.
+    #[graphql(complexity = "budget::SCHEDULES + child_complexity")]
     async fn schedules(
         &self,
         ctx: &Context<'_>,

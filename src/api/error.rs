@@ -56,8 +56,8 @@ impl From<Fault> for ApiError {
                 tracing::warn!(fault = %fault.report(), "the answer to a request was lost");
                 Self::new(
                     RequestCode::Overloaded,
-                    "The answer was lost on the way; a change may have been made. Send the same again, with the same \
-                     key where there is one: then you are told how it stands, and nothing is done twice.",
+                    "The answer was lost on the way; a change may have been made. With an idempotencyKey, send the same \
+                     again: you are told how it stands, and nothing is done twice. Without one, look first.",
                 )
             }
         }

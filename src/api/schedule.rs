@@ -147,6 +147,7 @@ pub(super) async fn schedules_of(
     concert_id: ConcertId,
     filter: Arc<ScheduleFilter>,
 ) -> ApiResult<List<Schedule>> {
+    budget::spend(ctx, budget::SCHEDULES)?;
     let found = loaders::load(ctx, SchedulesOf { concert_id, filter }).await?;
     let found = found.as_deref().unwrap_or_default();
     List::of(ctx, found.iter().map(|schedule| Schedule::from(schedule.clone())))
@@ -261,6 +262,7 @@ pub(super) struct ScheduleQuery;
 impl ScheduleQuery {
     /// Performances of a concert for a calendar, earliest first; 500 at most. Each counts with its fields towards what a
     /// request may ask for; where that is too much, ask for a shorter time.
+    #[graphql(complexity = "budget::SCHEDULES + child_complexity")]
     async fn schedules(
         &self,
         ctx: &Context<'_>,

@@ -64,7 +64,16 @@ impl<K: Hash + Eq + Send, V: Clone + Send + Sync> Fresh<K, V> {
         let together: OnceCell<HashMap<K, V>> = OnceCell::new();
         let load_all = || {
             let keys = mem::take(&mut *wanted.lock().unwrap_or_else(PoisonError::into_inner));
-            load(keys)
+            // They were asked for together before, and could not be read: now is no time to ask for each alone.
+            let lost = keys.is_empty();
+            let loading = load(keys);
+            async move {
+                if lost {
+                    Err(Fault::unavailable("a load that others share failed"))
+                } else {
+                    loading.await
+                }
+            }
         };
         let one = async |key: &K| {
             wanted.lock().unwrap_or_else(PoisonError::into_inner).push(key.clone());

@@ -28,7 +28,7 @@ use tokio::sync::Mutex;
 use crate::{
     kernel::{Fault, FaultKind, Timestamp},
     tasks::Tasks,
-    turns::{Turn, Turns},
+    turns::Turns,
 };
 
 /// How the pools behave.
@@ -193,7 +193,7 @@ impl Db {
         work: impl AsyncFnOnce(&Tx) -> Result<T, E>,
     ) -> Result<T, E> {
         let fault = |lost: Lost| Fault::from(DbErr::from(lost));
-        let (mut lease, _share) = self.lease().await.map_err(fault)?;
+        let mut lease = self.lease().await.map_err(fault)?;
         lease.begin(begin).await.map_err(fault)?;
         let tx = Tx(Mutex::new(lease));
         let result = work(&tx).await;
@@ -211,7 +211,7 @@ impl Db {
         }
     }
 
-    async fn lease(&self) -> Result<(Lease, Option<Turn>), Lost> {
+    async fn lease(&self) -> Result<Lease, Lost> {
         let share = match &self.share {
             Some(share) => {
                 let busy = Lost::NoConnection("too many are looking around at once", None);
@@ -219,7 +219,9 @@ impl Db {
             }
             None => None,
         };
-        Ok((self.pool.lease().await?, share))
+        let mut lease = self.pool.lease().await?;
+        lease.share = share;
+        Ok(lease)
     }
 
     /// Whether Postgres answers within two seconds, and takes writes.
@@ -371,22 +373,22 @@ impl ConnectionTrait for Db {
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        let (mut lease, _share) = self.lease().await?;
+        let mut lease = self.lease().await?;
         Ok(lease.execute(statement).await?.into())
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        let (mut lease, _share) = self.lease().await?;
+        let mut lease = self.lease().await?;
         Ok(lease.execute_text(sql).await?.into())
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        let (mut lease, _share) = self.lease().await?;
+        let mut lease = self.lease().await?;
         Ok(lease.first(statement).await?.map(QueryResult::from))
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        let (mut lease, _share) = self.lease().await?;
+        let mut lease = self.lease().await?;
         Ok(lease.all(statement).await?.into_iter().map(QueryResult::from).collect())
     }
 }

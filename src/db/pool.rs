@@ -123,6 +123,8 @@ impl Pool {
                 open.doubtful = false;
                 return Ok(Lease::new(self, open, place));
             }
+            // The other doubtful ones are no better, and asking each would take a second.
+            self.idle().open.retain(|open| !open.doubtful);
         }
         match timeout(CONNECT_PATIENCE, connect(&self.options)).await {
             Ok(Ok(open)) => Ok(Lease::new(self, open, place)),
@@ -216,6 +218,15 @@ async fn connect(options: &PgConnectOptions) -> Result<Open, Lost> {
 }
 
 impl Open {
+    /// Reads what is left of an answer that nobody waits for.
+    async fn settle(&mut self) -> Result<(), sqlx::Error> {
+        match self.connection.ping().await {
+            // The statement was refused. What follows its refusal is read by the next.
+            Err(sqlx::Error::Database(_)) => self.connection.ping().await,
+            settled => settled,
+        }
+    }
+
     async fn answers(&mut self) -> bool {
         matches!(timeout(PING_PATIENCE, self.connection.ping()).await, Ok(Ok(())))
     }
@@ -227,6 +238,8 @@ pub(super) struct Lease {
     pool: Arc<Pool>,
     open: Option<Open>,
     place: Option<Turn>,
+    /// The place that its kind of work has among those who share the pool.
+    pub(super) share: Option<Turn>,
     /// How long an answer may take.
     pub(super) answer: Duration,
     /// A statement was sent, and its answer has not been read.
@@ -241,6 +254,7 @@ impl Lease {
             pool: Arc::clone(pool),
             open: Some(open),
             place: Some(place),
+            share: None,
             answer: pool.limits.answer,
             asking: false,
             in_transaction: false,
@@ -318,7 +332,7 @@ impl Lease {
     fn give_up(&mut self) {
         self.pool.doubt();
         self.open = None;
-        self.place = None;
+        (self.place, self.share) = (None, None);
     }
 }
 
@@ -331,7 +345,7 @@ impl Drop for Lease {
             return;
         }
         // Whoever asked has hung up. What is under way comes to its end, or the connection does.
-        let (pool, place) = (Arc::clone(&self.pool), self.place.take());
+        let (pool, places) = (Arc::clone(&self.pool), (self.place.take(), self.share.take()));
         if Handle::try_current().is_err() {
             return;
         }
@@ -339,18 +353,18 @@ impl Drop for Lease {
         drop(tasks.spawn("settling a connection", async move {
             let settled = async {
                 if asking {
-                    open.connection.ping().await?;
+                    open.settle().await?;
                 }
                 if in_transaction {
                     open.connection.execute("ROLLBACK").await?;
                 }
                 Ok::<(), sqlx::Error>(())
             };
-            match timeout(PING_PATIENCE, settled).await {
-                Ok(Ok(())) => pool.give_back(open),
-                Ok(Err(_)) | Err(_) => pool.doubt(),
+            // A statement that takes longer is not a sign of anything: its connection is closed, and the server ends it.
+            if let Ok(Ok(())) = timeout(PING_PATIENCE, settled).await {
+                pool.give_back(open);
             }
-            drop(place);
+            drop(places);
         }));
     }
 }

@@ -88,6 +88,7 @@ async fn through(State(tasks): State<Tasks>, mut request: Request, next: Next) -
         refused
             .headers_mut()
             .extend(answer.headers_mut().remove(header::ALLOW).map(|allow| (header::ALLOW, allow)));
+        keep_for_browsers(answer.headers(), refused.headers_mut());
         answer = refused;
     }
     seal(answer, &id)
@@ -107,7 +108,17 @@ pub(super) fn overloaded(answer: &Response) -> Response {
     let id = RequestId(incoming(answer.headers()).unwrap_or_else(new_id));
     let text = "Too many answers wait to be read. Ask for less, or try again in a moment.";
     let refusal = Refusal::new(RequestCode::Overloaded, text);
-    seal(refuse(error::status(refusal.code), refusal, &id), &id)
+    let mut refused = refuse(error::status(refusal.code), refusal, &id);
+    keep_for_browsers(answer.headers(), refused.headers_mut());
+    seal(refused, &id)
+}
+
+/// Lets pages of other origins read a refusal that stands for an answer they might have read.
+fn keep_for_browsers(from: &HeaderMap, to: &mut HeaderMap) {
+    let cross_origin = from
+        .iter()
+        .filter(|(name, _)| **name == header::VARY || name.as_str().starts_with("access-control-"));
+    to.extend(cross_origin.map(|(name, value)| (name.clone(), value.clone())));
 }
 
 /// What to say of a request that has a header twice which says one thing.

@@ -15,6 +15,7 @@ use futures_util::FutureExt;
 
 use super::{
     accept::{self, Media},
+    connection::MustBeTold,
     document::Kind,
     error::{self, Outcome, Refusal},
     observe::Observation,
@@ -89,7 +90,7 @@ pub(super) async fn post(
 }
 
 const MALFORMED: &str = "The body must be one JSON object with query (a string) and, where they are needed, \
-                         operationName (a string), variables and extensions (objects).";
+                         operationName (a string), variables and extensions (objects), of at most 4000 values together.";
 
 async fn read(body: Body) -> Result<Bytes, (StatusCode, &'static str)> {
     axum::body::to_bytes(body, BODY_BYTES_MAX).await.map_err(|error| {
@@ -119,9 +120,13 @@ async fn run(
         caller.and_then(|caller| check(&transport, &parameters, caller, &mut observation));
     match checked {
         Ok(checked) => {
-            let budget = Arc::clone(&checked.budget);
+            let (budget, kind) = (Arc::clone(&checked.budget), checked.kind);
             let answer = execute(transport, parameters, checked, request_id, observation).await;
-            write(media, answer, budget).await
+            let mut answer = write(media, answer, budget).await;
+            if kind == Kind::Mutation {
+                answer.extensions_mut().insert(MustBeTold);
+            }
+            answer
         }
         Err(refusal) => encode(media, finish(refusal.into(), &request_id, &mut observation)),
     }

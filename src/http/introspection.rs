@@ -237,8 +237,10 @@ impl<'a> Walk<'a> {
                     self.each(&inline.node.selection_set.node, visit)?;
                 }
                 Selection::FragmentSpread(spread) => {
-                    if let Some(it) = self.fragments.get(&spread.node.fragment_name.node) {
-                        self.each(&it.node.selection_set.node, visit)?;
+                    match self.fragments.get(&spread.node.fragment_name.node) {
+                        Some(it) => self.each(&it.node.selection_set.node, visit)?,
+                        // Validation will refuse it; until then looking for it is work.
+                        None => self.pay(1)?,
                     }
                 }
             }

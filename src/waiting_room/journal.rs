@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::timeout};
 
 use super::{
     Event, Place, QueueRefusal, QueueStatus, QueueToken, RoomStatus, Summary, WaitingRooms, rules,
@@ -27,12 +27,15 @@ const HOLE_LOOKS: usize = 5;
 const HOLE_PAUSE: Duration = Duration::from_millis(10);
 /// So many times people are written who had a place when the statement began and have lost it since.
 const ATTEMPTS: usize = 5;
+/// How long somebody waits for the commit that they are in; afterwards they may be in line without having been told.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(8);
 
 /// Heard when a batch is in the index, or cannot be for now.
 type Indexed = oneshot::Receiver<()>;
 type Reply = oneshot::Sender<Result<Place, Failure<QueueRefusal>>>;
 
 /// What became of the people of one commit.
+#[derive(Default)]
 struct Written {
     /// Everybody's live token after it. Who is not among them was refused.
     tokens: HashMap<PersonId, QueueToken>,
@@ -40,6 +43,13 @@ struct Written {
     entered: usize,
     /// Whose account was deleted.
     gone: HashSet<PersonId>,
+    /// What kept the others from being written or refused.
+    failed: Option<FaultKind>,
+}
+
+/// Whether a fault may be of one entry, so that the others are better tried without it.
+const fn is_about_an_entry(fault: &Fault) -> bool {
+    matches!(fault.kind(), FaultKind::Internal | FaultKind::CallerGone)
 }
 
 struct Entry {
@@ -137,8 +147,12 @@ impl WaitingRooms {
             });
         }
         // Whether they were written is not known. Entering is safe to repeat.
-        let lost = |_| Err(Fault::unavailable("a journal commit gave no answer").into());
-        answer.await.unwrap_or_else(lost)
+        let lost =
+            || Err(Fault::alike(FaultKind::Unanswered, "a journal commit gave no answer").into());
+        match timeout(ANSWER_PATIENCE, answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) | Err(_) => lost(),
+        }
     }
 
     /// Empties a room's list of people who wait to be written.
@@ -173,10 +187,10 @@ impl WaitingRooms {
             .filter(|person| seen.insert(*person))
             .collect();
         match self.write(schedule_id, &people).await {
-            Ok(Written { tokens, entered, gone }) => {
+            Ok(written) => {
                 #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
                 self.metrics.journal_batch.observe(people.len() as f64);
-                self.metrics.queue_entered.inc_by(u64::try_from(entered).unwrap_or(0));
+                self.metrics.queue_entered.inc_by(u64::try_from(written.entered).unwrap_or(0));
                 // The next commit need not wait for the index. The index takes the batches in their order: else people
                 // would be shown a place in front of those who are committed and not in line yet.
                 let rooms = self.clone();
@@ -186,11 +200,11 @@ impl WaitingRooms {
                     if let Some(before) = before {
                         _ = before.await;
                     }
-                    rooms.answer(schedule_id, batch, (tokens, gone), done).await;
+                    rooms.answer(schedule_id, batch, written, done).await;
                 });
             }
             // One entry that Postgres cannot take must not cost the others their place: the batch is tried in halves.
-            Err(fault) if batch.len() > 1 && fault.kind() != FaultKind::Unavailable => {
+            Err(fault) if batch.len() > 1 && is_about_an_entry(&fault) => {
                 let mut first = batch;
                 let second = first.split_off(first.len() / 2);
                 Box::pin(self.commit(schedule_id, first, indexed)).await;
@@ -207,18 +221,36 @@ impl WaitingRooms {
         }
     }
 
-    /// Writes people who ask for a place.
+    /// Writes people who ask for a place. A fault that comes when some are written takes nothing from these; the others are
+    /// told of it.
     async fn write(&self, schedule_id: ScheduleId, people: &[PersonId]) -> Result<Written, Fault> {
-        let (mut tokens, mut entered, mut gone) = (HashMap::new(), 0, HashSet::new());
+        let mut written = Written::default();
+        match self.write_all(schedule_id, people, &mut written).await {
+            Err(fault) if written.tokens.is_empty() || is_about_an_entry(&fault) => Err(fault),
+            Err(fault) => {
+                tracing::warn!(%schedule_id, fault = %fault.report(), "a part of a batch was not written");
+                Ok(Written { failed: Some(fault.kind()), ..written })
+            }
+            Ok(()) => Ok(written),
+        }
+    }
+
+    async fn write_all(
+        &self,
+        schedule_id: ScheduleId,
+        people: &[PersonId],
+        written: &mut Written,
+    ) -> Result<(), Fault> {
+        let Written { tokens, entered, gone, .. } = written;
         let others = |tokens: &HashMap<PersonId, QueueToken>, gone: &HashSet<PersonId>| {
             let other = |person: &PersonId| !tokens.contains_key(person) && !gone.contains(person);
             people.iter().copied().filter(other).collect::<Vec<_>>()
         };
         for _ in 0..ATTEMPTS {
-            let new = store::journal::enter(&self.db, schedule_id, &others(&tokens, &gone)).await?;
-            entered += new.len();
+            let new = store::journal::enter(&self.db, schedule_id, &others(tokens, gone)).await?;
+            *entered += new.len();
             tokens.extend(new.into_iter().map(|token| (token.person_id, token)));
-            let refused = others(&tokens, &gone);
+            let refused = others(tokens, gone);
             if refused.is_empty() {
                 break;
             }
@@ -232,13 +264,13 @@ impl WaitingRooms {
                 self.end_lapsed(schedule_id, &lapsed).await?;
                 continue;
             }
-            gone.extend(store::journal::gone(&self.db, &others(&tokens, &gone)).await?);
-            if others(&tokens, &gone).is_empty() || !self.takes_people(schedule_id).await? {
+            gone.extend(store::journal::gone(&self.db, &others(tokens, gone)).await?);
+            if others(tokens, gone).is_empty() || !self.takes_people(schedule_id).await? {
                 break;
             }
             // The others had a place when the statement began and none when it was over: they have just left it.
         }
-        Ok(Written { tokens, entered, gone })
+        Ok(())
     }
 
     async fn end_lapsed(&self, schedule_id: ScheduleId, people: &[PersonId]) -> Result<(), Fault> {
@@ -265,7 +297,7 @@ impl WaitingRooms {
         &self,
         schedule_id: ScheduleId,
         batch: Vec<Entry>,
-        (tokens, gone): (HashMap<PersonId, QueueToken>, HashSet<PersonId>),
+        Written { tokens, gone, failed, .. }: Written,
         done: oneshot::Sender<()>,
     ) {
         let waiting: Vec<&QueueToken> =
@@ -281,6 +313,9 @@ impl WaitingRooms {
                     Ok(Place::of(token.clone(), located, summary.as_ref()))
                 }
                 None if gone.contains(&entry.person_id) => Err(Fault::caller_gone().into()),
+                None if let Some(kind) = failed => {
+                    Err(Fault::alike(kind, "the journal could not be written").into())
+                }
                 None => Err(why_refused(summary.as_ref(), Some(entry.person_id)).map_or_else(
                     || Fault::unavailable("entering and leaving at the same time").into(),
                     Failure::Refused,

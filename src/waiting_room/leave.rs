@@ -20,7 +20,9 @@ impl WaitingRooms {
             )
             .await;
             self.kick(schedule_id);
-            return Ok(self.place(token).await?);
+            // It is done, whatever fails now.
+            let summary = self.summary(schedule_id).await.ok().flatten();
+            return Ok(Place::of(token, None, summary.as_ref()));
         }
         match store::latest(&self.db, schedule_id, actor.person_id).await? {
             Some(token) => Ok(self.place(token).await?),

@@ -19,6 +19,11 @@ use super::{
 #[derive(Debug, Clone, Copy)]
 pub(in super::super) struct InProgram;
 
+/// Marks an answer that tells what was changed: it is never replaced by one that says to try again. Its size is bounded by
+/// its budget.
+#[derive(Debug, Clone, Copy)]
+pub(in super::super) struct MustBeTold;
+
 /// A request that is being answered, until the last byte of its answer has been handed to the system.
 pub(super) struct Answering {
     connection: Arc<Connection>,

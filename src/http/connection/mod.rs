@@ -22,7 +22,7 @@ use std::{
     time::Duration,
 };
 
-pub(super) use answer::InProgram;
+pub(super) use answer::{InProgram, MustBeTold};
 use futures_util::task::AtomicWaker;
 pub use limits::Limits;
 pub use listen::Listener;
@@ -96,6 +96,8 @@ pub struct Connection {
     /// Requests of which the answer has not been sent. There may be two for a moment: a client need not wait for one answer
     /// before it sends the next request.
     answering: AtomicU32,
+    /// One has been answered.
+    has_answered: AtomicBool,
     /// Since when something waits to be sent, in the same milliseconds; 0 when nothing does.
     blocked: AtomicU64,
     /// How much has gone out since then.
@@ -114,6 +116,7 @@ impl Connection {
             since: AtomicU64::new(all.now()),
             all,
             answering: AtomicU32::new(0),
+            has_answered: AtomicBool::new(false),
             blocked: AtomicU64::new(0),
             written: AtomicUsize::new(0),
             nudged: AtomicBool::new(false),
@@ -155,9 +158,15 @@ impl Connection {
 
     /// An answer has been sent, or will not be.
     fn answered(&self) {
+        self.has_answered.store(true, Ordering::Relaxed);
         if self.answering.fetch_sub(1, Ordering::Relaxed) == 1 && self.phase() == Phase::Busy {
             self.enter(Phase::Idle);
         }
+    }
+
+    /// Whether an answer has gone out.
+    fn has_answered(&self) -> bool {
+        self.has_answered.load(Ordering::Relaxed)
     }
 
     /// The system takes nothing more for now.

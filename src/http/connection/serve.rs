@@ -22,7 +22,7 @@ use tokio::net::TcpStream;
 
 use super::{
     super::{edge, linger},
-    Connection, InProgram, Overdue, Slot, Told, Wire,
+    Connection, InProgram, MustBeTold, Overdue, Slot, Told, Wire,
     answer::{Answer, Answering},
     limits::HEAD_BYTES_MAX,
 };
@@ -81,6 +81,9 @@ pub(super) async fn serve(stream: TcpStream, slot: Slot, router: Router) {
         End::Http(_) | End::Left => {}
         End::Overdue(overdue) => {
             match overdue {
+                // What comes behind an answer may be the rest of a body that nobody wanted: a word about it would be taken
+                // for the next answer.
+                Overdue::Head if connection.has_answered() => {}
                 Overdue::Head => drop(wire.stream.try_write(TIMED_OUT)),
                 // What the system still has for this client would stay in memory for minutes.
                 Overdue::Write => drop(wire.stream.set_zero_linger()),
@@ -120,7 +123,9 @@ async fn answer(
     let mut answering = Answering::begin(&connection);
     request.extensions_mut().insert(connection.clone());
     let mut response = TowerToHyperService::new(router).call(request).await?;
-    if response.extensions_mut().remove::<InProgram>().is_none() {
+    let counts = response.extensions().get::<InProgram>().is_none()
+        && response.extensions().get::<MustBeTold>().is_none();
+    if counts {
         let bytes = response.body().size_hint();
         let bytes = bytes.upper().unwrap_or(bytes.lower());
         if !answering.hold(usize::try_from(bytes).unwrap_or(usize::MAX)) {

@@ -23,6 +23,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HEAD_BYTES_MAX: usize = 10;
 const MASK_BYTES: u64 = 4;
 const CLOSE: u8 = 8;
+/// The bit that the last frame of a message has.
+const FINAL: u8 = 0x80;
 
 /// The socket and its count.
 pub(super) struct Frames {
@@ -42,6 +44,10 @@ pub(super) struct Count {
     head_bytes: u8,
     /// What is missing of the frame whose head has come.
     rest: u64,
+    /// A message has begun in one frame, and goes on in the next.
+    unfinished: bool,
+    /// Since when a message, or a frame, has been on its way.
+    partial_since: Option<Instant>,
     /// A close frame has come.
     closed: bool,
 }
@@ -61,6 +67,11 @@ impl Frames {
         self.count.frames > self.count.limit
     }
 
+    /// Whether a message has been on its way for longer than that: what has come of it is kept until it is whole.
+    pub(super) fn has_waited(&self, now: Instant, limit: Duration) -> bool {
+        self.count.partial_since.is_some_and(|since| now >= since + limit)
+    }
+
     /// The socket, and the count that goes on with what is read from it.
     pub(super) const fn parts(&mut self) -> (&TcpStream, &mut Count) {
         (&self.stream, &mut self.count)
@@ -76,6 +87,8 @@ impl Count {
             head: [0; HEAD_BYTES_MAX],
             head_bytes: 0,
             rest: 0,
+            unfinished: false,
+            partial_since: None,
             closed: false,
         }
     }
@@ -110,7 +123,19 @@ impl Count {
         self.rest = payload.saturating_add(mask);
         self.head_bytes = 0;
         self.frames = self.frames.saturating_add(1);
-        self.closed |= first & 0x0f == CLOSE;
+        let opcode = first & 0x0f;
+        self.closed |= opcode == CLOSE;
+        // Control frames come between the frames of a message.
+        if opcode < CLOSE {
+            self.unfinished = first & FINAL == 0;
+        }
+    }
+
+    /// Notes whether a message is on its way. While frames come to their end, it counts from the last of these.
+    fn note(&mut self, now: Instant, frames_before: u32) {
+        let partial = self.unfinished || self.rest > 0 || self.head_bytes > 0;
+        let since = self.partial_since.filter(|_| self.unfinished || self.frames == frames_before);
+        self.partial_since = partial.then(|| since.unwrap_or(now));
     }
 
     /// Begins a new minute when one is over.
@@ -130,8 +155,11 @@ impl AsyncRead for Frames {
         if !self.are_too_many() {
             let before = buffer.filled().len();
             ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-            self.count.tick(Instant::now());
+            let now = Instant::now();
+            self.count.tick(now);
+            let frames = self.count.frames;
             self.count.read(buffer.filled().get(before..).unwrap_or_default());
+            self.count.note(now, frames);
         }
         if self.are_too_many() {
             return Poll::Ready(Err(io::Error::other("too many frames")));
@@ -167,6 +195,31 @@ mod tests {
     };
 
     use super::*;
+
+    #[test]
+    fn a_message_that_is_on_its_way_is_noted_until_it_is_whole() {
+        let start = Instant::now();
+        let after = |seconds: u64| start + Duration::from_secs(seconds);
+        let mut count = Count::new(300, start);
+        let mut hear = |bytes: &[u8], seconds: u64| {
+            let before = count.frames;
+            count.read(bytes);
+            count.note(after(seconds), before);
+            count.partial_since
+        };
+        assert_eq!(hear(&[0x81, 0x02, b'h', b'i'], 0), None, "whole");
+        assert_eq!(hear(&[0x01, 0x02, b'h', b'i'], 1), Some(after(1)), "goes on in another frame");
+        assert_eq!(hear(&[0x89, 0x00], 5), Some(after(1)), "a ping between them");
+        assert_eq!(
+            hear(&[0x80, 0x01], 6),
+            Some(after(6)),
+            "its last frame, of which a byte is missing"
+        );
+        assert_eq!(hear(b"!", 7), None, "whole at last");
+        assert_eq!(hear(&[0x81], 8), Some(after(8)), "half a head");
+        assert_eq!(hear(&[0x01, b'a', 0x81, 0x02, b'b'], 9), Some(after(9)), "the next one");
+        assert_eq!(hear(b"c", 10), None);
+    }
 
     fn frame(masked: bool, opcode: OpCode, length: usize) -> Vec<u8> {
         let mask = masked.then_some([1, 2, 3, 4]);

@@ -29,6 +29,7 @@ pub(super) enum Close {
     DuplicateId,
     TooManyInits,
     TooManyMessages,
+    Unfinished,
 }
 
 impl Close {
@@ -48,6 +49,7 @@ impl Close {
             Self::DuplicateId => (4409, "Subscriber already exists"),
             Self::TooManyInits => (4429, "Too many initialisation requests"),
             Self::TooManyMessages => (4429, "Too many messages"),
+            Self::Unfinished => (4400, "A message took too long to arrive"),
         };
         let reason = Utf8Bytes::from_static(reason);
         Message::Close(Some(CloseFrame { code: code.into(), reason }))

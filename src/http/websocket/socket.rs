@@ -167,6 +167,9 @@ impl Socket {
         if now >= self.heard_at + self.transport.limits.silence {
             return Err(End::Gone);
         }
+        if self.wire.get_ref().has_waited(now, self.transport.limits.body) {
+            return Err(Close::Unfinished.into());
+        }
         if now >= self.ping_at {
             self.ping_at = now + self.transport.limits.ping;
             return Ok(Some(Message::Ping(Bytes::new())));
