@@ -5,6 +5,7 @@
 //! of them every quarter of a second and wakes those whose time is over, so that a connection costs no timer.
 
 mod answer;
+mod asked;
 mod limits;
 mod listen;
 mod open;
@@ -93,11 +94,9 @@ pub struct Connection {
     phase: AtomicU8,
     /// When the phase began, in milliseconds of [`Connections::now`].
     since: AtomicU64,
-    /// Requests of which the answer has not been sent. There may be two for a moment: a client need not wait for one answer
-    /// before it sends the next request.
+    /// Requests of which the answer has not been sent, or the body has not come. There may be two for a moment: a client need
+    /// not wait for one answer before it sends the next request.
     answering: AtomicU32,
-    /// One has been answered.
-    has_answered: AtomicBool,
     /// Since when something waits to be sent, in the same milliseconds; 0 when nothing does.
     blocked: AtomicU64,
     /// How much has gone out since then.
@@ -116,7 +115,6 @@ impl Connection {
             since: AtomicU64::new(all.now()),
             all,
             answering: AtomicU32::new(0),
-            has_answered: AtomicBool::new(false),
             blocked: AtomicU64::new(0),
             written: AtomicUsize::new(0),
             nudged: AtomicBool::new(false),
@@ -158,15 +156,9 @@ impl Connection {
 
     /// An answer has been sent, or will not be.
     fn answered(&self) {
-        self.has_answered.store(true, Ordering::Relaxed);
         if self.answering.fetch_sub(1, Ordering::Relaxed) == 1 && self.phase() == Phase::Busy {
             self.enter(Phase::Idle);
         }
-    }
-
-    /// Whether an answer has gone out.
-    fn has_answered(&self) -> bool {
-        self.has_answered.load(Ordering::Relaxed)
     }
 
     /// The system takes nothing more for now.

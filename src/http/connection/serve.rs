@@ -24,6 +24,7 @@ use super::{
     super::{edge, linger},
     Connection, InProgram, MustBeTold, Overdue, Slot, Told, Wire,
     answer::{Answer, Answering},
+    asked::Asked,
     limits::HEAD_BYTES_MAX,
 };
 use crate::telemetry::ReasonLabels;
@@ -81,9 +82,6 @@ pub(super) async fn serve(stream: TcpStream, slot: Slot, router: Router) {
         End::Http(_) | End::Left => {}
         End::Overdue(overdue) => {
             match overdue {
-                // What comes behind an answer may be the rest of a body that nobody wanted: a word about it would be taken
-                // for the next answer.
-                Overdue::Head if connection.has_answered() => {}
                 Overdue::Head => drop(wire.stream.try_write(TIMED_OUT)),
                 // What the system still has for this client would stay in memory for minutes.
                 Overdue::Write => drop(wire.stream.set_zero_linger()),
@@ -118,9 +116,10 @@ fn ended(connection: &Connection, overdue: Overdue) {
 async fn answer(
     router: Router,
     connection: Arc<Connection>,
-    mut request: Request<Incoming>,
+    request: Request<Incoming>,
 ) -> Result<Response<Answer>, Infallible> {
     let mut answering = Answering::begin(&connection);
+    let mut request = request.map(|body| Asked::new(body, &connection));
     request.extensions_mut().insert(connection.clone());
     let mut response = TowerToHyperService::new(router).call(request).await?;
     let counts = response.extensions().get::<InProgram>().is_none()

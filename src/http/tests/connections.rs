@@ -130,6 +130,22 @@ async fn a_head_has_to_come_in_time_however_steadily_it_comes() {
 }
 
 #[tokio::test]
+async fn the_rest_of_a_body_behind_its_answer_is_no_head() {
+    let head = ms(300);
+    let server = within(ConnectionLimits { head, ..limits() }).await;
+    let mut stream = server.connect().await;
+    let request = b"POST /nowhere HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    assert_eq!(answer(&mut stream).await.0, 404);
+    stream.write_all(b"rest").await.unwrap();
+    // Longer than a head may take, with the sweep.
+    tokio::time::sleep(head * 3).await;
+    stream.write_all(HEALTH).await.unwrap();
+    assert_eq!(answer(&mut stream).await.0, 200);
+    assert_eq!(server.ended("head"), 0);
+}
+
+#[tokio::test]
 async fn a_head_may_have_sixteen_kib() {
     let server = within(limits()).await;
     let field =
