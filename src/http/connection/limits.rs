@@ -37,7 +37,7 @@ pub struct Limits {
     /// How long a connection may stay open without a request. nginx and cloud balancers keep theirs for a minute: who hangs up
     /// first has to be the client, or a request crosses with our goodbye.
     pub idle: Duration,
-    /// While something waits to be sent, [`WRITTEN_BYTES_MIN`] have to go out in this time, again and again. The system passes
+    /// While something waits to be sent, `WRITTEN_BYTES_MIN` have to go out in this time, again and again. The system passes
     /// on up to 64 KiB at a time, so shorter times would cut off readers who are only slow.
     pub write: Duration,
     /// Open connections in all.
