@@ -63,7 +63,7 @@ struct Pace {
     answer: Duration,
 }
 
-/// Of requests: with a second in a line that stands still, nobody waits longer than 5 seconds; with two in one that moves, 6.
+/// Of requests: with a second in a line that stands still, 5 seconds; with two in one that moves, and connecting anew, 9.
 const REQUESTS: Pace = Pace { statement: "3500ms", lock: "2s", answer: Duration::from_secs(4) };
 /// Of what runs by itself. A lost connection keeps a round waiting for so long at most.
 const BACKGROUND: Pace = Pace { statement: "4500ms", lock: "2s", answer: Duration::from_secs(5) };
