@@ -96,6 +96,11 @@ pub struct Settings {
     #[arg(long, env = "FRONTROW_REDIS_TIMEOUT_MS", default_value_t = 300,
           value_parser = clap::value_parser!(u64).range(10..=10_000))]
     pub redis_timeout_ms: u64,
+    /// How long a request may take, in milliseconds. A query is broken off then; a mutation runs to its end, and nothing in it
+    /// waits any longer.
+    #[arg(long, env = "FRONTROW_REQUEST_MS", default_value_t = 5000,
+          value_parser = clap::value_parser!(u64).range(100..=60_000))]
+    pub request_ms: u64,
     /// Address and port to listen on; port 0 takes a free one.
     #[arg(long, env = "FRONTROW_LISTEN", default_value = "127.0.0.1:8000")]
     pub listen: SocketAddr,

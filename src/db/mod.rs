@@ -63,7 +63,7 @@ struct Pace {
     answer: Duration,
 }
 
-/// Of requests: with a second in a line that stands still, 5 seconds; with two in one that moves, and connecting anew, 9.
+/// Of requests, whose deadline ([`deadline`](crate::turns::deadline)) may be nearer: 5 seconds for all that one of them does.
 const REQUESTS: Pace = Pace { statement: "3500ms", lock: "2s", answer: Duration::from_secs(4) };
 /// Of what runs by itself. A lost connection keeps a round waiting for so long at most.
 const BACKGROUND: Pace = Pace { statement: "4500ms", lock: "2s", answer: Duration::from_secs(5) };
@@ -279,7 +279,8 @@ impl Tx {
     /// A fault.
     pub async fn be_patient(&self) -> Result<(), Fault> {
         self.execute_unprepared(PATIENT_STATEMENT).await?;
-        self.0.lock().await.answer = PATIENT_ANSWER;
+        let mut lease = self.0.lock().await;
+        (lease.answer, lease.unhurried) = (PATIENT_ANSWER, true);
         Ok(())
     }
 

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     tasks::Tasks,
-    turns::{Turn, Turns},
+    turns::{Turn, Turns, deadline},
 };
 
 /// How long connecting may take. Short, so that the first attempt after an outage begins soon after its end.
@@ -42,8 +42,9 @@ const SLOW: &str = "connecting took too long";
 const READ_ONLY: &str = "this server takes no writes";
 const FAILED: &str = "no connection could be opened";
 const GONE: &str = "the connection was lost before";
+const LATE: &str = "the request's time is over";
 /// What a pool says of a connection that it has not.
-pub(super) const WORDS: [&str; 5] = [BUSY, SLOW, READ_ONLY, FAILED, GONE];
+pub(super) const WORDS: [&str; 6] = [BUSY, SLOW, READ_ONLY, FAILED, GONE, LATE];
 
 /// How a pool behaves.
 #[derive(Debug, Clone)]
@@ -126,11 +127,14 @@ impl Pool {
             // The other doubtful ones are no better, and asking each would take a second.
             self.idle().open.retain(|open| !open.doubtful);
         }
-        match timeout(CONNECT_PATIENCE, connect(&self.options)).await {
+        let patience = deadline::at_most(CONNECT_PATIENCE);
+        match timeout(patience, connect(&self.options)).await {
             Ok(Ok(open)) => Ok(Lease::new(self, open, place)),
             Ok(Err(error)) => Err(error),
             Err(_) => {
-                self.doubt();
+                if patience == CONNECT_PATIENCE {
+                    self.doubt();
+                }
                 Err(Lost::NoConnection(SLOW, None))
             }
         }
@@ -228,7 +232,8 @@ impl Open {
     }
 
     async fn answers(&mut self) -> bool {
-        matches!(timeout(PING_PATIENCE, self.connection.ping()).await, Ok(Ok(())))
+        let patience = deadline::at_most(PING_PATIENCE);
+        matches!(timeout(patience, self.connection.ping()).await, Ok(Ok(())))
     }
 }
 
@@ -240,8 +245,10 @@ pub(super) struct Lease {
     place: Option<Turn>,
     /// The place that its kind of work has among those who share the pool.
     pub(super) share: Option<Turn>,
-    /// How long an answer may take.
+    /// How long an answer may take, while the request's deadline is not nearer.
     pub(super) answer: Duration,
+    /// The work is known to take longer than any request's deadline allows.
+    pub(super) unhurried: bool,
     /// A statement was sent, and its answer has not been read.
     asking: bool,
     /// A transaction is open.
@@ -256,6 +263,7 @@ impl Lease {
             place: Some(place),
             share: None,
             answer: pool.limits.answer,
+            unhurried: false,
             asking: false,
             in_transaction: false,
         }
@@ -304,15 +312,23 @@ impl Lease {
         let Some(open) = &mut self.open else {
             return Err(Lost::NoConnection(GONE, None));
         };
+        let patience = if self.unhurried { self.answer } else { deadline::at_most(self.answer) };
+        if patience.is_zero() {
+            // Nothing is sent, so nothing is in doubt; what a transaction did is rolled back.
+            return Err(Lost::NoConnection(LATE, None));
+        }
         self.asking = true;
-        let answer = timeout(self.answer, work(&mut open.connection)).await;
+        let answer = timeout(patience, work(&mut open.connection)).await;
         self.asking = false;
         match answer {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
                 match after(&error) {
                     After::Goes => {}
-                    After::Broke => self.give_up(),
+                    After::Broke => {
+                        self.pool.doubt();
+                        self.give_up();
+                    }
                     After::ReadOnly => {
                         self.give_up();
                         self.pool.abandon();
@@ -321,6 +337,10 @@ impl Lease {
                 Err(Lost::Asked(error))
             }
             Err(_) => {
+                // Only a whole wait is a sign that the network, or the server, is silent.
+                if patience == self.answer {
+                    self.pool.doubt();
+                }
                 self.give_up();
                 let silent = std::io::Error::from(std::io::ErrorKind::TimedOut);
                 Err(Lost::Asked(sqlx::Error::Io(silent)))
@@ -330,7 +350,6 @@ impl Lease {
 
     /// Drops the connection, which closes it, and frees the place.
     fn give_up(&mut self) {
-        self.pool.doubt();
         self.open = None;
         (self.place, self.share) = (None, None);
     }

@@ -1,6 +1,6 @@
 //! GraphQL over HTTP (the specification of that name): POST with JSON, one operation a request.
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use async_graphql::{Response as GraphqlResponse, Value, parser::types::ExecutableDocument};
 use async_graphql_axum::GraphQLResponse;
@@ -25,6 +25,7 @@ use super::{
 use crate::{
     api::{Budget, Caller, RequestId},
     kernel::RequestCode,
+    turns::deadline,
 };
 
 /// What is left when a request has been executed: the answer and whether the request itself was refused.
@@ -164,16 +165,18 @@ async fn execute(
     mut observation: Observation,
 ) -> Answer {
     let Checked { caller, kind, document, budget } = checked;
+    let arrived = Instant::now();
     let part = match transport.shares.part_of(caller, kind).await {
         Ok(part) => part,
         Err(refusal) => return finish(refusal.into(), &request_id, &mut observation),
     };
-    let limit = transport.limits.query;
+    let time = transport.limits.request.saturating_sub(arrived.elapsed());
     let work = transport.lifetime.work.clone();
     let request = parameters.into_request(document, caller, request_id.clone(), budget);
-    let execution = AssertUnwindSafe(transport.engine.execute(request)).catch_unwind();
+    let execution = deadline::within(time, transport.engine.execute(request));
+    let execution = AssertUnwindSafe(execution).catch_unwind();
     if kind == Kind::Query {
-        let mut response = match tokio::time::timeout(limit, execution).await {
+        let mut response = match tokio::time::timeout(time, execution).await {
             Ok(result) => result.unwrap_or_else(|_| panicked(&request_id)),
             Err(_) => {
                 let text = "The query took too long. Ask for less, or try again in a moment.";

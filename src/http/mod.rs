@@ -23,7 +23,7 @@ mod websocket;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -46,6 +46,7 @@ pub fn router(app: &App, schema: FrontrowSchema, lifetime: &Lifetime) -> Router 
         app.metrics.clone(),
         Limits {
             subscriptions: settings.subscriptions_per_socket,
+            request: Duration::from_millis(settings.request_ms),
             patience: settings.database.patience() / 5,
             introspection: settings.introspection,
             ..Limits::default()

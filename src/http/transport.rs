@@ -25,8 +25,8 @@ pub(super) struct Limits {
     pub(super) subscriptions: usize,
     /// Messages that one client may send over one socket in a minute.
     pub(super) messages_per_minute: u32,
-    /// How long a query may run; mutations run to their end.
-    pub(super) query: Duration,
+    /// How long a request may take. A query is broken off; a mutation runs to its end, and nothing in it waits any longer.
+    pub(super) request: Duration,
     /// How long a request waits while none of its person's others is answered.
     pub(super) patience: Duration,
     /// How long a client may take to send a request's body.
@@ -47,7 +47,7 @@ impl Default for Limits {
             introspection: true,
             subscriptions: 10,
             messages_per_minute: 300,
-            query: Duration::from_secs(5),
+            request: Duration::from_secs(5),
             patience: Duration::from_millis(200),
             body: Duration::from_secs(10),
             init: Duration::from_secs(3),

@@ -1,7 +1,9 @@
 //! Lines in front of something scarce: a connection, a place among one person's requests.
 //!
-//! Who comes first is served first. Nobody waits in a line that stands still: when nobody was served for as long as one is
-//! patient, more waiting would be no use, and the answer is that there is none.
+//! They serve in the order of arrival. Nobody waits in a line that stands still: when nobody was served for as long as one is
+//! patient, more waiting would be no use, and the answer is that there is none. Nobody waits beyond their request's deadline.
+
+pub mod deadline;
 
 use std::{
     pin::pin,
@@ -17,7 +19,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-/// So many times the patience with a line that stands still, nobody waits longer in one that moves.
+/// In a line that moves, the wait ends after this many times the patience.
 const PATIENCES: u32 = 2;
 
 /// A number of places and the line in front of them; cheap to clone.
@@ -43,7 +45,7 @@ impl Turns {
         Self { places: Arc::new(Semaphore::new(places.max(1))), served: Arc::default(), patience }
     }
 
-    /// Waits for a place; `None` when the line stands still, is too long, or is closed.
+    /// Waits for a place; `None` when the line stands still, is too long, or is closed, or the request's deadline is over.
     pub async fn turn(&self) -> Option<Turn> {
         let mut place = pin!(Arc::clone(&self.places).acquire_owned());
         let since = Instant::now();
@@ -52,10 +54,11 @@ impl Turns {
             tokio::select! {
                 biased;
                 place = &mut place => return place.ok().map(|place| self.taken(place)),
-                () = sleep(self.patience) => {}
+                () = sleep(deadline::at_most(self.patience)) => {}
             }
             let served = self.served.load(Ordering::Relaxed);
-            if served == seen || since.elapsed() >= self.patience * PATIENCES {
+            let late = deadline::at_most(self.patience).is_zero();
+            if served == seen || late || since.elapsed() >= self.patience * PATIENCES {
                 return None;
             }
             seen = served;

@@ -16,7 +16,10 @@ use super::{
     status::Located,
     store::{self, index::Ranks},
 };
-use crate::kernel::{Failure, Fault, FaultKind, PersonId, ScheduleId};
+use crate::{
+    kernel::{Failure, Fault, FaultKind, PersonId, ScheduleId},
+    turns::deadline,
+};
 
 /// People in one commit at most.
 const BATCH: usize = 500;
@@ -27,7 +30,8 @@ const HOLE_LOOKS: usize = 5;
 const HOLE_PAUSE: Duration = Duration::from_millis(10);
 /// So many times people are written who had a place when the statement began and have lost it since.
 const ATTEMPTS: usize = 5;
-/// How long somebody waits for the commit that they are in; afterwards they may be in line without having been told.
+/// How long somebody waits for the commit that they are in, where their request's deadline is not nearer, as it usually is;
+/// afterwards they may be in line without having been told.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(8);
 
 /// Heard when a batch is in the index, or cannot be for now.
@@ -149,7 +153,7 @@ impl WaitingRooms {
         // Whether they were written is not known. Entering is safe to repeat.
         let lost =
             || Err(Fault::alike(FaultKind::Unanswered, "a journal commit gave no answer").into());
-        match timeout(ANSWER_PATIENCE, answer).await {
+        match timeout(deadline::at_most(ANSWER_PATIENCE), answer).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) | Err(_) => lost(),
         }

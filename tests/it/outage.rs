@@ -9,8 +9,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use frontrow::{
+    db::{Db, DbSettings, Session, Tx},
+    kernel::{Fault, FaultKind},
+    tasks::Tasks,
+    turns::deadline,
+};
 use futures_util::future::join_all;
-use sea_orm::{ConnectionTrait, TransactionTrait};
+use sea_orm::{ConnectionTrait, DbErr, TransactionTrait};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
@@ -24,8 +30,8 @@ use crate::support::{
     world::{Instance, World},
 };
 
-/// Longer than anybody may be kept waiting, with some time for a busy machine.
-const NOBODY_WAITS: Duration = Duration::from_secs(9);
+/// The deadline of a request, with some time for a busy machine.
+const NOBODY_WAITS: Duration = Duration::from_secs(7);
 
 const CHARGE: &str = "mutation ($input: ChargeInput!) { charge(input: $input) {
     entry { id } balance userErrors { code } } }";
@@ -38,7 +44,7 @@ fn one_point(key: &str) -> Value {
 async fn wired(world: &World, url: &str) -> (Wire, Instance) {
     let (wire, url) = Wire::to_url(url).await;
     let url = format!("--database-url={url}");
-    (wire, world.instance_with(&[&url, "--patience-ms=1000"]).await)
+    (wire, world.instance_with(&[&url, "--patience-ms=1000", "--request-ms=5000"]).await)
 }
 
 /// Adds one point, and repeats it at one instance after the other until the answer is known. The longest wait for an answer.
@@ -227,8 +233,8 @@ async fn a_failover_to_a_synchronous_standby_loses_nothing() {
     let standby = primary.standby().await;
     let (wire, url) = Wire::to_url(&primary.url("frontrow")).await;
     let world = World::elsewhere(url).await;
-    let a = world.instance_with(&["--patience-ms=1000"]).await;
-    let b = world.instance_with(&["--patience-ms=1000"]).await;
+    let a = world.instance_with(&["--patience-ms=1000", "--request-ms=5000"]).await;
+    let b = world.instance_with(&["--patience-ms=1000", "--request-ms=5000"]).await;
     let fan = shop::fan(&world, &a).await;
     let load = Load::start(&world, &[&a, &b], 8).await;
     all_well(&[&a, &b], &fan, "nothing").await;
@@ -280,8 +286,8 @@ async fn shops(buyer: &Buyer, show: &Show, seat: usize) -> Duration {
 async fn one_locked_wallet_keeps_nobody_else_waiting() {
     let world = World::new().await;
     let (a, b) = (
-        world.instance_with(&["--patience-ms=1000"]).await,
-        world.instance_with(&["--patience-ms=1000"]).await,
+        world.instance_with(&["--patience-ms=1000", "--request-ms=5000"]).await,
+        world.instance_with(&["--patience-ms=1000", "--request-ms=5000"]).await,
     );
     let show = shop::show(&world, &a, Setup { seats_per_row: 40, ..Setup::default() }).await;
     let strangers = buying::buyers(&world, &[&a, &b], &show, 40).await;
@@ -331,4 +337,67 @@ async fn one_locked_wallet_keeps_nobody_else_waiting() {
     lock.rollback().await.unwrap();
     all_well(&[&a, &b], &unlucky, "the lock").await;
     world.books_are_true().await;
+}
+
+#[tokio::test]
+async fn a_request_has_one_deadline_for_all_that_it_asks_of_postgres() {
+    const SLEEPS: &str = "SELECT pg_sleep(2)";
+    let world = World::new().await;
+    let kind = |error: DbErr| Fault::from(error).kind();
+    let start = Instant::now();
+    deadline::within(Duration::from_millis(300), async {
+        // It was sent, and may have been done.
+        let cut = world.db.run(SLEEPS, vec![]).await.unwrap_err();
+        assert_eq!(kind(cut), FaultKind::Unanswered);
+        assert!(start.elapsed() < Duration::from_secs(2));
+        // Nothing is sent any more, so nothing is in doubt.
+        let late = world.db.run("SELECT 1", vec![]).await.unwrap_err();
+        assert_eq!(kind(late), FaultKind::Unavailable);
+    })
+    .await;
+    // What is known to be long has its time.
+    let patient = deadline::within(Duration::from_millis(300), async {
+        let work = async |tx: &Tx| {
+            tx.be_patient().await?;
+            tx.run(SLEEPS, vec![]).await.map_err(Fault::from)
+        };
+        world.db.tx(work).await
+    });
+    assert_eq!(patient.await.unwrap(), 1);
+    assert!(
+        world.db.run(SLEEPS, vec![]).await.is_ok(),
+        "without a deadline the pool's limits hold"
+    );
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_connection_beyond_the_deadline() {
+    let world = World::new().await;
+    let settings = DbSettings {
+        url: world.database.url.clone(),
+        pool_size: 1,
+        patience: Duration::from_secs(60),
+    };
+    let db = Db::connect(&settings, &Tasks::default()).await.unwrap();
+    let (holding, held) = tokio::sync::oneshot::channel::<()>();
+    let holder = db.clone();
+    let holder = tokio::spawn(async move {
+        let work = async |_: &Tx| {
+            drop(held.await);
+            Ok::<(), Fault>(())
+        };
+        holder.tx(work).await
+    });
+    eventually("the only connection to be taken", async || {
+        let turn = deadline::within(Duration::from_millis(50), db.run("SELECT 1", vec![])).await;
+        turn.is_err().then_some(())
+    })
+    .await;
+    let start = Instant::now();
+    let late = deadline::within(Duration::from_millis(300), db.run("SELECT 1", vec![])).await;
+    assert_eq!(Fault::from(late.unwrap_err()).kind(), FaultKind::Unavailable);
+    assert!(start.elapsed() < Duration::from_secs(10), "the line's own patience is a minute");
+    drop(holding);
+    holder.await.unwrap().unwrap();
+    assert!(db.run("SELECT 1", vec![]).await.is_ok());
 }

@@ -226,7 +226,7 @@ async fn a_panic_is_one_requests_affair() {
 
 #[tokio::test]
 async fn a_query_may_not_run_for_ever() {
-    let limits = Limits { query: Duration::from_millis(50), ..Limits::default() };
+    let limits = Limits { request: Duration::from_millis(50), ..Limits::default() };
     let server = Server::with(limits, &[]).await;
     let (status, answer) = server.query("{ slow }").await;
     assert_eq!((status, code(&answer)), (503, "OVERLOADED"));

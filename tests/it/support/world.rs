@@ -97,6 +97,7 @@ impl World {
             ("FRONTROW_DATABASE_POOL", "6".to_owned()),
             // Tests share the machine's cores; what is slow here is not away, nor stuck.
             ("FRONTROW_PATIENCE_MS", PATIENCE.as_millis().to_string()),
+            ("FRONTROW_REQUEST_MS", PATIENCE.as_millis().to_string()),
             ("FRONTROW_REDIS_TIMEOUT_MS", "2000".to_owned()),
         ]
     }
