@@ -139,11 +139,9 @@ async fn documents_that_explode_are_refused_or_stay_small_and_the_server_lives()
     );
     let crowd = (0..24).map(|n| ask(&process, fan, if n % 2 == 0 { deep } else { &halls }));
     for outcome in futures_util::future::join_all(crowd).await {
-        // Halls are written one after the other, and who waits for too long is told so.
-        assert!(
-            ["ok", "QUERY_TOO_COMPLEX", "OVERLOADED"].contains(&outcome.code.as_str()),
-            "{outcome:?}"
-        );
+        // Halls are written one after the other, one person has a share of the server, and a wait that is too long is told.
+        let codes = ["ok", "QUERY_TOO_COMPLEX", "OVERLOADED", "RATE_LIMITED"];
+        assert!(codes.contains(&outcome.code.as_str()), "{outcome:?}");
         assert!(outcome.bytes < HALL_BYTES_MAX, "{outcome:?}");
     }
     println!("slowest pulse {:?}, peak {} kB", pulse.slowest().await, status(&process, "VmHWM"));
