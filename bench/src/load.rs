@@ -198,7 +198,12 @@ async fn drive(
     }
 }
 
-async fn ask(stream: &mut TcpStream, request: &[u8], answer: &mut Vec<u8>) -> Result<()> {
+/// Sends a request and reads its answer.
+pub(crate) async fn ask(
+    stream: &mut TcpStream,
+    request: &[u8],
+    answer: &mut Vec<u8>,
+) -> Result<()> {
     stream.write_all(request).await?;
     read_answer(stream, answer).await
 }
@@ -224,7 +229,10 @@ async fn read_answer(stream: &mut TcpStream, answer: &mut Vec<u8>) -> Result<()>
 }
 
 /// A success says `"userErrors":[]`.
-fn check(answer: &[u8]) -> Result<()> {
+///
+/// # Errors
+/// What was answered instead.
+pub(crate) fn check(answer: &[u8]) -> Result<()> {
     let says = |needle: &[u8]| answer.windows(needle.len()).any(|window| window == needle);
     if says(b"\"errors\":") || says(b"\"userErrors\":[{") {
         return Err(format!("refused: {}", String::from_utf8_lossy(answer)).into());

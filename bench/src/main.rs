@@ -15,6 +15,7 @@ mod idle;
 mod load;
 mod push;
 mod rebuild;
+mod rush;
 mod scenery;
 mod server;
 mod sockets;
@@ -68,6 +69,8 @@ enum Part {
     FloorSockets,
     /// What floods of log-ins, of one fan's requests and of dear queries do to others' latency.
     Flood,
+    /// How long holds and refusals take while a crowd sells out one hall.
+    Rush(rush::RushOptions),
     /// What open rooms cost while nothing happens in them.
     Idle(idle::IdleOptions),
     /// How long it takes to build the index of a long line from the journal, and whom that keeps waiting.
@@ -92,6 +95,7 @@ async fn main() -> Result<()> {
             push::run(&scenery, &options.redis_url, *sockets, options.seconds).await
         }
         Some(Part::Flood) => flood::measure(&scenery, &options.redis_url, options.seconds).await,
+        Some(Part::Rush(rush)) => rush::measure(rush, &scenery, &options.redis_url).await,
         Some(Part::Idle(idle)) => idle::measure(idle, &scenery, &options.redis_url).await,
         Some(Part::Rebuild { people }) => {
             rebuild::measure(&scenery, &options.redis_url, *people).await
@@ -126,6 +130,12 @@ async fn measure_all(options: &Options, scenery: &Scenery) -> Result<()> {
             report(name, options.connections, &api, &pgbench);
         }
     }
+    if wanted("charge") {
+        let people = scenery.set(options.connections, false).await?;
+        let requests = people.charges(&server)?;
+        let api = load::run(&Target::new(server.address, requests), time, &tellers).await?;
+        println!("{}", row("charge", options.connections, &api, "-"));
+    }
     if wanted("enterQueue") {
         let crowd = options.connections * 4;
         let requests = scenery.newcomers(crowd).await?.enters(&server)?;
@@ -157,12 +167,15 @@ async fn measure_all(options: &Options, scenery: &Scenery) -> Result<()> {
 }
 
 fn report(name: &str, connections: usize, api: &Measured, floor: &Measured) {
-    let line = |name: String, connections: usize, m: &Measured, ratio: String| {
-        println!(
-            "| {name} | {connections} | {:.0} | {:.2} | {:.2} | {:.0} | {:.0} | {ratio} |",
-            m.per_second, m.p50_ms, m.p99_ms, m.server_us, m.postgres_us
-        );
-    };
-    line(name.to_owned(), connections, api, format!("{:.2}", api.per_second / floor.per_second));
-    line(format!("{name}, floor"), floor.connections, floor, "1".to_owned());
+    let ratio = format!("{:.2}", api.per_second / floor.per_second);
+    println!("{}", row(name, connections, api, &ratio));
+    println!("{}", row(&format!("{name}, floor"), floor.connections, floor, "1"));
+}
+
+/// A line of the table; `ratio` is what stands in its last column.
+fn row(name: &str, connections: usize, m: &Measured, ratio: &str) -> String {
+    format!(
+        "| {name} | {connections} | {:.0} | {:.2} | {:.2} | {:.0} | {:.0} | {ratio} |",
+        m.per_second, m.p50_ms, m.p99_ms, m.server_us, m.postgres_us
+    )
 }

@@ -2,6 +2,8 @@
 //!
 //! Ids are made of a set's number and a running number, so that pgbench can count them out.
 
+use std::net::SocketAddr;
+
 use clap::Parser;
 use frontrow::{
     app::{App, Settings},
@@ -17,11 +19,11 @@ use uuid::Uuid;
 use crate::{
     Result,
     floor::Script,
-    server::{SECRET, Server},
+    server::{self, SECRET, Server},
 };
 
 /// Operations prepared for each connection: enough for the warm-up too.
-const PER_CONNECTION: usize = 2_000;
+const PER_CONNECTION: usize = 4_000;
 /// People who may enter, over all connections.
 const NEWCOMERS: usize = 400_000;
 
@@ -148,6 +150,28 @@ impl Scenery {
         Ok(Set { app: &self.app, number, connections, per_connection: PER_CONNECTION })
     }
 
+    /// One performance of a thousand people and seats at most.
+    pub(crate) async fn hot_hall(
+        &self,
+        seats: usize,
+        people: usize,
+        each: usize,
+    ) -> Result<Set<'_>> {
+        let count = seats.max(people);
+        if count > 1_000 {
+            return Err("a hall of the benchmark has 1,000 seats and people at most".into());
+        }
+        let number = self.sets.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+        let sql = format!(
+            "SELECT bench_set({number}, {count}, false);
+             UPDATE schedule SET max_seats_per_person = {each} WHERE id = bench_id({number}, 9, 0);
+             DELETE FROM seat WHERE schedule_id = bench_id({number}, 9, 0) AND preference >= {seats}"
+        );
+        self.database.execute_unprepared(&sql).await?;
+        self.settle().await?;
+        Ok(Set { app: &self.app, number, connections: people, per_connection: 1 })
+    }
+
     /// What was written before is not to be tidied up while something is measured.
     pub(crate) async fn settle(&self) -> Result<()> {
         self.database.execute_unprepared("VACUUM ANALYZE").await?;
@@ -228,6 +252,28 @@ impl Scenery {
     }
 }
 
+/// Somebody who may hold seats.
+#[derive(Debug)]
+pub(crate) struct Buyer {
+    address: SocketAddr,
+    session: String,
+    number: u32,
+    schedule: Uuid,
+    token: String,
+}
+
+impl Buyer {
+    /// A request for one of the set's seats.
+    pub(crate) fn hold(&self, seat: usize) -> Vec<u8> {
+        let query = "mutation Hold($input: HoldSeatInput!) { holdSeat(input: $input) {
+            reservation { id status totalPrice expiresAt remainingSeconds } userErrors { code message } } }";
+        let input = json!({ "scheduleId": self.schedule, "seatId": id(self.number, SEAT, seat),
+                            "queueToken": self.token });
+        let body = json!({ "query": query, "variables": { "input": input } }).to_string();
+        server::post(self.address, &body, Some(&self.session))
+    }
+}
+
 impl Set<'_> {
     fn schedule(&self, n: usize) -> Uuid {
         id(self.number, SCHEDULE, n / 1_000)
@@ -299,12 +345,27 @@ impl Set<'_> {
         (0..self.connections).map(connection).collect()
     }
 
+    /// The n-th person, admitted to their hall.
+    pub(crate) fn buyer(&self, server: &Server, n: usize) -> Result<Buyer> {
+        let (schedule, number) = (self.schedule(n), self.number);
+        Ok(Buyer {
+            address: server.address,
+            session: self.session(n)?,
+            schedule,
+            number,
+            token: self.token(n)?,
+        })
+    }
+
     pub(crate) fn holds(&self, server: &Server) -> Result<Vec<Vec<Vec<u8>>>> {
-        let query = "mutation Hold($input: HoldSeatInput!) { holdSeat(input: $input) {
-            reservation { id status totalPrice expiresAt remainingSeconds } userErrors { code message } } }";
+        self.each(|n| Ok(self.buyer(server, n)?.hold(n)))
+    }
+
+    pub(crate) fn charges(&self, server: &Server) -> Result<Vec<Vec<Vec<u8>>>> {
+        let query = "mutation Charge($input: ChargeInput!) { charge(input: $input) {
+            entry { id delta balanceAfter } balance userErrors { code message } } }";
         self.each(|n| {
-            let input = json!({ "scheduleId": self.schedule(n), "seatId": id(self.number, SEAT, n),
-                                "queueToken": self.token(n)? });
+            let input = json!({ "amount": 1000, "idempotencyKey": "bench" });
             self.request(server, n, query, json!({ "input": input }))
         })
     }

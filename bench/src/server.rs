@@ -35,15 +35,19 @@ impl Server {
 
     /// A GraphQL request as bytes, in somebody's session or in none.
     pub(crate) fn post(&self, body: &str, session: Option<&str>) -> Vec<u8> {
-        let session = session.map(|token| format!("authorization: Bearer {token}\r\n"));
-        format!(
-            "POST /graphql HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n{}content-length: {}\r\n\r\n{body}",
-            self.address,
-            session.unwrap_or_default(),
-            body.len()
-        )
-        .into_bytes()
+        post(self.address, body, session)
     }
+}
+
+/// A GraphQL request for a server, as [`Server::post`].
+pub(crate) fn post(address: SocketAddr, body: &str, session: Option<&str>) -> Vec<u8> {
+    let session = session.map(|token| format!("authorization: Bearer {token}\r\n"));
+    format!(
+        "POST /graphql HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n{}content-length: {}\r\n\r\n{body}",
+        session.unwrap_or_default(),
+        body.len()
+    )
+    .into_bytes()
 }
 
 /// Starts `frontrow serve`, which stands beside this program.
