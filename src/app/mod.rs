@@ -81,7 +81,9 @@ impl App {
             kv.clone(),
             waiting_rooms.clone(),
             metrics.clone(),
+            &tasks,
             settings.hold_seconds,
+            settings.database.patience(),
         );
         let app = Self {
             accounts: Accounts::new(db.clone(), sessions.clone()),
