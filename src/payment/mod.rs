@@ -1,5 +1,9 @@
-//! Payments: turning a hold into a purchase, once per key.
+//! Payments: turning a hold into a purchase, once per key, and giving it back with a refund.
+//!
+//! What moves points changes the reservation, its seats and the queue token in the same commit, so those statements stand here,
+//! on the highest floor that they serve.
 
+mod cancel;
 mod pay;
 mod rules;
 mod store;
@@ -62,6 +66,22 @@ text_enum! {
         CardTokenMissing = "CARD_TOKEN_MISSING",
         /// The card's issuer said no.
         CardDeclined = "CARD_DECLINED",
+        /// The card gateway cannot be reached.
+        GatewayUnavailable = "GATEWAY_UNAVAILABLE",
+    }
+}
+
+text_enum! {
+    /// Why a reservation cannot be cancelled.
+    pub enum CancelRefusal {
+        /// No such reservation of the caller.
+        NotFound = "RESERVATION_NOT_FOUND",
+        /// The hold has lapsed.
+        Expired = "RESERVATION_EXPIRED",
+        /// The performance has begun.
+        Closed = "CANCELLATION_CLOSED",
+        /// A payment is being decided.
+        PaymentInProgress = "PAYMENT_IN_PROGRESS",
         /// The card gateway cannot be reached.
         GatewayUnavailable = "GATEWAY_UNAVAILABLE",
     }

@@ -1,5 +1,7 @@
 //! Paying a hold: once per key, whole or not at all.
 
+mod waits;
+
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -20,7 +22,7 @@ async fn world(setup: Setup) -> (World, Instance, Instance, Show) {
 /// The person's queue token, as the database has it.
 async fn token_status(world: &World, buyer: &Buyer) -> String {
     let sql = format!(
-        "SELECT status FROM queue_token WHERE person_id = '{}' ORDER BY number DESC LIMIT 1",
+        "SELECT status FROM queue_token WHERE person_id = '{}' ORDER BY entered_at DESC LIMIT 1",
         buyer.person_id()
     );
     world.texts(&sql).await.remove(0)

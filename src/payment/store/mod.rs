@@ -1,5 +1,8 @@
-//! The table of payments, and the statement that moves points.
+//! The table of payments, and the statements in which money moves together with what it is for.
 
+mod cancel;
+
+pub(super) use cancel::{Cancelled, cancel, cancel_facts};
 use sea_orm::{ColumnTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter};
 
 use super::{PayOrder, PayRefusal, Payment, PaymentMethod, PaymentStatus, rules::PayFacts};
