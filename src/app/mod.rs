@@ -83,12 +83,13 @@ impl App {
             metrics.clone(),
             settings.hold_seconds,
         );
+        let wallets = Wallets::new(db.clone());
         let app = Self {
             accounts: Accounts::new(db.clone(), sessions.clone()),
             catalogue: Catalogue::new(db.clone()),
-            wallets: Wallets::new(db.clone()),
             payments: Payments::new(
                 db.clone(),
+                wallets.clone(),
                 reservations.clone(),
                 waiting_rooms.clone(),
                 metrics.clone(),
@@ -100,6 +101,7 @@ impl App {
             metrics,
             tasks,
             sessions,
+            wallets,
             waiting_rooms,
             reservations,
         };

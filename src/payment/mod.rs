@@ -16,6 +16,7 @@ use crate::{
     reservation::Reservations,
     telemetry::Metrics,
     waiting_room::WaitingRooms,
+    wallet::Wallets,
 };
 pub use rules::PayOrder;
 
@@ -117,6 +118,7 @@ pub struct Payment {
 pub struct Payments {
     db: Db,
     money: Db,
+    wallets: Wallets,
     reservations: Reservations,
     waiting_rooms: WaitingRooms,
     metrics: Metrics,
@@ -126,11 +128,12 @@ impl Payments {
     /// Builds the service.
     pub fn new(
         db: Db,
+        wallets: Wallets,
         reservations: Reservations,
         waiting_rooms: WaitingRooms,
         metrics: Metrics,
     ) -> Self {
-        Self { money: db.for_money(), db, reservations, waiting_rooms, metrics }
+        Self { money: db.for_money(), db, wallets, reservations, waiting_rooms, metrics }
     }
 
     /// Payments by id, whosever they are; for objects that the caller reached by right.

@@ -1,5 +1,6 @@
 //! Paying a hold: once per key, whole or not at all.
 
+mod turn;
 mod waits;
 
 use futures_util::future::join_all;
