@@ -6,9 +6,11 @@
 // Floor 0: words. No async, no I/O.
 pub mod kernel;
 
-// Floor 1: the only doors to Postgres, Redis, the log and the metrics; where tasks are started; lines in front of what is scarce.
+// Floor 1: the only doors to Postgres, Redis, the log and the metrics; where tasks are started; lines in front of what is
+// scarce; lanes in which many requests share a statement.
 pub mod db;
 pub mod kv;
+pub mod lanes;
 pub mod tasks;
 pub mod telemetry;
 pub mod turns;

@@ -46,6 +46,8 @@ pub struct DbSettings {
 const BACKGROUND_CONNECTIONS: u32 = 4;
 /// So many times a request's patience, what runs by itself waits for its turn: nobody has to be told anything.
 const BACKGROUND_PATIENCES: u32 = 10;
+/// Connections for lanes: two lanes for holds, and two for payments. Each serves one group at a time.
+const LANE_CONNECTIONS: u32 = 4;
 /// Connections for payments at least: one person may have two payments under way, which wait for each other.
 const MONEY_CONNECTIONS_MIN: u32 = 4;
 
@@ -92,6 +94,7 @@ pub struct Db {
 struct Pools {
     requests: Arc<Pool>,
     money: Arc<Pool>,
+    lanes: Arc<Pool>,
     background: Arc<Pool>,
     commands: Arc<Pool>,
     /// One connection that tells whether Postgres is well, whatever the others wait for.
@@ -124,6 +127,7 @@ impl Db {
         let pools = Pools {
             requests: pool(size, patience, &REQUESTS),
             money: pool((size / 2).max(MONEY_CONNECTIONS_MIN), patience, &REQUESTS),
+            lanes: pool(LANE_CONNECTIONS, patience, &REQUESTS),
             background: pool(BACKGROUND_CONNECTIONS, patience * BACKGROUND_PATIENCES, &BACKGROUND),
             commands: pool(COMMAND_CONNECTIONS, COMMAND_PATIENCE, &COMMANDS),
             probe: pool(1, patience, &REQUESTS),
@@ -139,6 +143,11 @@ impl Db {
     /// The door for payments and charges.
     pub fn for_money(&self) -> Self {
         Self { pools: Arc::clone(&self.pools), pool: Arc::clone(&self.pools.money), share: None }
+    }
+
+    /// The door for lanes: a connection for each of them, which no other kind of work can take.
+    pub fn for_lanes(&self) -> Self {
+        Self { pools: Arc::clone(&self.pools), pool: Arc::clone(&self.pools.lanes), share: None }
     }
 
     /// The door for what runs by itself.
@@ -249,8 +258,8 @@ impl Db {
 
     /// Closes all connections.
     pub async fn close(self) {
-        let Pools { requests, money, background, commands, probe, .. } = &*self.pools;
-        for pool in [requests, money, background, commands, probe] {
+        let Pools { requests, money, lanes, background, commands, probe, .. } = &*self.pools;
+        for pool in [requests, money, lanes, background, commands, probe] {
             pool.close().await;
         }
     }

@@ -40,6 +40,13 @@ pub struct EndedLabels {
     pub status: &'static str,
 }
 
+/// Which kind of request shares statements.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct LaneLabels {
+    /// `holds` or `payments`.
+    pub lane: &'static str,
+}
+
 /// Which task died.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct TaskLabels {
@@ -71,6 +78,8 @@ pub struct Metrics {
     pub queue_entered: Counter,
     /// People per journal commit.
     pub journal_batch: Histogram,
+    /// Requests per group of a lane.
+    pub lane_groups: Family<LaneLabels, Histogram, fn() -> Histogram>,
     /// People admitted, by rounds of this instance.
     pub queue_admitted: Counter,
     /// People passed over because they were away at their turn.
@@ -112,6 +121,7 @@ impl Metrics {
             subscriptions: Gauge::default(),
             queue_entered: Counter::default(),
             journal_batch: Histogram::new([1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0]),
+            lane_groups: Family::new_with_constructor(group_sizes),
             queue_admitted: Counter::default(),
             queue_passed_over: Counter::default(),
             queue_ended: Family::default(),
@@ -135,6 +145,7 @@ impl Metrics {
         registry.register("subscriptions", "Running subscriptions", m.subscriptions.clone());
         registry.register("queue_entered", "Places taken in lines", m.queue_entered.clone());
         registry.register("journal_batch", "People per journal commit", m.journal_batch.clone());
+        registry.register("lane_groups", "Requests per group of a lane", m.lane_groups.clone());
         registry.register("queue_admitted", "People admitted", m.queue_admitted.clone());
         registry.register(
             "queue_passed_over",
@@ -190,6 +201,10 @@ impl Metrics {
         _ = encode(&mut text, &self.registry);
         text
     }
+}
+
+fn group_sizes() -> Histogram {
+    Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0])
 }
 
 impl Default for Metrics {

@@ -3,7 +3,9 @@
 mod metrics;
 mod rooms;
 
-pub use metrics::{EndedLabels, Metrics, OutcomeLabels, ReasonLabels, RequestLabels, TaskLabels};
+pub use metrics::{
+    EndedLabels, LaneLabels, Metrics, OutcomeLabels, ReasonLabels, RequestLabels, TaskLabels,
+};
 pub use rooms::{RoomMetrics, RoomsMetrics};
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 

@@ -16,7 +16,7 @@ use tokens::{Kind, Path, Token};
 /// Modules from the ground up. A module names modules of lower floors, and none beside it.
 const FLOORS: &[&[&str]] = &[
     &["kernel"],
-    &["db", "kv", "tasks", "telemetry", "turns"],
+    &["db", "kv", "lanes", "tasks", "telemetry", "turns"],
     &["account", "catalogue", "wallet"],
     &["waiting_room"],
     &["reservation"],
@@ -33,6 +33,8 @@ const NEIGHBOURS: &[(&str, &str, &str)] = &[
     ("db", "turns", "connections are given out in turn"),
     ("db", "tasks", "looks after idle connections"),
     ("kv", "tasks", "keeps the connection of pub/sub"),
+    ("lanes", "tasks", "keeps the lanes"),
+    ("lanes", "telemetry", "counts how many requests share a group"),
     ("tasks", "telemetry", "counts and logs deaths"),
 ];
 
@@ -46,6 +48,10 @@ const SPAWNS: &[(&str, &str)] = &[
 const LOOPS: &[(&str, &str)] = &[
     ("db/pool.rs", "asks idle connections whether they live, for as long as there is a pool"),
     ("turns/mod.rs", "looks whether the line moves, while somebody waits in it"),
+    (
+        "lanes/mod.rs",
+        "looks whether the line in front of the lanes moves, while somebody waits in it",
+    ),
     ("kv/fan_out.rs", "keeps one connection of the process subscribed, and reconnects it"),
     ("seat_map/watch.rs", "follows one hall for as long as somebody looks at it"),
     ("waiting_room/watch.rs", "follows one room for as long as somebody waits in it"),

@@ -195,6 +195,7 @@ pub(crate) const METRICS: &[(&str, &str)] = &[
     ("frontrow_holds", "counter"),
     ("frontrow_holds_lapsed", "counter"),
     ("frontrow_journal_batch", "histogram"),
+    ("frontrow_lane_groups", "histogram"),
     ("frontrow_payments", "counter"),
     ("frontrow_queue_admitted", "counter"),
     ("frontrow_queue_ended", "counter"),

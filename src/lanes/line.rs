@@ -1,0 +1,204 @@
+//! Who waits for a lane, and what is under way.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::{Notify, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::{GROUP, GroupWork};
+use crate::kernel::Fault;
+
+/// What a request needs for itself while it is under way.
+#[derive(Debug, Clone)]
+pub struct Claims<K> {
+    /// Under way once at a time, over all lanes of the instance. A later request waits until the earlier one is done: two
+    /// payments from one wallet.
+    pub alone: Vec<K>,
+    /// Under way in one group at a time. Several requests of one group may share it, and [`GroupWork::serve`] sees to the
+    /// order among them: two holds of one seat.
+    pub shared: Vec<K>,
+}
+
+impl<K> Claims<K> {
+    fn all(&self) -> impl Iterator<Item = &K> {
+        self.alone.iter().chain(&self.shared)
+    }
+}
+
+type Reply<W> = oneshot::Sender<Result<<W as GroupWork>::Outcome, Fault>>;
+
+/// Requests that are served together, with where to answer each.
+pub(super) struct Group<W: GroupWork> {
+    pub(super) requests: Vec<W::Request>,
+    pub(super) replies: Vec<Reply<W>>,
+}
+
+impl<W: GroupWork> Group<W> {
+    /// The two halves of it, in order.
+    pub(super) fn halves(mut self) -> (Self, Self) {
+        let half = self.requests.len() / 2;
+        let rest = Self {
+            requests: self.requests.split_off(half),
+            replies: self.replies.split_off(half.min(self.replies.len())),
+        };
+        (self, rest)
+    }
+}
+
+/// A request that waits.
+struct Waiting<W: GroupWork> {
+    place: u64,
+    request: W::Request,
+    claims: Claims<W::Key>,
+    reply: Reply<W>,
+}
+
+/// The line in front of the lanes of one kind of work.
+pub(super) struct Line<W: GroupWork> {
+    state: Mutex<State<W>>,
+    /// Something may be taken that could not be before.
+    changed: Notify,
+    backlog: usize,
+}
+
+struct State<W: GroupWork> {
+    waiting: VecDeque<Waiting<W>>,
+    next_place: u64,
+    /// Keys of the groups that are being served.
+    under_way: HashSet<W::Key>,
+}
+
+impl<W: GroupWork> Line<W> {
+    /// A line that nobody waits in, with room for `backlog` requests.
+    pub(super) fn new(backlog: usize) -> Self {
+        let state = State { waiting: VecDeque::new(), next_place: 0, under_way: HashSet::new() };
+        Self { state: Mutex::new(state), changed: Notify::new(), backlog }
+    }
+
+    /// Puts a request at the end; its place, or nothing when the line is full.
+    pub(super) fn join(
+        &self,
+        request: W::Request,
+        claims: Claims<W::Key>,
+        reply: Reply<W>,
+    ) -> Option<u64> {
+        let place = {
+            let mut state = self.state();
+            if state.waiting.len() >= self.backlog {
+                return None;
+            }
+            let place = state.next_place;
+            state.next_place += 1;
+            state.waiting.push_back(Waiting { place, request, claims, reply });
+            place
+        };
+        self.changed.notify_one();
+        Some(place)
+    }
+
+    /// Takes a request out again; `false` when a lane has it.
+    pub(super) fn leave(&self, place: u64) -> bool {
+        let mut state = self.state();
+        // Places grow along the line.
+        let found = state.waiting.binary_search_by_key(&place, |waiting| waiting.place);
+        found.ok().and_then(|at| state.waiting.remove(at)).is_some()
+    }
+
+    /// Waits for a group. What it claims is under way until the flight is dropped. Nothing when the lanes are closed and
+    /// nobody waits whom another lane does not take.
+    pub(super) async fn next(
+        &self,
+        closing: &CancellationToken,
+    ) -> Option<(Group<W>, Flight<'_, W>)> {
+        loop {
+            let changed = self.changed.notified();
+            if let Some((group, keys)) = self.take() {
+                return Some((group, Flight { line: self, keys }));
+            }
+            if closing.is_cancelled() {
+                return None;
+            }
+            tokio::select! {
+                () = changed => {}
+                () = closing.cancelled() => {}
+            }
+        }
+    }
+
+    /// The next group, in order of arrival. Who has to wait for something keeps their place, and nobody who came later gets
+    /// it before them.
+    fn take(&self) -> Option<(Group<W>, Vec<W::Key>)> {
+        let mut state = self.state();
+        let State { waiting, under_way, .. } = &mut *state;
+        let mut group = Group { requests: Vec::new(), replies: Vec::new() };
+        let (mut taken, mut alone) = (HashSet::new(), HashSet::new());
+        // What is claimed by those who have to wait.
+        let mut kept = HashSet::new();
+        let mut at = 0;
+        while group.requests.len() < GROUP
+            && let Some(next) = waiting.get(at)
+        {
+            let claims = &next.claims;
+            let free = claims
+                .all()
+                .all(|key| !under_way.contains(key) && !kept.contains(key) && !alone.contains(key))
+                && !claims.alone.iter().any(|key| taken.contains(key));
+            if !free {
+                kept.extend(claims.all().cloned());
+                at += 1;
+                continue;
+            }
+            // Usually the first of all; else the ones before it are few.
+            let Some(next) = waiting.remove(at) else { break };
+            taken.extend(next.claims.all().cloned());
+            alone.extend(next.claims.alone);
+            group.requests.push(next.request);
+            group.replies.push(next.reply);
+        }
+        if group.requests.is_empty() {
+            return None;
+        }
+        let keys: Vec<W::Key> = taken.into_iter().collect();
+        under_way.extend(keys.iter().cloned());
+        let more = !waiting.is_empty();
+        drop(state);
+        if more {
+            // For another lane: this one has enough to do.
+            self.changed.notify_one();
+        }
+        Some((group, keys))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<W>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a group claims, until this is dropped: when it is served, or when its lane dies.
+pub(super) struct Flight<'a, W: GroupWork> {
+    line: &'a Line<W>,
+    keys: Vec<W::Key>,
+}
+
+impl<W: GroupWork> Drop for Flight<'_, W> {
+    fn drop(&mut self) {
+        let mut state = self.line.state();
+        for key in &self.keys {
+            state.under_way.remove(key);
+        }
+        drop(state);
+        // Those who waited for it are taken by this lane if it lives, and by another if it does not.
+        self.line.changed.notify_one();
+    }
+}
+
+#[cfg(test)]
+impl<W: GroupWork> Line<W> {
+    /// How many wait.
+    pub(super) fn length(&self) -> usize {
+        self.state().waiting.len()
+    }
+}
