@@ -93,6 +93,8 @@ impl App {
                 reservations.clone(),
                 waiting_rooms.clone(),
                 metrics.clone(),
+                &tasks,
+                settings.database.patience(),
             ),
             seat_maps: SeatMaps::new(db.clone(), kv.clone(), tasks.clone()),
             settings: Arc::new(settings),

@@ -1,6 +1,6 @@
 //! Giving a reservation back, with the points that were paid for it.
 
-use super::{CancelRefusal, Payments, store};
+use super::{CancelRefusal, Herald, Payments, store};
 use crate::{
     kernel::{Actor, Failure, Fault, ReservationId},
     reservation::{Reservation, ReservationStatus, SEATS_MAX},
@@ -46,16 +46,13 @@ impl Payments {
         let reservation = &cancelled.reservation;
         let event =
             Event { changes: cancelled.token.iter().cloned().collect(), room_changed: true };
+        let Herald { reservations, waiting_rooms } = &self.herald;
+        let schedule_id = reservation.schedule_id;
         tokio::join!(
-            self.reservations.announce(
-                reservation.schedule_id,
-                actor.person_id,
-                reservation.id,
-                &cancelled.seats
-            ),
-            self.waiting_rooms.announce(reservation.schedule_id, event),
+            reservations.announce(schedule_id, actor.person_id, reservation.id, &cancelled.seats),
+            waiting_rooms.announce(schedule_id, event),
         );
         // With a seat free again the line moves.
-        self.waiting_rooms.kick(reservation.schedule_id);
+        waiting_rooms.kick(schedule_id);
     }
 }

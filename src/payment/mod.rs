@@ -4,20 +4,24 @@
 //! on the highest floor that they serve.
 
 mod cancel;
+mod group;
 mod pay;
 mod rules;
 mod store;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use crate::{
     db::Db,
     kernel::{Fault, PaymentId, PersonId, Points, ReservationId, Timestamp, text_enum},
+    lanes::{LaneSettings, Lanes},
     reservation::Reservations,
+    tasks::Tasks,
     telemetry::Metrics,
     waiting_room::WaitingRooms,
     wallet::Wallets,
 };
+use group::{Herald, Paying};
 pub use rules::PayOrder;
 
 text_enum! {
@@ -119,21 +123,27 @@ pub struct Payments {
     db: Db,
     money: Db,
     wallets: Wallets,
-    reservations: Reservations,
-    waiting_rooms: WaitingRooms,
+    herald: Herald,
+    lanes: Lanes<Paying>,
     metrics: Metrics,
 }
 
 impl Payments {
-    /// Builds the service.
+    /// Builds the service and starts its lanes. `patience` is how long a payment waits for a lane while nobody is served.
     pub fn new(
         db: Db,
         wallets: Wallets,
         reservations: Reservations,
         waiting_rooms: WaitingRooms,
         metrics: Metrics,
+        tasks: &Tasks,
+        patience: Duration,
     ) -> Self {
-        Self { money: db.for_money(), db, wallets, reservations, waiting_rooms, metrics }
+        let herald = Herald { reservations, waiting_rooms };
+        let paying = Paying { db: db.for_lanes(), herald: herald.clone() };
+        let settings = LaneSettings { name: "payments", task: "serving payments", patience };
+        let lanes = Lanes::start(paying, &settings, &metrics, tasks);
+        Self { money: db.for_money(), db, wallets, herald, lanes, metrics }
     }
 
     /// Payments by id, whosever they are; for objects that the caller reached by right.

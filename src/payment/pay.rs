@@ -1,11 +1,14 @@
 //! Paying a hold.
 
+use std::time::Duration;
+
+use tokio::time::timeout;
+
 use super::{PayOrder, PayRefusal, Payment, PaymentMethod, Payments, rules, store};
 use crate::{
     kernel::{Actor, Failure, Fault, FaultKind},
     reservation::SEATS_MAX,
     telemetry::OutcomeLabels,
-    waiting_room::Event,
 };
 
 /// A statement that found nothing in its way and yet moved nothing met a change just made, of this or another of the
@@ -13,6 +16,8 @@ use crate::{
 const ATTEMPTS: usize = SEATS_MAX + 5;
 /// So many of them share a statement with other people's payments. Who is left out that often meets a lock that stays.
 const TOGETHER: usize = 2;
+/// How long a payment is looked for whose answer was lost: its person has waited for four seconds already.
+const SECOND_LOOK: Duration = Duration::from_secs(1);
 
 impl Payments {
     /// Pays a HOLD of the caller, once per key: the same key with the same order returns the same payment.
@@ -54,10 +59,7 @@ impl Payments {
         };
         for attempt in 0..ATTEMPTS {
             match self.try_to_pay(&asked, attempt).await {
-                Ok(Some(paid)) => {
-                    self.announce(actor, order, &paid).await;
-                    return Ok(paid.payment);
-                }
+                Ok(Some(paid)) => return Ok(paid.payment),
                 Ok(None) => {}
                 Err(fault) => return self.after(fault, actor, order, &asked.fingerprint).await,
             }
@@ -81,20 +83,22 @@ impl Payments {
         Err(Fault::unavailable("the reservation changed too often to be paid").into())
     }
 
-    /// Whoever was left out of [`TOGETHER`] groups because of somebody else's lock waits for it, and keeps nobody else waiting.
+    /// Pays, and tells of it. Whoever was left out of [`TOGETHER`] groups because of somebody else's lock waits for it, and keeps
+    /// nobody else waiting.
     async fn try_to_pay(
         &self,
         asked: &store::Order,
         attempt: usize,
     ) -> Result<Option<store::Paid>, Fault> {
         if attempt < TOGETHER {
-            let paid = store::pay_group(&self.money, std::slice::from_ref(asked)).await?;
-            return Ok(paid.into_iter().next().flatten());
+            return self.lanes.ask(asked.clone()).await;
         }
-        Ok(store::pay_alone(&self.money, asked).await?)
+        let paid = store::pay_alone(&self.money, asked).await?;
+        self.herald.tell(&paid).await;
+        Ok(paid)
     }
 
-    /// Where the answer was lost the payment may have been made, and its key tells.
+    /// Where the answer was lost the payment may have been made, and its key tells, if Postgres can be asked again by now.
     async fn after(
         &self,
         fault: Fault,
@@ -103,10 +107,10 @@ impl Payments {
         fingerprint: &[u8],
     ) -> Result<Payment, Failure<PayRefusal>> {
         if fault.kind() == FaultKind::Unanswered {
-            match self.replay(actor, order, fingerprint).await {
-                Ok(Some(payment)) => return Ok(payment),
-                Err(Failure::Refused(refusal)) => return Err(Failure::Refused(refusal)),
-                Ok(None) | Err(Failure::Fault(_)) => {}
+            match timeout(SECOND_LOOK, self.replay(actor, order, fingerprint)).await {
+                Ok(Ok(Some(payment))) => return Ok(payment),
+                Ok(Err(Failure::Refused(refusal))) => return Err(Failure::Refused(refusal)),
+                Ok(Ok(None) | Err(Failure::Fault(_))) | Err(_) => {}
             }
         }
         Err(fault.into())
@@ -139,21 +143,5 @@ impl Payments {
             Some((payment, first)) if first == fingerprint => Ok(Some(payment)),
             Some(_) => Err(Failure::Refused(PayRefusal::KeyReused)),
         }
-    }
-
-    async fn announce(&self, actor: Actor, order: &PayOrder, paid: &store::Paid) {
-        let event = Event { changes: paid.token.iter().cloned().collect(), ..Event::default() };
-        tokio::join!(
-            self.reservations.announce(
-                paid.schedule_id,
-                actor.person_id,
-                order.reservation_id,
-                &paid.seats
-            ),
-            self.waiting_rooms.announce(paid.schedule_id, event),
-        );
-        self.waiting_rooms.sold(paid.schedule_id);
-        // A used token is a free place.
-        self.waiting_rooms.kick(paid.schedule_id);
     }
 }

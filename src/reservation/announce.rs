@@ -1,5 +1,6 @@
 //! Telling every instance which seats and reservations changed, after Postgres has it.
 
+use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
 use super::{Reservations, SeatStatus};
@@ -42,15 +43,25 @@ impl Reservations {
         reservation_id: ReservationId,
         seats: &[SeatChange],
     ) {
-        tokio::join!(self.announce_seats(schedule_id, seats), async {
-            let told = self
-                .kv
-                .publish(&person_channel(person_id), reservation_id.to_string().into_bytes())
-                .await;
+        self.announce_all(schedule_id, &[(person_id, reservation_id)], seats).await;
+    }
+
+    /// The same for reservations of several people that changed together: the seats in one message, and each person is told of
+    /// their own.
+    pub async fn announce_all(
+        &self,
+        schedule_id: ScheduleId,
+        whose: &[(PersonId, ReservationId)],
+        seats: &[SeatChange],
+    ) {
+        let people = whose.iter().map(async |(person_id, reservation_id)| {
+            let channel = person_channel(*person_id);
+            let told = self.kv.publish(&channel, reservation_id.to_string().into_bytes()).await;
             if let Err(fault) = told {
                 tracing::debug!(fault = %fault.report(), "a reservation's change was not told");
             }
         });
+        tokio::join!(self.announce_seats(schedule_id, seats), join_all(people));
     }
 
     pub(super) async fn announce_seats(&self, schedule_id: ScheduleId, seats: &[SeatChange]) {
