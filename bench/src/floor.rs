@@ -19,7 +19,7 @@ use crate::{
 };
 
 const HOLD: &str = include_str!("../../src/reservation/store/hold.sql");
-const PAY: &str = include_str!("../../src/payment/store/pay_with_points.sql");
+const PAY: &str = include_str!("../../src/payment/store/pay.sql");
 
 /// A statement with its parameters counted out by pgbench: each client takes its own operations in order.
 fn script(set: &Set<'_>, statement: &str, parameters: &[String]) -> Script {
@@ -53,7 +53,7 @@ pub(crate) fn hold(set: &Set<'_>) -> Script {
     script(set, HOLD, &parameters)
 }
 
-/// The server's statement for paying with points.
+/// The server's statement for paying with points, with one order.
 pub(crate) fn pay(set: &Set<'_>) -> Script {
     let parameters = [
         id(set, RESERVATION),
@@ -63,7 +63,8 @@ pub(crate) fn pay(set: &Set<'_>) -> Script {
         "('bench-' || :n)".to_owned(),
         "'\\x00'::bytea".to_owned(),
         id(set, 10),
-    ];
+    ]
+    .map(|value| format!("ARRAY[{value}]"));
     script(set, PAY, &parameters)
 }
 

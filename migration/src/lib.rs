@@ -32,6 +32,10 @@ const SCRIPTS: &[Script] = &[
         name: "0009_reservation_follows_its_token",
         sql: include_str!("sql/0009_reservation_follows_its_token.sql"),
     },
+    Script {
+        name: "0010_turns_end_with_the_last_seat",
+        sql: include_str!("sql/0010_turns_end_with_the_last_seat.sql"),
+    },
 ];
 
 /// Tells one state of the migrations from another, for caches of migrated databases.

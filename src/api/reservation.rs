@@ -1,5 +1,5 @@
 //! Reservations: `holdSeat` and `holdSeats` are `Reservations::hold`, `holdBestSeats` is `Reservations::hold_best`,
-//! `cancelReservation` is `Reservations::cancel`, and `reservationChanges` is `Reservations::changes`.
+//! `cancelReservation` is `Payments::cancel`, and `reservationChanges` is `Reservations::changes`.
 
 use std::sync::Arc;
 
@@ -22,7 +22,8 @@ use super::{
 };
 use crate::{
     kernel::{Actor, Failure, RequestCode, ReservationId, ScheduleId, SeatId},
-    reservation::{self, CancelRefusal, HoldCode, HoldRefusal},
+    payment::CancelRefusal,
+    reservation::{self, HoldCode, HoldRefusal},
 };
 
 /// Where a reservation stands.
@@ -335,7 +336,7 @@ impl ReservationMutation {
     async fn cancel_reservation(&self, ctx: &Context<'_>, id: ID) -> ApiResult<CancelPayload> {
         let actor = context::actor(ctx)?;
         let outcome = match ReservationId::parse(&id) {
-            Some(id) => settle(context::app(ctx)?.reservations.cancel(actor, id).await)?,
+            Some(id) => settle(context::app(ctx)?.payments.cancel(actor, id).await)?,
             None => Err(CancelRefusal::NotFound),
         };
         if outcome == Err(CancelRefusal::NotFound) {

@@ -85,15 +85,18 @@ impl App {
             settings.hold_seconds,
             settings.database.patience(),
         );
+        let wallets = Wallets::new(db.clone());
         let app = Self {
             accounts: Accounts::new(db.clone(), sessions.clone()),
             catalogue: Catalogue::new(db.clone()),
-            wallets: Wallets::new(db.clone()),
             payments: Payments::new(
                 db.clone(),
+                wallets.clone(),
                 reservations.clone(),
                 waiting_rooms.clone(),
                 metrics.clone(),
+                &tasks,
+                settings.database.patience(),
             ),
             seat_maps: SeatMaps::new(db.clone(), kv.clone(), tasks.clone()),
             settings: Arc::new(settings),
@@ -102,6 +105,7 @@ impl App {
             metrics,
             tasks,
             sessions,
+            wallets,
             waiting_rooms,
             reservations,
         };

@@ -1,18 +1,27 @@
-//! Payments: turning a hold into a purchase, once per key.
+//! Payments: turning a hold into a purchase, once per key, and giving it back with a refund.
+//!
+//! What moves points changes the reservation, its seats and the queue token in the same commit, so those statements stand here,
+//! on the highest floor that they serve.
 
+mod cancel;
+mod group;
 mod pay;
 mod rules;
 mod store;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use crate::{
     db::Db,
     kernel::{Fault, PaymentId, PersonId, Points, ReservationId, Timestamp, text_enum},
+    lanes::{LaneSettings, Lanes},
     reservation::Reservations,
+    tasks::Tasks,
     telemetry::Metrics,
     waiting_room::WaitingRooms,
+    wallet::Wallets,
 };
+use group::{Herald, Paying};
 pub use rules::PayOrder;
 
 text_enum! {
@@ -67,6 +76,22 @@ text_enum! {
     }
 }
 
+text_enum! {
+    /// Why a reservation cannot be cancelled.
+    pub enum CancelRefusal {
+        /// No such reservation of the caller.
+        NotFound = "RESERVATION_NOT_FOUND",
+        /// The hold has lapsed.
+        Expired = "RESERVATION_EXPIRED",
+        /// The performance has begun.
+        Closed = "CANCELLATION_CLOSED",
+        /// A payment is being decided.
+        PaymentInProgress = "PAYMENT_IN_PROGRESS",
+        /// The card gateway cannot be reached.
+        GatewayUnavailable = "GATEWAY_UNAVAILABLE",
+    }
+}
+
 /// A payment, as it stood when it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payment {
@@ -97,20 +122,28 @@ pub struct Payment {
 pub struct Payments {
     db: Db,
     money: Db,
-    reservations: Reservations,
-    waiting_rooms: WaitingRooms,
+    wallets: Wallets,
+    herald: Herald,
+    lanes: Lanes<Paying>,
     metrics: Metrics,
 }
 
 impl Payments {
-    /// Builds the service.
+    /// Builds the service and starts its lanes. `patience` is how long a payment waits for a lane while nobody is served.
     pub fn new(
         db: Db,
+        wallets: Wallets,
         reservations: Reservations,
         waiting_rooms: WaitingRooms,
         metrics: Metrics,
+        tasks: &Tasks,
+        patience: Duration,
     ) -> Self {
-        Self { money: db.for_money(), db, reservations, waiting_rooms, metrics }
+        let herald = Herald { reservations, waiting_rooms };
+        let paying = Paying { db: db.for_lanes(), herald: herald.clone() };
+        let settings = LaneSettings { name: "payments", task: "serving payments", patience };
+        let lanes = Lanes::start(paying, &settings, &metrics, tasks);
+        Self { money: db.for_money(), db, wallets, herald, lanes, metrics }
     }
 
     /// Payments by id, whosever they are; for objects that the caller reached by right.

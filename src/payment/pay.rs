@@ -1,17 +1,23 @@
 //! Paying a hold.
 
+use std::time::Duration;
+
+use tokio::time::timeout;
+
 use super::{PayOrder, PayRefusal, Payment, PaymentMethod, Payments, rules, store};
 use crate::{
-    db::constraint,
-    kernel::{Actor, Failure, Fault},
+    kernel::{Actor, Failure, Fault, FaultKind},
     reservation::SEATS_MAX,
     telemetry::OutcomeLabels,
-    waiting_room::Event,
 };
 
 /// A statement that found nothing in its way and yet moved nothing met a change just made, of this or another of the
 /// person's reservations; it is run again so many times. A person in a hurry has one for each of their seats.
 const ATTEMPTS: usize = SEATS_MAX + 5;
+/// So many of them share a statement with other people's payments. Who is left out that often meets a lock that stays.
+const TOGETHER: usize = 2;
+/// How long a payment is looked for whose answer was lost: its person has waited for four seconds already.
+const SECOND_LOOK: Duration = Duration::from_secs(1);
 
 impl Payments {
     /// Pays a HOLD of the caller, once per key: the same key with the same order returns the same payment.
@@ -44,23 +50,20 @@ impl Payments {
         actor: Actor,
         order: &PayOrder,
     ) -> Result<Payment, Failure<PayRefusal>> {
-        let fingerprint = rules::fingerprint(order);
-        for _ in 0..ATTEMPTS {
-            match store::pay_with_points(&self.money, actor.person_id, order, &fingerprint).await {
-                Ok(Some(paid)) => {
-                    self.announce(actor, order, &paid).await;
-                    return Ok(paid.payment);
-                }
+        let asked = store::Order {
+            person_id: actor.person_id,
+            reservation_id: order.reservation_id,
+            amount: order.amount,
+            key: order.idempotency_key.clone(),
+            fingerprint: rules::fingerprint(order),
+        };
+        for attempt in 0..ATTEMPTS {
+            match self.try_to_pay(&asked, attempt).await {
+                Ok(Some(paid)) => return Ok(paid.payment),
                 Ok(None) => {}
-                // The key was used before, or another payment of this reservation was first.
-                Err(error)
-                    if matches!(
-                        constraint(&error),
-                        Some("payment_idempotency_unique" | "payment_live_unique")
-                    ) => {}
-                Err(error) => return Err(Failure::Fault(error.into())),
+                Err(fault) => return self.after(fault, actor, order, &asked.fingerprint).await,
             }
-            if let Some(payment) = self.replay(actor, order, &fingerprint).await? {
+            if let Some(payment) = self.replay(actor, order, &asked.fingerprint).await? {
                 return Ok(payment);
             }
             let Some(facts) =
@@ -71,8 +74,46 @@ impl Payments {
             if let Some(refusal) = rules::why_refused(&facts, order.amount) {
                 return Err(Failure::Refused(refusal));
             }
+            if facts.balance.is_none() {
+                // What costs nothing is paid by somebody who has never charged, too. The statement finds no wallet and pays
+                // nothing: making one in there would wait for a charge that makes the same, and a group waits for nobody.
+                self.wallets.open(actor.person_id).await?;
+            }
         }
         Err(Fault::unavailable("the reservation changed too often to be paid").into())
+    }
+
+    /// Pays, and tells of it. Whoever was left out of [`TOGETHER`] groups because of somebody else's lock waits for it, and keeps
+    /// nobody else waiting.
+    async fn try_to_pay(
+        &self,
+        asked: &store::Order,
+        attempt: usize,
+    ) -> Result<Option<store::Paid>, Fault> {
+        if attempt < TOGETHER {
+            return self.lanes.ask(asked.clone()).await;
+        }
+        let paid = store::pay_alone(&self.money, asked).await?;
+        self.herald.tell(&paid).await;
+        Ok(paid)
+    }
+
+    /// Where the answer was lost the payment may have been made, and its key tells, if Postgres can be asked again by now.
+    async fn after(
+        &self,
+        fault: Fault,
+        actor: Actor,
+        order: &PayOrder,
+        fingerprint: &[u8],
+    ) -> Result<Payment, Failure<PayRefusal>> {
+        if fault.kind() == FaultKind::Unanswered {
+            match timeout(SECOND_LOOK, self.replay(actor, order, fingerprint)).await {
+                Ok(Ok(Some(payment))) => return Ok(payment),
+                Ok(Err(Failure::Refused(refusal))) => return Err(Failure::Refused(refusal)),
+                Ok(Ok(None) | Err(Failure::Fault(_))) | Err(_) => {}
+            }
+        }
+        Err(fault.into())
     }
 
     async fn pay_by_card(
@@ -102,21 +143,5 @@ impl Payments {
             Some((payment, first)) if first == fingerprint => Ok(Some(payment)),
             Some(_) => Err(Failure::Refused(PayRefusal::KeyReused)),
         }
-    }
-
-    async fn announce(&self, actor: Actor, order: &PayOrder, paid: &store::Paid) {
-        let event = Event { changes: paid.token.iter().cloned().collect(), ..Event::default() };
-        tokio::join!(
-            self.reservations.announce(
-                paid.schedule_id,
-                actor.person_id,
-                order.reservation_id,
-                &paid.seats
-            ),
-            self.waiting_rooms.announce(paid.schedule_id, event),
-        );
-        self.waiting_rooms.sold(paid.schedule_id);
-        // A used token is a free place.
-        self.waiting_rooms.kick(paid.schedule_id);
     }
 }

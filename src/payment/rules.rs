@@ -54,7 +54,8 @@ pub(super) struct PayFacts {
     /// By the database's clock.
     pub status: ReservationStatus,
     pub price: Points,
-    pub balance: Points,
+    /// `None` for somebody without a wallet.
+    pub balance: Option<Points>,
     pub pending: bool,
     /// Every seat still names this reservation.
     pub seats_kept: bool,
@@ -68,7 +69,7 @@ pub(super) fn why_refused(facts: &PayFacts, amount: Points) -> Option<PayRefusal
         ReservationStatus::Hold if facts.pending => Some(PayRefusal::InProgress),
         ReservationStatus::Hold if !facts.seats_kept => Some(PayRefusal::HoldExpired),
         ReservationStatus::Hold if facts.price != amount => Some(PayRefusal::AmountMismatch),
-        ReservationStatus::Hold if facts.balance < facts.price => {
+        ReservationStatus::Hold if facts.balance.unwrap_or(Points::ZERO) < facts.price => {
             Some(PayRefusal::InsufficientBalance)
         }
         ReservationStatus::Hold => None,
@@ -87,7 +88,7 @@ mod tests {
         PayFacts {
             status: ReservationStatus::Hold,
             price: points(100),
-            balance: points(100),
+            balance: Some(points(100)),
             pending: false,
             seats_kept: true,
         }
@@ -111,10 +112,12 @@ mod tests {
             Some(PayRefusal::HoldExpired)
         );
         assert_eq!(check(facts(), 99), Some(PayRefusal::AmountMismatch));
-        assert_eq!(
-            check(PayFacts { balance: points(99), ..facts() }, 100),
-            Some(PayRefusal::InsufficientBalance)
-        );
+        for balance in [Some(points(99)), None] {
+            assert_eq!(
+                check(PayFacts { balance, ..facts() }, 100),
+                Some(PayRefusal::InsufficientBalance)
+            );
+        }
     }
 
     #[test]

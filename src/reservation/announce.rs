@@ -47,9 +47,22 @@ impl Reservations {
         reservation_id: ReservationId,
         seats: &[SeatChange],
     ) {
+        self.announce_all(schedule_id, &[(person_id, reservation_id)], seats).await;
+    }
+
+    /// The same for reservations of several people that changed together: the seats in one message, and each person is told of
+    /// their own.
+    pub async fn announce_all(
+        &self,
+        schedule_id: ScheduleId,
+        whose: &[(PersonId, ReservationId)],
+        seats: &[SeatChange],
+    ) {
         let mut news = News::default();
         news.seats(schedule_id, seats);
-        news.reservation(person_id, reservation_id);
+        for (person_id, reservation_id) in whose {
+            news.reservation(*person_id, *reservation_id);
+        }
         news.tell(&self.kv).await;
     }
 }

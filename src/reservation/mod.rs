@@ -1,11 +1,11 @@
-//! Reservations: holding seats, giving them back, and holds that lapse.
+//! Reservations: holding seats, reading and watching reservations, and holds that lapse. Paying for them and giving them back
+//! move points, and are the business of `payment`.
 //!
 //! Postgres's seat rows are the referee: a seat names its one holder, and a hold is one guarded statement. A lapsed hold
 //! counts as free in every read and write by the database's clock; `expire` only tidies.
 
 mod announce;
 mod browse;
-mod cancel;
 mod expire;
 mod hold;
 mod lane;
@@ -14,10 +14,10 @@ mod store;
 mod watch;
 
 pub use announce::{SeatChange, person_channel, seat_channel};
-pub use cancel::Cancelled;
 pub use hold::HoldRefusal;
 use lane::HoldLane;
 pub use rules::SEATS_MAX;
+pub(crate) use store::ReservationRow;
 
 use std::time::Duration;
 
@@ -81,22 +81,6 @@ text_enum! {
         SeatLimitReached = "SEAT_LIMIT_REACHED",
         /// The sale is over, or not on.
         SaleClosed = "SALE_CLOSED",
-    }
-}
-
-text_enum! {
-    /// Why a reservation cannot be cancelled.
-    pub enum CancelRefusal {
-        /// No such reservation of the caller.
-        NotFound = "RESERVATION_NOT_FOUND",
-        /// The hold has lapsed.
-        Expired = "RESERVATION_EXPIRED",
-        /// The performance has begun.
-        Closed = "CANCELLATION_CLOSED",
-        /// A payment is being decided.
-        PaymentInProgress = "PAYMENT_IN_PROGRESS",
-        /// The card gateway cannot be reached.
-        GatewayUnavailable = "GATEWAY_UNAVAILABLE",
     }
 }
 
@@ -164,7 +148,6 @@ pub struct Seat {
 #[derive(Debug, Clone)]
 pub struct Reservations {
     db: Db,
-    money: Db,
     kv: Kv,
     waiting_rooms: WaitingRooms,
     metrics: Metrics,
@@ -187,6 +170,6 @@ impl Reservations {
         let lane = HoldLane::new(&db, &kv, &waiting_rooms, hold_seconds);
         let settings = LaneSettings { name: "holds", task: "serving holds", patience };
         let lanes = Lanes::start(lane, &settings, &metrics, tasks);
-        Self { money: db.for_money(), db, kv, waiting_rooms, metrics, lanes, hold_seconds }
+        Self { db, kv, waiting_rooms, metrics, lanes, hold_seconds }
     }
 }

@@ -4,6 +4,7 @@
 //! payment's own statement; this module charges and reads.
 
 mod charge;
+mod open;
 mod rules;
 mod store;
 

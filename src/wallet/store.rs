@@ -60,6 +60,13 @@ pub(super) async fn charge(
     row.map(WalletEntry::from).ok_or_else(|| DbErr::RecordNotInserted)
 }
 
+/// An empty wallet for somebody who has none.
+pub(super) async fn open(db: &Db, person_id: PersonId) -> Result<(), Fault> {
+    const SQL: &str = "INSERT INTO wallet (person_id) VALUES ($1) ON CONFLICT DO NOTHING";
+    db.run(SQL, vec![person_id.into()]).await?;
+    Ok(())
+}
+
 /// The charge that a key was used for.
 pub(super) async fn charge_by_key(
     db: &Db,

@@ -241,7 +241,7 @@ async fn money_that_does_not_add_up_is_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_line_out_of_order_is_named() {
-    let Busy { world, show, owner, bought, .. } = busy().await;
+    let Busy { world, show, bought, .. } = busy().await;
     // What was admitted under a larger maxActive is no fault when it is lowered.
     world.sql("UPDATE waiting_room SET max_active = 1").await;
     world.books_are_true().await;
@@ -256,20 +256,25 @@ async fn a_line_out_of_order_is_named() {
 
     let token = world
         .texts(
-            "SELECT id::text FROM queue_token WHERE status = 'ACTIVE' ORDER BY number DESC LIMIT 1",
+            "SELECT id::text FROM queue_token t
+             WHERE status = 'ACTIVE' AND NOT EXISTS (SELECT 1 FROM payment p WHERE p.person_id = t.person_id)
+             ORDER BY number DESC LIMIT 1",
         )
+        .await
+        .remove(0);
+    let person = world
+        .texts(&format!("SELECT person_id::text FROM queue_token WHERE id = '{token}'"))
         .await
         .remove(0);
     let late = format!(
         "UPDATE queue_token SET activated_at = activated_at + interval '20 s', number = 0 + 1000 WHERE id = '{token}';
          UPDATE queue_counter SET last_number = 1000;
          INSERT INTO queue_token (id, schedule_id, person_id, number, status, entered_at, activated_at, last_action_at, ended_at)
-         SELECT gen_random_uuid(), schedule_id, '{person}', 2000, 'USED', entered_at, activated_at - interval '10 s',
-                activated_at, activated_at FROM queue_token WHERE id = '{token}'",
-        person = owner.person_id(),
+         SELECT gen_random_uuid(), schedule_id, person_id, 2000, 'USED', entered_at, activated_at - interval '10 s',
+                activated_at, activated_at FROM queue_token WHERE id = '{token}'"
     );
     finds(&world, &late, "nobody_is_overtaken", &token).await;
-    finds(&world, "SELECT 1", "used_tokens_paid", owner.person_id()).await;
+    finds(&world, "SELECT 1", "used_tokens_paid", &person).await;
     finds(&world, "SELECT 1", "numbers_are_unique", "2000").await;
     finds(
         &world,

@@ -1,5 +1,11 @@
 //! Paying a hold: once per key, whole or not at all.
 
+mod group;
+mod holders;
+mod races;
+mod turn;
+mod waits;
+
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -20,7 +26,7 @@ async fn world(setup: Setup) -> (World, Instance, Instance, Show) {
 /// The person's queue token, as the database has it.
 async fn token_status(world: &World, buyer: &Buyer) -> String {
     let sql = format!(
-        "SELECT status FROM queue_token WHERE person_id = '{}' ORDER BY number DESC LIMIT 1",
+        "SELECT status FROM queue_token WHERE person_id = '{}' ORDER BY entered_at DESC LIMIT 1",
         buyer.person_id()
     );
     world.texts(&sql).await.remove(0)
@@ -267,6 +273,7 @@ async fn a_seat_that_costs_nothing_is_paid_with_an_empty_wallet() {
     let (world, a, _b, show) = world(Setup { price: 0, ..Setup::default() }).await;
     let buyer = buying::buyer(&world, &a, &show).await;
     let id = buyer.held(&show, 0).await;
+    assert_eq!(world.number("SELECT count(*) FROM wallet").await, 0, "nothing was ever charged");
     let paid = buyer.client.pay(&id, 0, "pay").await;
     assert_eq!(paid["payment"]["status"], "APPROVED", "{paid}");
     let cancelled = buyer.client.cancel(&id).await;

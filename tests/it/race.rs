@@ -348,6 +348,7 @@ async fn a_hold_waits_for_the_payment_of_what_the_person_held_with_an_earlier_to
         }
     );
     assert_eq!(paid["payment"]["status"], "APPROVED", "{paid}");
-    assert_eq!(refusal(&held), Some("SEAT_LIMIT_REACHED"), "{held}");
+    // They own all that they may, so their turn is over.
+    assert_eq!(refusal(&held), Some("QUEUE_ENDED"), "{held}");
     world.books_are_true().await;
 }

@@ -6,7 +6,7 @@ mod release;
 
 pub(super) use hold::{Held, HoldOrder, Locks, free_seats, hold, hold_facts};
 pub(super) use read::{by_ids, list, seats_of};
-pub(super) use release::{EXPIRE_BATCH, cancel, cancel_facts, expire};
+pub(super) use release::{EXPIRE_BATCH, expire};
 use sea_orm::FromQueryResult;
 
 use super::{Reservation, ReservationStatus, SeatStatus};
@@ -17,8 +17,9 @@ use crate::{
 
 text_column!(ReservationStatus, SeatStatus);
 
+/// A reservation as statements return it, here and in stores above: its columns, and `now` by the database's clock.
 #[derive(Debug, Clone, FromQueryResult)]
-struct ReservationRow {
+pub(crate) struct ReservationRow {
     id: ReservationId,
     person_id: PersonId,
     schedule_id: ScheduleId,

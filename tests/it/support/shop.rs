@@ -2,7 +2,10 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use frontrow::kernel::PersonId;
+use frontrow::{
+    kernel::{PersonId, QueueTokenId, ScheduleId},
+    waiting_room::{QueueStatus, QueueToken},
+};
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 
@@ -60,6 +63,26 @@ pub(crate) async fn fans(world: &World, instance: &Instance, count: usize) -> Ve
         ..instance.client().with_token(&session(id))
     };
     ids.iter().map(client).collect()
+}
+
+/// The text of a queue token that was written into the database by hand.
+pub(crate) fn signed(instance: &Instance, fan: &Client, show: &Show, token_id: &str) -> String {
+    let now = chrono::Utc::now();
+    let person_id = fan.person_id.as_deref().and_then(PersonId::parse).expect("a person");
+    let token = QueueToken {
+        id: QueueTokenId::parse(token_id).expect("a token"),
+        schedule_id: ScheduleId::parse(&show.id).expect("a schedule"),
+        person_id,
+        number: 1,
+        status: QueueStatus::Active,
+        version: 0,
+        entered_at: now,
+        passed_over_at: None,
+        activated_at: None,
+        expires_at: None,
+        now,
+    };
+    instance.app.waiting_rooms.sign(&token).expect("a signature")
 }
 
 /// How a performance is set up; the default is ten seats, on sale, with room for everybody.

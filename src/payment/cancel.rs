@@ -1,29 +1,17 @@
-//! Giving a reservation back.
+//! Giving a reservation back, with the points that were paid for it.
 
-use super::{
-    CancelRefusal, Reservation, ReservationStatus, Reservations, SeatChange, rules, store,
-};
+use super::{CancelRefusal, Herald, Payments, store};
 use crate::{
-    kernel::{Actor, Failure, ReservationId},
-    waiting_room::{Change, Event},
+    kernel::{Actor, Failure, Fault, ReservationId},
+    reservation::{Reservation, ReservationStatus, SEATS_MAX},
+    waiting_room::Event,
 };
-
-/// A cancellation that was just made, and what has to be told.
-#[derive(Debug)]
-pub struct Cancelled {
-    /// The reservation, CANCELLED.
-    pub reservation: Reservation,
-    /// Its seats, AVAILABLE.
-    pub seats: Vec<SeatChange>,
-    /// The person's ACTIVE time, which the hold may have prolonged.
-    pub token: Option<Change>,
-}
 
 /// A statement that found nothing in its way and yet changed nothing met a change just made, of this or another of the
 /// person's reservations; it is run again so many times. A person in a hurry has one for each of their seats.
-const ATTEMPTS: usize = rules::SEATS_MAX + 5;
+const ATTEMPTS: usize = SEATS_MAX + 5;
 
-impl Reservations {
+impl Payments {
     /// Gives a HOLD back, or refunds a CONFIRMED reservation that was paid with points. Called again, it returns the
     /// CANCELLED reservation and refunds nothing more.
     ///
@@ -36,15 +24,7 @@ impl Reservations {
     ) -> Result<Reservation, Failure<CancelRefusal>> {
         for _ in 0..ATTEMPTS {
             if let Some(cancelled) = store::cancel(&self.money, actor.person_id, id).await? {
-                let schedule_id = cancelled.reservation.schedule_id;
-                let event =
-                    Event { changes: cancelled.token.into_iter().collect(), room_changed: true };
-                tokio::join!(
-                    self.announce(schedule_id, actor.person_id, id, &cancelled.seats),
-                    self.waiting_rooms.announce(schedule_id, event),
-                );
-                // With a seat free again the line moves.
-                self.waiting_rooms.kick(schedule_id);
+                self.announce_cancelled(actor, &cancelled).await;
                 return Ok(cancelled.reservation);
             }
             let refusal = match store::cancel_facts(&self.db, actor.person_id, id).await? {
@@ -59,7 +39,20 @@ impl Reservations {
             };
             return Err(Failure::Refused(refusal));
         }
-        Err(crate::kernel::Fault::unavailable("the reservation changed too often to be cancelled")
-            .into())
+        Err(Fault::unavailable("the reservation changed too often to be cancelled").into())
+    }
+
+    async fn announce_cancelled(&self, actor: Actor, cancelled: &store::Cancelled) {
+        let reservation = &cancelled.reservation;
+        let event =
+            Event { changes: cancelled.token.iter().cloned().collect(), room_changed: true };
+        let Herald { reservations, waiting_rooms } = &self.herald;
+        let schedule_id = reservation.schedule_id;
+        tokio::join!(
+            reservations.announce(schedule_id, actor.person_id, reservation.id, &cancelled.seats),
+            waiting_rooms.announce(schedule_id, event),
+        );
+        // With a seat free again the line moves.
+        waiting_rooms.kick(schedule_id);
     }
 }

@@ -1,6 +1,5 @@
 -- A cancellation. $1 reservation, $2 person, $3 the ledger entry of a refund.
-WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
-seen AS MATERIALIZED (
+WITH seen AS MATERIALIZED (
     SELECT t.version FROM reservation r JOIN queue_token t ON t.id = r.queue_token_id
     WHERE r.id = $1 AND r.person_id = $2
 ),
@@ -11,13 +10,12 @@ token AS MATERIALIZED (
     FOR NO KEY UPDATE OF t
 ),
 current AS MATERIALIZED (
-    SELECT r.id, r.status
-    FROM clock, token
+    SELECT r.id, r.status, r.expires_at, s.starts_at
+    FROM token
     JOIN seen ON seen.version = token.version
     JOIN reservation r ON r.id = $1
     JOIN schedule s ON s.id = r.schedule_id
-    WHERE ((r.status = 'HOLD' AND r.expires_at > clock_timestamp())
-        OR (r.status = 'CONFIRMED' AND s.starts_at > clock.now))
+    WHERE r.status IN ('HOLD', 'CONFIRMED')
       AND NOT EXISTS (SELECT 1 FROM payment p WHERE p.reservation_id = r.id AND p.status = 'PENDING')
       AND NOT EXISTS (SELECT 1 FROM payment p
                       WHERE p.reservation_id = r.id AND p.status = 'APPROVED' AND p.method = 'CARD')
@@ -31,24 +29,42 @@ place AS MATERIALIZED (
     ORDER BY seat.id
     FOR NO KEY UPDATE OF seat
 ),
+-- Only a refund needs the wallet.
+purse AS MATERIALIZED (
+    SELECT w.person_id FROM current
+    CROSS JOIN (SELECT count(*) FROM place) every_seat
+    JOIN wallet w ON w.person_id = $2
+    WHERE current.status = 'CONFIRMED'
+    FOR NO KEY UPDATE OF w
+),
+-- The time at which every lock was there. Waiting for the last of them may have taken until after the lapse, or the start.
+clock AS MATERIALIZED (
+    SELECT clock_timestamp() AS now
+    FROM (SELECT count(*) FROM place) every_seat, (SELECT count(*) FROM purse) the_wallet
+),
+decided AS MATERIALIZED (
+    SELECT current.id FROM current, clock
+    WHERE (current.status = 'HOLD' AND current.expires_at > clock.now)
+       OR (current.status = 'CONFIRMED' AND current.starts_at > clock.now)
+),
 freed AS (
     UPDATE seat
     SET status = 'AVAILABLE', reservation_id = NULL, hold_expires_at = NULL, version = seat.version + 1
-    FROM place
+    FROM decided, place
     WHERE seat.id = place.id
     RETURNING seat.id, seat.version
 ),
 cancelled AS (
     UPDATE reservation r SET status = 'CANCELLED', cancelled_at = clock.now
-    FROM current, clock
-    WHERE r.id = current.id
+    FROM decided, clock
+    WHERE r.id = decided.id
     RETURNING r.id, r.person_id, r.schedule_id, r.queue_token_id, r.status, r.seat_count, r.total_price,
               r.held_at, r.expires_at, r.confirmed_at, r.cancelled_at
 ),
 refunded AS (
     UPDATE payment p SET status = 'REFUNDED', refunded_at = clock.now
-    FROM current, clock
-    WHERE p.reservation_id = current.id AND p.status = 'APPROVED' AND p.method = 'POINT'
+    FROM decided, clock
+    WHERE p.reservation_id = decided.id AND p.status = 'APPROVED' AND p.method = 'POINT'
     RETURNING p.id, p.amount
 ),
 funded AS (
@@ -67,7 +83,7 @@ entry AS (
 touched AS (
     UPDATE queue_token t
     SET version = t.version + 1, last_action_at = clock.now,
-        expires_at = CASE WHEN t.status = 'ACTIVE' AND t.expires_at > clock_timestamp() THEN greatest(
+        expires_at = CASE WHEN t.status = 'ACTIVE' AND t.expires_at > clock.now THEN greatest(
             least(clock.now + make_interval(secs => w.idle_seconds),
                   t.activated_at + make_interval(secs => w.active_seconds)),
             -- By person: where HOLD is asked for among the conditions, all live holds may be gone through by their time.
@@ -75,7 +91,7 @@ touched AS (
              WHERE other.queue_token_id = t.id AND other.schedule_id = t.schedule_id
                AND other.person_id = $2 AND other.id <> $1
                AND other.status IN ('HOLD', 'CONFIRMED') AND other.expires_at > clock.now)) ELSE t.expires_at END
-    FROM token, current, waiting_room w, clock
+    FROM token, decided, waiting_room w, clock
     WHERE t.id = token.id AND w.schedule_id = t.schedule_id
     RETURNING t.number, t.status, t.version, t.activated_at, t.expires_at
 )

@@ -1,0 +1,138 @@
+-- Payments with points, all in one statement. $1 reservations, $2 people, $3 amounts, $4 new payments, $5 keys,
+-- $6 fingerprints, $7 ledger entries. LATERAL with a lock or OFFSET 0 keeps every look-up one row, however little is known of
+-- the tables.
+-- Of one person only the first is taken: a row that is changed twice in one statement is changed once.
+WITH ask AS MATERIALIZED (
+    SELECT DISTINCT ON (a.person_id) a.*
+    FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[], $5::text[], $6::bytea[], $7::uuid[])
+        WITH ORDINALITY AS a (reservation_id, person_id, amount, payment_id, key, fingerprint, entry_id, n)
+    ORDER BY a.person_id, a.n
+),
+fresh AS MATERIALIZED (
+    SELECT a.*, r.schedule_id, r.queue_token_id FROM ask a, LATERAL (
+        SELECT r.schedule_id, r.queue_token_id FROM reservation r
+        WHERE r.id = a.reservation_id AND r.person_id = a.person_id OFFSET 0
+    ) r
+    -- A key that was used is answered by the caller; here it only must not fail the others.
+    WHERE (SELECT p.id FROM payment p WHERE p.person_id = a.person_id AND p.idempotency_key = a.key) IS NULL
+),
+-- The token that the seats were held with, and the person's live one if that is another.
+seen AS MATERIALIZED (
+    SELECT f.n, t.id, t.version, t.number FROM fresh f, LATERAL (
+        SELECT t.id, t.version, t.number FROM queue_token t WHERE t.id = f.queue_token_id
+        UNION
+        SELECT t.id, t.version, t.number FROM queue_token t
+        WHERE t.schedule_id = f.schedule_id AND t.person_id = f.person_id AND t.status IN ('WAITING', 'ACTIVE')
+    ) t
+),
+token AS MATERIALIZED (
+    SELECT s.n, t.id, t.status FROM (SELECT * FROM seen ORDER BY number OFFSET 0) s, LATERAL (
+        SELECT t.id, t.version, t.status FROM queue_token t WHERE t.id = s.id
+        FOR NO KEY UPDATE SKIP LOCKED
+    ) t
+    WHERE t.version = s.version
+),
+ready AS MATERIALIZED (
+    SELECT f.* FROM fresh f JOIN (
+        SELECT seen.n FROM seen LEFT JOIN token ON token.n = seen.n AND token.id = seen.id
+        GROUP BY seen.n HAVING count(*) = count(token.id)
+    ) every_token USING (n)
+),
+current AS MATERIALIZED (
+    SELECT ready.*, r.seat_count, r.total_price, r.expires_at FROM ready, LATERAL (
+        SELECT * FROM reservation r
+        WHERE r.id = ready.reservation_id AND r.status = 'HOLD' AND r.expires_at > clock_timestamp()
+          AND r.total_price = ready.amount
+        FOR NO KEY UPDATE SKIP LOCKED
+    ) r
+),
+place AS MATERIALIZED (
+    SELECT current.n, seat.id FROM current, LATERAL (
+        SELECT l.seat_id FROM reservation_seat l WHERE l.reservation_id = current.reservation_id
+        ORDER BY l.seat_id OFFSET 0
+    ) l, LATERAL (
+        SELECT seat.id FROM seat
+        WHERE seat.id = l.seat_id AND seat.reservation_id = current.reservation_id AND seat.status = 'HOLD'
+        FOR NO KEY UPDATE SKIP LOCKED
+    ) seat
+),
+whole AS MATERIALIZED (
+    SELECT current.* FROM current JOIN (SELECT n, count(*) AS seats FROM place GROUP BY n) place
+        ON place.n = current.n AND place.seats = current.seat_count
+),
+purse AS MATERIALIZED (
+    SELECT whole.* FROM whole, LATERAL (
+        SELECT w.person_id FROM wallet w WHERE w.person_id = whole.person_id AND w.balance >= whole.total_price
+        FOR NO KEY UPDATE SKIP LOCKED
+    ) w
+),
+-- The time at which every lock was there. Waiting for the last of them may have taken until after the lapse.
+clock AS MATERIALIZED (SELECT clock_timestamp() AS now FROM (SELECT count(*) FROM purse) every_lock),
+paid AS (
+    INSERT INTO payment (id, person_id, reservation_id, method, amount, status, idempotency_key, fingerprint,
+                         created_at, approved_at)
+    SELECT purse.payment_id, purse.person_id, purse.reservation_id, 'POINT', purse.total_price, 'APPROVED', purse.key,
+           purse.fingerprint, clock.now, clock.now
+    FROM purse, clock
+    WHERE purse.expires_at > clock.now
+    -- A key that was used meanwhile, or a payment that was first: only this one drops out.
+    ON CONFLICT DO NOTHING
+    RETURNING id, person_id, reservation_id, method, amount, status, failure_code, created_at, approved_at, refunded_at
+),
+done AS MATERIALIZED (SELECT purse.* FROM paid JOIN purse ON purse.payment_id = paid.id),
+confirmed AS (
+    UPDATE reservation r SET status = 'CONFIRMED', confirmed_at = clock.now
+    FROM done, clock
+    WHERE r.id = done.reservation_id
+),
+sold AS (
+    UPDATE seat SET status = 'SOLD_OUT', hold_expires_at = NULL, version = seat.version + 1
+    FROM done JOIN place ON place.n = done.n
+    WHERE seat.id = place.id
+    RETURNING done.n, seat.id, seat.version
+),
+spent AS (
+    UPDATE wallet w SET balance = w.balance - done.total_price
+    FROM done
+    WHERE w.person_id = done.person_id
+    RETURNING done.n, w.balance
+),
+entry AS (
+    INSERT INTO wallet_entry (id, person_id, kind, delta, balance_after, purpose, key, payment_id, created_at)
+    SELECT done.entry_id, done.person_id, 'DEDUCT', -done.total_price, spent.balance, 'PAYMENT', done.payment_id::text,
+           done.payment_id, clock.now
+    FROM clock, done JOIN spent ON spent.n = done.n
+),
+-- Paying is something that the person does: the live token's time starts anew, or ends with the last seat that they may own.
+touched AS (
+    UPDATE queue_token t
+    SET version = t.version + 1, last_action_at = clock.now,
+        expires_at = CASE WHEN t.status = 'ACTIVE' AND t.expires_at > clock.now THEN greatest(
+            least(clock.now + make_interval(secs => own.idle_seconds),
+                  t.activated_at + make_interval(secs => own.active_seconds)),
+            own.until) ELSE t.expires_at END,
+        status = CASE WHEN own.every_seat AND t.status IN ('WAITING', 'ACTIVE') THEN 'USED' ELSE t.status END,
+        ended_at = CASE WHEN own.every_seat AND t.status IN ('WAITING', 'ACTIVE') THEN clock.now ELSE t.ended_at END
+    FROM clock, done JOIN token ON token.n = done.n, LATERAL (
+        SELECT w.idle_seconds, w.active_seconds,
+               done.seat_count + coalesce(sum(r.seat_count) FILTER (WHERE r.status = 'CONFIRMED'), 0)
+                   >= s.max_seats_per_person AS every_seat,
+               max(r.expires_at) FILTER (WHERE r.status = 'HOLD' AND r.queue_token_id = token.id
+                                           AND r.id <> done.reservation_id AND r.expires_at > clock.now) AS until
+        FROM schedule s
+        JOIN waiting_room w ON w.schedule_id = s.id
+        LEFT JOIN reservation r
+            ON r.schedule_id = s.id AND r.person_id = done.person_id AND r.status IN ('HOLD', 'CONFIRMED')
+        WHERE s.id = done.schedule_id
+        GROUP BY w.idle_seconds, w.active_seconds, s.max_seats_per_person
+    ) own
+    WHERE t.id = token.id
+    RETURNING done.n, token.status AS before, t.number, t.status, t.version, t.activated_at, t.expires_at
+)
+SELECT sold.id AS seat_id, sold.version AS seat_version, done.schedule_id,
+       live.number, live.status AS token_status, live.version AS token_version, live.activated_at,
+       live.expires_at AS token_expires_at, paid.*
+FROM paid JOIN done ON done.payment_id = paid.id JOIN sold ON sold.n = done.n
+-- One of the tokens at most was live; a place in line that stays what it was is no news.
+LEFT JOIN touched live
+    ON live.n = done.n AND (live.before = 'ACTIVE' OR (live.before = 'WAITING' AND live.status = 'USED'))

@@ -1,0 +1,14 @@
+//! Giving somebody a wallet who has never charged.
+
+use super::{Wallets, store};
+use crate::kernel::{Fault, PersonId};
+
+impl Wallets {
+    /// Makes sure that a person has a wallet, if an empty one: the ledger hangs on it. Charging does so by itself.
+    ///
+    /// # Errors
+    /// A fault.
+    pub async fn open(&self, person_id: PersonId) -> Result<(), Fault> {
+        store::open(&self.money, person_id).await
+    }
+}

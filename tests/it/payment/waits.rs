@@ -1,0 +1,123 @@
+//! A statement that waited for a lock judges by the time at which it had the last one.
+
+use sea_orm::{ConnectionTrait, TransactionTrait};
+
+use super::world;
+use crate::support::{
+    buying::{self, Buyer},
+    client::refusal,
+    eventually,
+    shop::{Setup, Show},
+    world::World,
+};
+
+/// Everything of a reservation that is locked before it changes, in the order of locks.
+const LOCKS: [&str; 4] = [
+    "SELECT 1 FROM queue_token WHERE id = (SELECT queue_token_id FROM reservation WHERE id = '{id}') FOR UPDATE",
+    "SELECT 1 FROM reservation WHERE id = '{id}' FOR UPDATE",
+    "SELECT 1 FROM seat WHERE reservation_id = '{id}' FOR UPDATE",
+    "SELECT 1 FROM wallet WHERE person_id = (SELECT person_id FROM reservation WHERE id = '{id}') FOR UPDATE",
+];
+
+/// Waits until the database says so.
+async fn so(world: &World, condition: &str) {
+    let sql = format!("SELECT count(*) FROM (SELECT 1) it WHERE {condition}");
+    eventually(condition, async || (world.number(&sql).await == 1).then_some(())).await;
+}
+
+/// Does `work` while somebody else has what `lock` locks, and keeps it until `condition` holds.
+async fn kept_waiting<T>(
+    world: &World,
+    lock: &str,
+    condition: &str,
+    work: impl Future<Output = T>,
+) -> T {
+    let other = world.pool.begin().await.unwrap();
+    other.execute_unprepared(lock).await.unwrap();
+    let held = async {
+        let waiting = "EXISTS (SELECT 1 FROM pg_stat_activity
+                               WHERE datname = current_database() AND wait_event_type = 'Lock')";
+        so(world, waiting).await;
+        so(world, condition).await;
+        other.rollback().await.unwrap();
+    };
+    tokio::join!(work, held).0
+}
+
+/// Somebody who owns a seat, and its reservation.
+async fn owner(world: &World, buyer: &Buyer, show: &Show, seat: usize) -> String {
+    let id = buyer.bought(show, seat, 1_000).await;
+    so(world, &format!("(SELECT status FROM reservation WHERE id = '{id}') = 'CONFIRMED'")).await;
+    id
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancellation_that_waited_until_the_performance_had_begun_refunds_nothing() {
+    let (world, a, b, show) = world(Setup::default()).await;
+    let people = buying::buyers(&world, &[&a, &b], &show, LOCKS.len()).await;
+    for (n, lock) in LOCKS.into_iter().enumerate() {
+        let id = owner(&world, &people[n], &show, n).await;
+        world
+            .sql(
+                "UPDATE schedule SET starts_at = clock_timestamp() + interval '400 ms',
+                                      sales_close_at = clock_timestamp() + interval '400 ms'",
+            )
+            .await;
+        let begun = "(SELECT bool_and(starts_at <= clock_timestamp()) FROM schedule)";
+        let lock = lock.replace("{id}", &id);
+        let cancelled = kept_waiting(&world, &lock, begun, people[n].client.cancel(&id)).await;
+        assert_eq!(refusal(&cancelled), Some("CANCELLATION_CLOSED"), "{lock}: {cancelled}");
+        assert_eq!(people[n].client.balance().await, 0, "{lock}");
+        world
+            .sql(
+                "UPDATE schedule SET starts_at = clock_timestamp() + interval '1 day',
+                                       sales_close_at = clock_timestamp() + interval '1 day'",
+            )
+            .await;
+    }
+    world.books_are_true().await;
+}
+
+/// Lets a hold lapse in a moment.
+async fn soon_over(world: &World, id: &str) -> String {
+    world
+        .sql(&format!(
+            "WITH r AS (UPDATE reservation SET expires_at = clock_timestamp() + interval '400 ms' WHERE id = '{id}'
+                        RETURNING id, expires_at)
+             UPDATE seat SET hold_expires_at = r.expires_at FROM r WHERE reservation_id = r.id"
+        ))
+        .await;
+    format!("(SELECT expires_at <= clock_timestamp() FROM reservation WHERE id = '{id}')")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_is_not_given_back_after_it_has_lapsed() {
+    let (world, a, b, show) = world(Setup::default()).await;
+    let people = buying::buyers(&world, &[&a, &b], &show, 3).await;
+    // A hold's cancellation has nothing to do with the wallet.
+    for (n, lock) in LOCKS.into_iter().take(3).enumerate() {
+        let id = people[n].held(&show, n).await;
+        let lapsed = soon_over(&world, &id).await;
+        let lock = lock.replace("{id}", &id);
+        let cancelled = kept_waiting(&world, &lock, &lapsed, people[n].client.cancel(&id)).await;
+        assert_eq!(refusal(&cancelled), Some("RESERVATION_EXPIRED"), "{lock}: {cancelled}");
+    }
+    world.books_are_true().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_that_waited_until_its_hold_had_lapsed_pays_nothing_whatever_it_waited_for() {
+    let (world, a, b, show) = world(Setup::default()).await;
+    let people = buying::buyers(&world, &[&a, &b], &show, LOCKS.len()).await;
+    for (n, lock) in LOCKS.into_iter().enumerate() {
+        people[n].client.charge(1_000, "charge").await;
+        let id = people[n].held(&show, n).await;
+        let lapsed = soon_over(&world, &id).await;
+        let lock = lock.replace("{id}", &id);
+        let paid =
+            kept_waiting(&world, &lock, &lapsed, people[n].client.pay(&id, 1_000, "pay")).await;
+        assert_eq!(refusal(&paid), Some("HOLD_EXPIRED"), "{lock}: {paid}");
+        assert_eq!(people[n].client.balance().await, 1_000, "{lock}");
+    }
+    world.books_are_true().await;
+}
