@@ -309,15 +309,21 @@ pub(super) struct Sale {
     pub(super) window_over: bool,
 }
 
-/// Locks the row until the transaction ends.
+/// Locks the row until the transaction ends, and then looks at the clock.
+///
+/// What refers to the schedule by a foreign key neither waits for this lock nor keeps it waiting: every hold does, and every
+/// entry.
 pub(super) async fn lock_sale(
     tx: &Tx,
     id: ScheduleId,
     organizer: PersonId,
 ) -> Result<Option<Sale>, Fault> {
-    let sql = "SELECT s.status, s.sales_close_at <= clock_timestamp() AS window_over
-               FROM schedule s JOIN concert c ON c.id = s.concert_id
-               WHERE s.id = $1 AND c.organizer_id = $2 FOR UPDATE OF s";
+    let sql = "WITH held AS MATERIALIZED (
+                   SELECT s.status, s.sales_close_at FROM schedule s JOIN concert c ON c.id = s.concert_id
+                   WHERE s.id = $1 AND c.organizer_id = $2
+                   FOR NO KEY UPDATE OF s
+               )
+               SELECT status, sales_close_at <= clock_timestamp() AS window_over FROM held";
     Ok(tx.row(sql, vec![id.into(), organizer.into()]).await?)
 }
 
@@ -345,7 +351,7 @@ pub(super) async fn lock_waiting_room(
 ) -> Result<Option<WaitingRoomSettings>, Fault> {
     let sql = "SELECT w.max_active, w.admit_per_round, w.round_ms, w.idle_seconds, w.active_seconds, w.paused
                FROM waiting_room w JOIN schedule s ON s.id = w.schedule_id JOIN concert c ON c.id = s.concert_id
-               WHERE w.schedule_id = $1 AND c.organizer_id = $2 FOR UPDATE OF w";
+               WHERE w.schedule_id = $1 AND c.organizer_id = $2 FOR NO KEY UPDATE OF w";
     let row: Option<RoomRow> = tx.row(sql, vec![id.into(), organizer.into()]).await?;
     Ok(row.map(WaitingRoomSettings::from))
 }
