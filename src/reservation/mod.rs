@@ -9,6 +9,7 @@ mod cancel;
 mod expire;
 mod hold;
 mod rules;
+mod seats;
 mod store;
 mod watch;
 

@@ -20,7 +20,7 @@ const FLOORS: &[&[&str]] = &[
     &["account", "catalogue", "wallet"],
     &["waiting_room"],
     &["reservation"],
-    &["payment", "seat_map", "audit"],
+    &["payment", "sale", "seat_map", "audit"],
     &["app"],
     &["api", "workers"],
     &["http"],
