@@ -91,6 +91,29 @@ async fn a_hold_a_round_and_a_closing_that_wait_for_each_other_all_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_formulas_are_written_into_the_statements_that_use_them() {
+    let world = World::new().await;
+    for (formula, index) in [
+        ("SELECT 1 FROM seat WHERE is_free(status, hold_expires_at, clock_timestamp())", ""),
+        (
+            "SELECT 1 FROM reservation WHERE has_lapsed(status, expires_at, clock_timestamp())",
+            "reservation_lapsing",
+        ),
+        (
+            "SELECT active_until(t.activated_at, clock_timestamp(), w.idle_seconds, w.active_seconds)
+             FROM queue_token t JOIN waiting_room w USING (schedule_id)",
+            "",
+        ),
+    ] {
+        let plan = world.texts(&format!("EXPLAIN (VERBOSE) {formula}")).await.join("\n");
+        for name in ["is_free", "has_lapsed", "active_until"] {
+            assert!(!plan.contains(name), "{plan}");
+        }
+        assert!(plan.contains(index), "{plan}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sales_open_and_close_in_the_middle_of_a_crowd() {
     let world = World::new().await;
     let (a, b) = (world.instance().await, world.instance().await);
