@@ -26,9 +26,10 @@ pub mod waiting_room;
 // Floor 4: seats held, owned and given back.
 pub mod reservation;
 
-// Floor 5: money against seats, the picture of the hall, and whether all of it agrees.
+// Floor 5: money against seats, the picture of the hall, running a sale, and whether all of it agrees.
 pub mod audit;
 pub mod payment;
+pub mod sale;
 pub mod seat_map;
 
 // Floor 6: builds every service once; the only reader of the environment.

@@ -1,6 +1,6 @@
-//! Schedules: one performance each, with seats by grade. Reads are `Catalogue::schedules_of` and
-//! `Catalogue::availability`; `createSchedule`, `openSale`, `closeSale` and `configureWaitingRoom` are verbs of
-//! `Catalogue` of the same names.
+//! Schedules: one performance each, with seats by grade. Reads are `Catalogue::schedules_of` and `Catalogue::availability`;
+//! `createSchedule`, `openSale` and `closeSale` are `Sales::create`, `open` and `close`, and `configureWaitingRoom` is
+//! `WaitingRooms::configure`.
 
 use std::sync::Arc;
 
@@ -19,11 +19,10 @@ use super::{
 };
 use crate::{
     app::App,
-    catalogue::{
-        self, Availability, CatalogueRefusal, NewSchedule, NewSection, ScheduleFilter,
-        WaitingRoomPatch,
-    },
-    kernel::{ConcertId, Failure, PersonId, ScheduleId},
+    catalogue::{self, Availability, CatalogueRefusal, NewSchedule, NewSection, ScheduleFilter},
+    kernel::{ConcertId, Failure, Fault, PersonId, ScheduleId},
+    sale::NewSale,
+    waiting_room::WaitingRoomPatch,
 };
 
 /// How far the sale of a performance is.
@@ -225,8 +224,8 @@ impl From<SectionInput> for NewSection {
 }
 
 impl CreateScheduleInput {
-    fn parse(self) -> Result<NewSchedule, CatalogueRefusal> {
-        Ok(NewSchedule {
+    fn parse(self) -> Result<NewSale, CatalogueRefusal> {
+        let schedule = NewSchedule {
             concert_id: ConcertId::parse(&self.concert_id)
                 .ok_or(CatalogueRefusal::ConcertNotFound)?,
             starts_at: self.starts_at.0,
@@ -234,8 +233,9 @@ impl CreateScheduleInput {
             sales_close_at: self.sales_close_at.0,
             max_seats_per_person: self.max_seats_per_person,
             sections: self.sections.into_iter().map(NewSection::from).collect(),
-            waiting_room: self.waiting_room.map_or_else(WaitingRoomPatch::default, Into::into),
-        })
+        };
+        let waiting_room = self.waiting_room.map_or_else(WaitingRoomPatch::default, Into::into);
+        Ok(NewSale { schedule, waiting_room })
     }
 }
 
@@ -305,9 +305,7 @@ impl ScheduleMutation {
     ) -> ApiResult<SchedulePayload> {
         let actor = context::organizer(ctx)?;
         let outcome = match input.parse() {
-            Ok(new) => {
-                settle(context::app(ctx)?.catalogue.create_schedule(actor.person_id, new).await)?
-            }
+            Ok(new) => settle(context::app(ctx)?.sales.create(actor.person_id, new).await)?,
             Err(refusal) => Err(refusal),
         };
         if outcome == Err(CatalogueRefusal::ConcertNotFound) {
@@ -318,18 +316,14 @@ impl ScheduleMutation {
 
     /// Turns a DRAFT ON_SALE: fans see it, and may enter its waiting room. Safe to repeat. For organizers.
     async fn open_sale(&self, ctx: &Context<'_>, schedule_id: ID) -> ApiResult<SchedulePayload> {
-        change(ctx, &schedule_id, async |app, organizer, id| {
-            app.catalogue.open_sale(organizer, id).await
-        })
-        .await
+        change(ctx, &schedule_id, async |app, organizer, id| app.sales.open(organizer, id).await)
+            .await
     }
 
     /// Closes the sale for good; what was sold stays sold. Safe to repeat. For organizers.
     async fn close_sale(&self, ctx: &Context<'_>, schedule_id: ID) -> ApiResult<SchedulePayload> {
-        change(ctx, &schedule_id, async |app, organizer, id| {
-            app.catalogue.close_sale(organizer, id).await
-        })
-        .await
+        change(ctx, &schedule_id, async |app, organizer, id| app.sales.close(organizer, id).await)
+            .await
     }
 
     /// Changes the waiting room while it runs; fields left out stay as they are. For organizers.
@@ -340,13 +334,15 @@ impl ScheduleMutation {
         input: WaitingRoomInput,
     ) -> ApiResult<SchedulePayload> {
         change(ctx, &schedule_id, async |app, organizer, id| {
-            app.catalogue.configure_waiting_room(organizer, id, input.into()).await
+            app.waiting_rooms.configure(organizer, id, input.into()).await?;
+            let schedule = app.catalogue.schedule(id).await?;
+            Ok(schedule.ok_or(Fault::internal("a schedule vanished"))?)
         })
         .await
     }
 }
 
-/// Changes a schedule of the caller, and has its waiting room take notice on every instance.
+/// Changes a schedule of the caller.
 async fn change(
     ctx: &Context<'_>,
     schedule_id: &ID,
@@ -364,9 +360,6 @@ async fn change(
     };
     if outcome == Err(CatalogueRefusal::ScheduleNotFound) {
         context::still_here(ctx, actor).await?;
-    }
-    if let Ok(schedule) = &outcome {
-        app.waiting_rooms.announce_room(schedule.id).await;
     }
     Ok(outcome.into())
 }

@@ -19,6 +19,7 @@ use crate::{
     kv::Kv,
     payment::Payments,
     reservation::Reservations,
+    sale::Sales,
     seat_map::SeatMaps,
     tasks::Tasks,
     telemetry::Metrics,
@@ -45,6 +46,8 @@ pub struct App {
     pub accounts: Accounts,
     /// Concerts, schedules and what is left of them.
     pub catalogue: Catalogue,
+    /// Performances made, opened and closed.
+    pub sales: Sales,
     /// Points.
     pub wallets: Wallets,
     /// Who may go in, and when.
@@ -89,6 +92,7 @@ impl App {
         let app = Self {
             accounts: Accounts::new(db.clone(), sessions.clone()),
             catalogue: Catalogue::new(db.clone()),
+            sales: Sales::new(db.clone(), waiting_rooms.clone()),
             payments: Payments::new(
                 db.clone(),
                 wallets.clone(),

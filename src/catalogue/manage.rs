@@ -1,11 +1,9 @@
-//! What organizers do: concerts, schedules with their seats, the sale, the waiting room.
+//! What organizers do: concerts, schedules, and how far the sale of one is.
 //!
-//! Each changes what is the organizer's own; anything of another organizer does not exist for them.
+//! Each changes what is the organizer's own; anything of another organizer does not exist for them. What a schedule needs
+//! besides its row, seats and a waiting room, `sale` makes in the same transaction.
 
-use super::{
-    Catalogue, CatalogueRefusal, Concert, Schedule, ScheduleStatus, WaitingRoomSettings, rules,
-    store,
-};
+use super::{Catalogue, CatalogueRefusal, Concert, Schedule, ScheduleStatus, rules, store};
 use crate::{
     db::Tx,
     kernel::{ConcertId, Failure, Fault, PersonId, Points, ScheduleId, Timestamp},
@@ -41,8 +39,16 @@ pub struct NewSchedule {
     pub max_seats_per_person: i32,
     /// 1 to 50, with 100,000 seats in all at most.
     pub sections: Vec<NewSection>,
-    /// What differs from [`WaitingRoomSettings::DEFAULT`].
-    pub waiting_room: WaitingRoomPatch,
+}
+
+impl NewSchedule {
+    /// The schedule as it is stored: names trimmed, and everything within its limits.
+    ///
+    /// # Errors
+    /// [`CatalogueRefusal::ValueInvalid`].
+    pub fn checked(self) -> Result<Self, CatalogueRefusal> {
+        rules::schedule(self)
+    }
 }
 
 /// A block of seats to be made.
@@ -60,21 +66,27 @@ pub struct NewSection {
     pub seats_per_row: i32,
 }
 
-/// Changes to a waiting room; what is `None` stays as it is.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct WaitingRoomPatch {
-    /// People ACTIVE at once; 1 to 1,000,000.
-    pub max_active: Option<i32>,
-    /// People admitted by one round; 1 to 100,000.
-    pub admit_per_round: Option<i32>,
-    /// Seconds from round to round; 0.1 to 600.
-    pub round_seconds: Option<f64>,
-    /// Seconds of ACTIVE time without an action; 5 to 86,400.
-    pub idle_seconds: Option<i32>,
-    /// Seconds of ACTIVE time in all; 5 to 86,400.
-    pub active_seconds: Option<i32>,
-    /// Whether nobody is admitted.
-    pub paused: Option<bool>,
+impl NewSection {
+    /// Every seat of this section, front row first.
+    pub fn seats(&self) -> Vec<PlannedSeat> {
+        rules::seats(self)
+    }
+
+    /// The names of its rows, front row first.
+    pub fn row_labels(&self) -> Vec<String> {
+        (1..=self.rows).map(rules::row_label).collect()
+    }
+}
+
+/// Where one seat of a section stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlannedSeat {
+    /// From 1, at the stage.
+    pub row_index: i32,
+    /// From 1, at the left.
+    pub number: i32,
+    /// Lower is better; equal for two seats as far from the middle of the same row.
+    pub preference: i32,
 }
 
 impl Catalogue {
@@ -87,12 +99,14 @@ impl Catalogue {
         organizer: PersonId,
         new: NewConcert,
     ) -> Result<Concert, Failure<CatalogueRefusal>> {
-        self.db.tx(async |tx| self.create_concert_in_tx(tx, organizer, new).await).await
+        self.db.tx(async |tx| Self::create_concert_in_tx(tx, organizer, new).await).await
     }
 
     /// [`Catalogue::create_concert`] in the caller's transaction.
-    pub(super) async fn create_concert_in_tx(
-        &self,
+    ///
+    /// # Errors
+    /// As [`Catalogue::create_concert`].
+    pub async fn create_concert_in_tx(
         tx: &Tx,
         organizer: PersonId,
         new: NewConcert,
@@ -106,121 +120,65 @@ impl Catalogue {
         })
     }
 
-    /// Makes a schedule with all its seats and its waiting room, as a DRAFT.
+    /// The concert of a title, if this organizer has one; of several the first.
     ///
     /// # Errors
-    /// [`CatalogueRefusal::ConcertNotFound`] or [`CatalogueRefusal::ValueInvalid`], or a fault.
-    pub async fn create_schedule(
-        &self,
-        organizer: PersonId,
-        new: NewSchedule,
-    ) -> Result<Schedule, Failure<CatalogueRefusal>> {
-        self.db
-            .tx(async |tx| {
-                // A hall may have a hundred thousand seats.
-                tx.be_patient().await?;
-                self.create_schedule_in_tx(tx, organizer, new).await
-            })
-            .await
-    }
-
-    /// [`Catalogue::create_schedule`] in the caller's transaction.
-    pub(super) async fn create_schedule_in_tx(
-        &self,
+    /// A fault.
+    pub async fn concert_of_title_in_tx(
         tx: &Tx,
         organizer: PersonId,
-        new: NewSchedule,
+        title: &str,
+    ) -> Result<Option<TitledConcert>, Fault> {
+        store::concert_of_title(tx, organizer, title).await
+    }
+
+    /// Writes a schedule that was [checked](NewSchedule::checked), as a DRAFT without seats and without a waiting room.
+    ///
+    /// # Errors
+    /// [`CatalogueRefusal::ConcertNotFound`], or a fault.
+    pub async fn add_schedule_in_tx(
+        tx: &Tx,
+        organizer: PersonId,
+        new: &NewSchedule,
     ) -> Result<Schedule, Failure<CatalogueRefusal>> {
-        let new = rules::schedule(new).map_err(Failure::Refused)?;
-        let room = rules::waiting_room(WaitingRoomSettings::DEFAULT, &new.waiting_room)
-            .map_err(|refusal| Failure::Refused(refusal.within(&["waitingRoom"])))?;
         let id = ScheduleId::new();
         let seat_count = rules::seat_count(&new.sections);
-        if !store::insert_schedule(tx, id, organizer, &new, seat_count, room).await? {
+        if !store::insert_schedule(tx, id, organizer, new, seat_count).await? {
             return Err(Failure::Refused(CatalogueRefusal::ConcertNotFound));
         }
-        for section in &new.sections {
-            store::insert_seats(tx, id, section, &rules::seats(section)).await?;
-        }
-        stored(tx, id).await
+        Ok(stored(tx, id).await?)
     }
 
-    /// Opens the sale; nothing changes when it is open. People can buy from `sales_open_at` on.
+    /// Turns a schedule ON_SALE or CLOSED, under its row's lock; whether it was not so before.
     ///
     /// # Errors
-    /// [`CatalogueRefusal::ScheduleNotFound`], [`CatalogueRefusal::WrongState`] when the sale was closed or its window
-    /// is over, or a fault.
-    pub async fn open_sale(
-        &self,
-        organizer: PersonId,
-        id: ScheduleId,
-    ) -> Result<Schedule, Failure<CatalogueRefusal>> {
-        self.set_status(organizer, id, ScheduleStatus::OnSale).await
-    }
-
-    /// Closes the sale for good; nothing changes when it is closed. What was sold stays sold.
-    ///
-    /// # Errors
-    /// [`CatalogueRefusal::ScheduleNotFound`], [`CatalogueRefusal::WrongState`] when the sale was never opened, or a
-    /// fault.
-    pub async fn close_sale(
-        &self,
-        organizer: PersonId,
-        id: ScheduleId,
-    ) -> Result<Schedule, Failure<CatalogueRefusal>> {
-        self.set_status(organizer, id, ScheduleStatus::Closed).await
-    }
-
-    async fn set_status(
-        &self,
-        organizer: PersonId,
-        id: ScheduleId,
-        to: ScheduleStatus,
-    ) -> Result<Schedule, Failure<CatalogueRefusal>> {
-        self.db.tx(async |tx| self.set_status_in_tx(tx, organizer, id, to).await).await
-    }
-
-    /// [`Catalogue::open_sale`] or [`Catalogue::close_sale`] in the caller's transaction.
-    pub(super) async fn set_status_in_tx(
-        &self,
+    /// [`CatalogueRefusal::ScheduleNotFound`], [`CatalogueRefusal::WrongState`] when a sale that stands where this one does
+    /// does not go there, or a fault.
+    pub async fn change_sale_in_tx(
         tx: &Tx,
         organizer: PersonId,
         id: ScheduleId,
         to: ScheduleStatus,
-    ) -> Result<Schedule, Failure<CatalogueRefusal>> {
+    ) -> Result<(Schedule, bool), Failure<CatalogueRefusal>> {
         let found = store::lock_sale(tx, id, organizer).await?;
         let sale = found.ok_or(Failure::Refused(CatalogueRefusal::ScheduleNotFound))?;
         rules::change_sale(sale.status, sale.window_over, to).map_err(Failure::Refused)?;
-        store::set_status(tx, id, to).await?;
-        store::interrupt_rounds(tx, id).await?;
-        stored(tx, id).await
-    }
-
-    /// Changes how a waiting room is run, also while it runs. When this returns, no round goes by the settings of before.
-    ///
-    /// # Errors
-    /// [`CatalogueRefusal::ScheduleNotFound`] or [`CatalogueRefusal::ValueInvalid`], or a fault.
-    pub async fn configure_waiting_room(
-        &self,
-        organizer: PersonId,
-        id: ScheduleId,
-        patch: WaitingRoomPatch,
-    ) -> Result<Schedule, Failure<CatalogueRefusal>> {
-        self.db
-            .tx(async |tx| {
-                let found = store::lock_waiting_room(tx, id, organizer).await?;
-                let room = found.ok_or(Failure::Refused(CatalogueRefusal::ScheduleNotFound))?;
-                let room = rules::waiting_room(room, &patch).map_err(Failure::Refused)?;
-                store::update_waiting_room(tx, id, room).await?;
-                store::interrupt_rounds(tx, id).await?;
-                stored(tx, id).await
-            })
-            .await
+        let changed = store::set_status(tx, id, to).await?;
+        Ok((stored(tx, id).await?, changed))
     }
 }
 
+/// A concert that was found by its title.
+#[derive(Debug, Clone, Copy)]
+pub struct TitledConcert {
+    /// Names it.
+    pub id: ConcertId,
+    /// Whether a performance of it is still to come.
+    pub upcoming: bool,
+}
+
 /// The schedule as it stands in the transaction.
-async fn stored(tx: &Tx, id: ScheduleId) -> Result<Schedule, Failure<CatalogueRefusal>> {
+async fn stored(tx: &Tx, id: ScheduleId) -> Result<Schedule, Fault> {
     let schedule = store::schedules(tx, &[id]).await?.pop();
-    Ok(schedule.ok_or(Fault::internal("a schedule vanished in its transaction"))?)
+    schedule.ok_or(Fault::internal("a schedule vanished in its transaction"))
 }

@@ -1,10 +1,9 @@
 //! What can be bought: concerts, their performances (schedules), and how many seats are left.
 //!
-//! Organizers write here, everybody reads. Nothing here sells: a seat's status changes in `reservation` only.
+//! Organizers write here, everybody reads. Nothing here sells: seats are `reservation`'s, and a sale is run by `sale`.
 
 mod availability;
 mod browse;
-mod ensure;
 mod manage;
 mod refusal;
 mod rules;
@@ -14,7 +13,7 @@ use std::sync::Arc;
 
 use availability::Counts;
 pub use browse::{ScheduleFilter, Search};
-pub use manage::{NewConcert, NewSchedule, NewSection, WaitingRoomPatch};
+pub use manage::{NewConcert, NewSchedule, NewSection, PlannedSeat, TitledConcert};
 pub use refusal::CatalogueRefusal;
 
 use crate::{
@@ -91,8 +90,6 @@ pub struct Schedule {
     pub seat_count: i32,
     /// How many seats one person may hold and own here.
     pub max_seats_per_person: i32,
-    /// How its waiting room is run.
-    pub waiting_room: WaitingRoomSettings,
 }
 
 impl Schedule {
@@ -100,23 +97,6 @@ impl Schedule {
     pub fn visible_to(&self, viewer: Option<PersonId>) -> bool {
         self.status != ScheduleStatus::Draft || viewer == Some(self.organizer_id)
     }
-}
-
-/// How a waiting room is run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WaitingRoomSettings {
-    /// How many people may be ACTIVE at once.
-    pub max_active: i32,
-    /// How many people one round admits at most.
-    pub admit_per_round: i32,
-    /// How often a round runs, in milliseconds.
-    pub round_ms: i32,
-    /// ACTIVE time without an action, in seconds.
-    pub idle_seconds: i32,
-    /// ACTIVE time in all, in seconds.
-    pub active_seconds: i32,
-    /// Nobody is admitted while it is paused.
-    pub paused: bool,
 }
 
 /// The seats of one grade at one performance.

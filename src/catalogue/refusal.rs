@@ -1,6 +1,6 @@
 //! Why the catalogue said no.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::RangeInclusive};
 
 /// Why an organizer's change was not made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,12 +22,24 @@ pub enum CatalogueRefusal {
 
 impl CatalogueRefusal {
     /// A value that is not acceptable, in a field of the input itself.
-    pub(super) fn value(field: &str, message: impl Into<Cow<'static, str>>) -> Self {
+    pub fn value(field: &str, message: impl Into<Cow<'static, str>>) -> Self {
         Self::ValueInvalid { path: vec![field.to_owned()], message: message.into() }
     }
 
+    /// Nothing when `value` lies in `range`, else the refusal of the field that it stands in.
+    ///
+    /// # Errors
+    /// [`CatalogueRefusal::ValueInvalid`], which names the range.
+    pub fn unless_in(field: &str, value: i32, range: RangeInclusive<i32>) -> Result<(), Self> {
+        if range.contains(&value) {
+            Ok(())
+        } else {
+            Err(Self::value(field, format!("{} to {}.", range.start(), range.end())))
+        }
+    }
+
     /// The same refusal with the field inside of `parents`.
-    pub(super) fn within(self, parents: &[&str]) -> Self {
+    pub fn within(self, parents: &[&str]) -> Self {
         match self {
             Self::ValueInvalid { path, message } => {
                 let path = parents.iter().map(|&parent| parent.to_owned()).chain(path).collect();

@@ -1,4 +1,4 @@
-//! What concerts, schedules and waiting rooms have to look like, and where the seats stand. Pure.
+//! What concerts and schedules have to look like, how a sale goes on, and where the seats stand. Pure.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -7,10 +7,7 @@ use std::{
 
 use chrono::Datelike;
 
-use super::{
-    CatalogueRefusal, NewConcert, NewSchedule, NewSection, ScheduleStatus, WaitingRoomPatch,
-    WaitingRoomSettings,
-};
+use super::{CatalogueRefusal, NewConcert, NewSchedule, NewSection, PlannedSeat, ScheduleStatus};
 use crate::kernel::{Points, Timestamp};
 
 const TEXT_MAX: usize = 200;
@@ -25,18 +22,6 @@ const PRICE_MAX: i64 = 10_000_000_000;
 const ROWS: RangeInclusive<i32> = 1..=200;
 const SEATS_PER_ROW: RangeInclusive<i32> = 1..=500;
 const SEATS_PER_PERSON: RangeInclusive<i32> = 1..=20;
-
-impl WaitingRoomSettings {
-    /// What a schedule gets when its organizer says nothing.
-    pub const DEFAULT: Self = Self {
-        max_active: 100,
-        admit_per_round: 50,
-        round_ms: 1_000,
-        idle_seconds: 120,
-        active_seconds: 900,
-        paused: false,
-    };
-}
 
 type Checked<T> = Result<T, CatalogueRefusal>;
 
@@ -80,7 +65,7 @@ pub(super) fn schedule(mut new: NewSchedule) -> Checked<NewSchedule> {
             "Sales have to close before the performance starts, or when it does.",
         ));
     }
-    within("maxSeatsPerPerson", new.max_seats_per_person, SEATS_PER_PERSON)?;
+    CatalogueRefusal::unless_in("maxSeatsPerPerson", new.max_seats_per_person, SEATS_PER_PERSON)?;
     new.sections = sections(new.sections)?;
     Ok(new)
 }
@@ -113,8 +98,8 @@ fn section(new: NewSection) -> Checked<NewSection> {
     if new.price.get() > PRICE_MAX {
         return Err(CatalogueRefusal::value("price", "0 to 10000000000 points."));
     }
-    within("rows", new.rows, ROWS)?;
-    within("seatsPerRow", new.seats_per_row, SEATS_PER_ROW)?;
+    CatalogueRefusal::unless_in("rows", new.rows, ROWS)?;
+    CatalogueRefusal::unless_in("seatsPerRow", new.seats_per_row, SEATS_PER_ROW)?;
     Ok(NewSection {
         name: line("name", &new.name, SECTION_NAME_MAX)?,
         grade: line("grade", &new.grade, GRADE_MAX)?,
@@ -127,44 +112,6 @@ pub(super) fn seat_count(sections: &[NewSection]) -> i32 {
     sections.iter().fold(0_i32, |sum, section| {
         sum.saturating_add(section.rows.saturating_mul(section.seats_per_row))
     })
-}
-
-/// The settings after a change.
-pub(super) fn waiting_room(
-    now: WaitingRoomSettings,
-    patch: &WaitingRoomPatch,
-) -> Checked<WaitingRoomSettings> {
-    let change = |field, to: Option<i32>, now, range| {
-        to.map_or(Ok(now), |value| within(field, value, range).map(|()| value))
-    };
-    Ok(WaitingRoomSettings {
-        max_active: change("maxActive", patch.max_active, now.max_active, 1..=1_000_000)?,
-        admit_per_round: change(
-            "admitPerRound",
-            patch.admit_per_round,
-            now.admit_per_round,
-            1..=100_000,
-        )?,
-        round_ms: patch.round_seconds.map_or(Ok(now.round_ms), round_ms)?,
-        idle_seconds: change("idleSeconds", patch.idle_seconds, now.idle_seconds, 5..=86_400)?,
-        active_seconds: change(
-            "activeSeconds",
-            patch.active_seconds,
-            now.active_seconds,
-            5..=86_400,
-        )?,
-        paused: patch.paused.unwrap_or(now.paused),
-    })
-}
-
-fn round_ms(seconds: f64) -> Checked<i32> {
-    if (0.1..=600.0).contains(&seconds) {
-        #[expect(clippy::cast_possible_truncation, reason = "100 to 600000, as was just checked")]
-        let milliseconds = (seconds * 1_000.0).round() as i32;
-        Ok(milliseconds)
-    } else {
-        Err(CatalogueRefusal::value("roundSeconds", "0.1 to 600 seconds."))
-    }
 }
 
 /// Whether a sale that stands at `now` may go to `to`. Going where it is already is no change, and fine.
@@ -204,17 +151,6 @@ pub(super) fn search_pattern(text: &str) -> Option<String> {
     }
     pattern.push('%');
     Some(pattern)
-}
-
-/// Where one seat of a section stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct PlannedSeat {
-    /// From 1, at the stage.
-    pub(super) row_index: i32,
-    /// From 1, at the left.
-    pub(super) number: i32,
-    /// Lower is better; equal for two seats as far from the middle of the same row.
-    pub(super) preference: i32,
 }
 
 /// Every seat of a section, front row first.
@@ -264,15 +200,6 @@ fn within_years(field: &str, instant: Timestamp) -> Checked<()> {
         Ok(())
     } else {
         let message = format!("In the years {} to {}.", YEARS.start(), YEARS.end());
-        Err(CatalogueRefusal::value(field, message))
-    }
-}
-
-fn within(field: &str, value: i32, range: RangeInclusive<i32>) -> Checked<()> {
-    if range.contains(&value) {
-        Ok(())
-    } else {
-        let message = format!("{} to {}.", range.start(), range.end());
         Err(CatalogueRefusal::value(field, message))
     }
 }

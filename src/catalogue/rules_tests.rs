@@ -30,7 +30,6 @@ fn a_schedule(sections: Vec<NewSection>) -> NewSchedule {
         starts_at: start + TimeDelta::hours(1),
         max_seats_per_person: 1,
         sections,
-        waiting_room: WaitingRoomPatch::default(),
     }
 }
 
@@ -105,41 +104,6 @@ fn sections_have_their_limits() {
     assert!(schedule(a_schedule(vec![a_section("A", 200, 500)])).is_ok());
     assert!(schedule(a_schedule(vec![dear(10_000_000_000)])).is_ok());
     assert!(schedule(a_schedule(vec![dear(0)])).is_ok());
-}
-
-#[test]
-fn a_waiting_room_changes_only_in_what_was_said() {
-    let now = WaitingRoomSettings::DEFAULT;
-    assert_eq!(waiting_room(now, &WaitingRoomPatch::default()), Ok(now));
-    let patch = WaitingRoomPatch {
-        round_seconds: Some(0.25),
-        paused: Some(true),
-        ..WaitingRoomPatch::default()
-    };
-    let expected = WaitingRoomSettings { round_ms: 250, paused: true, ..now };
-    assert_eq!(waiting_room(now, &patch), Ok(expected));
-}
-
-#[test]
-fn a_waiting_room_stays_within_what_the_table_allows() {
-    let none = WaitingRoomPatch::default();
-    let refused = |patch| fault(waiting_room(WaitingRoomSettings::DEFAULT, &patch));
-    for value in [0, 1_000_001] {
-        assert_eq!(refused(WaitingRoomPatch { max_active: Some(value), ..none }), "maxActive");
-    }
-    for value in [0, 100_001] {
-        let patch = WaitingRoomPatch { admit_per_round: Some(value), ..none };
-        assert_eq!(refused(patch), "admitPerRound");
-    }
-    for value in [4, 86_401] {
-        assert_eq!(refused(WaitingRoomPatch { idle_seconds: Some(value), ..none }), "idleSeconds");
-        let patch = WaitingRoomPatch { active_seconds: Some(value), ..none };
-        assert_eq!(refused(patch), "activeSeconds");
-    }
-    for value in [0.0, 0.099, 600.001, f64::INFINITY, f64::NAN] {
-        let patch = WaitingRoomPatch { round_seconds: Some(value), ..none };
-        assert_eq!(refused(patch), "roundSeconds");
-    }
 }
 
 #[test]

@@ -5,11 +5,11 @@ use chrono::{Days, NaiveTime, TimeDelta};
 use super::Failed;
 use crate::{
     account::{Accounts, NewPerson},
-    catalogue::{
-        Catalogue, CatalogueRefusal, NewConcert, NewSchedule, NewSection, WaitingRoomPatch,
-    },
+    catalogue::{CatalogueRefusal, NewConcert, NewSchedule, NewSection},
     db::Db,
     kernel::{ConcertId, Failure, Points, Role, Timestamp},
+    sale::{self, NewSale},
+    waiting_room::WaitingRoomPatch,
 };
 
 /// The demo organizer's address.
@@ -20,11 +20,7 @@ pub(super) const FAN: &str = "fan@frontrow.example";
 pub(super) const PASSWORD: &str = "front-row-demo";
 
 /// Makes what is missing, all or nothing, and tells how many performances that were.
-pub(super) async fn ensure(
-    db: &Db,
-    accounts: &Accounts,
-    catalogue: &Catalogue,
-) -> Result<usize, Failed> {
+pub(super) async fn ensure(db: &Db, accounts: &Accounts) -> Result<usize, Failed> {
     let made = db.tx(async |tx| {
         tx.lock("frontrow:seed").await?;
         let organizer = person(ORGANIZER, "Demo Organizer");
@@ -33,8 +29,8 @@ pub(super) async fn ensure(
         let now = tx.now().await?;
         let mut made = 0;
         for show in SHOWS {
-            let schedules = |concert| show.schedules(concert, now);
-            made += catalogue.ensure_in_tx(tx, organizer, show.concert(), schedules).await?;
+            let sales = |concert| show.sales(concert, now);
+            made += sale::ensure_in_tx(tx, organizer, show.concert(), sales).await?;
         }
         Ok(made)
     });
@@ -138,27 +134,28 @@ impl Show {
         }
     }
 
-    fn schedules(&self, concert_id: ConcertId, now: Timestamp) -> Vec<NewSchedule> {
-        self.days.iter().map(|&days| self.schedule(concert_id, now, days)).collect()
+    fn sales(&self, concert_id: ConcertId, now: Timestamp) -> Vec<NewSale> {
+        self.days.iter().map(|&days| self.sale(concert_id, now, days)).collect()
     }
 
-    fn schedule(&self, concert_id: ConcertId, now: Timestamp, days: u64) -> NewSchedule {
+    fn sale(&self, concert_id: ConcertId, now: Timestamp, days: u64) -> NewSale {
         // Half past seven in the evening in Seoul.
         let evening = NaiveTime::from_hms_opt(10, 30, 0).unwrap_or(NaiveTime::MIN);
         let starts_at = (now.date_naive() + Days::new(days)).and_time(evening).and_utc();
-        NewSchedule {
+        let schedule = NewSchedule {
             concert_id,
             starts_at,
             sales_open_at: now + TimeDelta::minutes(self.opens_in),
             sales_close_at: starts_at,
             max_seats_per_person: self.seats_per_person,
             sections: self.sections.iter().map(section).collect(),
-            waiting_room: WaitingRoomPatch {
-                max_active: Some(self.room.0),
-                admit_per_round: Some(self.room.1),
-                ..WaitingRoomPatch::default()
-            },
-        }
+        };
+        let waiting_room = WaitingRoomPatch {
+            max_active: Some(self.room.0),
+            admit_per_round: Some(self.room.1),
+            ..WaitingRoomPatch::default()
+        };
+        NewSale { schedule, waiting_room }
     }
 }
 

@@ -17,7 +17,6 @@ use super::{Failed, database, demo, failed::shown};
 use crate::{
     account::{Accounts, Keyring, SessionToken, Sessions},
     app::{DatabaseArgs, secret},
-    catalogue::Catalogue,
     kernel::PersonId,
 };
 
@@ -56,7 +55,7 @@ pub(super) async fn run(args: &SeedArgs) -> Result<ExitCode, Failed> {
     };
     let db = database::connect_migrated(&args.database).await?;
     let accounts = Accounts::new(db.clone(), sessions);
-    let made = demo::ensure(&db, &accounts, &Catalogue::new(db.clone())).await?;
+    let made = demo::ensure(&db, &accounts).await?;
     report(made);
     if let Some((count, file)) = rehearsal {
         let fans = accounts.rehearsal_fans(count, demo::PASSWORD.into()).await?;

@@ -10,6 +10,7 @@ mod expire;
 mod hold;
 mod lane;
 mod rules;
+mod seats;
 mod store;
 mod watch;
 

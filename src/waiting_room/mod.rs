@@ -1,7 +1,7 @@
 //! The waiting room: who may go in, in which order, and what everybody is shown meanwhile.
 //!
 //! The line is a journal in Postgres (`store::journal`), Redis is its index (`store::index`). `enter` and `leave` write the
-//! journal, `admit` runs the rounds, `status` and `watch` show the place in line. `positions`, `draw` and `rules` are pure.
+//! journal, `admit` runs the rounds, `settings` says how, `status` and `watch` show the place in line. `positions`, `draw` and `rules` are pure.
 
 mod admit;
 mod announce;
@@ -16,6 +16,7 @@ mod rooms;
 mod roster;
 mod rules;
 mod screen;
+mod settings;
 mod status;
 mod store;
 mod summary;
@@ -41,6 +42,7 @@ use crate::{
 };
 pub use roster::{Entrant, roster};
 pub use rules::Line;
+pub use settings::{WaitingRoomPatch, WaitingRoomSettings};
 pub use status::Place;
 pub use summary::Summary;
 pub use token::{Admission, PassRefusal};

@@ -2,8 +2,11 @@
 //!
 //! A new module goes into `lib.rs` and into [`FLOORS`]; a rule that has to be broken somewhere gets a row with the reason.
 
+mod locks;
 mod planted;
-mod tokens;
+mod reading;
+mod sql;
+mod tables;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,7 +14,7 @@ use std::{
     path::Path as FilePath,
 };
 
-use tokens::{Kind, Path, Token};
+use reading::{Path, Reading};
 
 /// Modules from the ground up. A module names modules of lower floors, and none beside it.
 const FLOORS: &[&[&str]] = &[
@@ -20,7 +23,7 @@ const FLOORS: &[&[&str]] = &[
     &["account", "catalogue", "wallet"],
     &["waiting_room"],
     &["reservation"],
-    &["payment", "seat_map", "audit"],
+    &["payment", "sale", "seat_map", "audit"],
     &["app"],
     &["api", "workers"],
     &["http"],
@@ -69,9 +72,16 @@ const LINES_MAX: usize = 500;
 struct Source {
     path: String,
     text: String,
+    /// What is in it, of Rust.
+    reading: Reading,
 }
 
 impl Source {
+    fn new(path: String, text: String) -> Self {
+        let reading = if path.ends_with(".rs") { Reading::of(&text) } else { Reading::default() };
+        Self { path, text, reading }
+    }
+
     /// The file's module, from the root down: `http/websocket/mod.rs` is `http::websocket`.
     fn module(&self) -> Vec<&str> {
         let path = self.path.strip_suffix(".rs").unwrap_or(&self.path);
@@ -98,10 +108,10 @@ fn house() -> Vec<Source> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 read(&path, root, found);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
+            } else if path.extension().is_some_and(|it| it == "rs" || it == "sql") {
                 let text = fs::read_to_string(&path).unwrap();
                 let path = path.strip_prefix(root).unwrap().to_str().unwrap().replace('\\', "/");
-                found.push(Source { path, text });
+                found.push(Source::new(path, text));
             }
         }
     }
@@ -131,12 +141,13 @@ fn faults(house: &[Source]) -> Vec<String> {
                 faults.push(format!("{}:{}: a note to ourselves", source.path, index + 1));
             }
         }
-        let all = tokens::tokens(&source.text);
-        for path in tokens::paths(&all) {
-            floors(source, &path, &mut faults);
+        for path in &source.reading.paths {
+            floors(source, path, &mut faults);
         }
         if !tests.contains(&source.path) {
-            rules(source, &tokens::without_tests(&all), &mut faults);
+            rules(source, &mut faults);
+            faults.extend(tables::faults(source));
+            faults.extend(locks::faults(source));
         }
     }
     faults
@@ -167,15 +178,14 @@ fn floors(source: &Source, path: &Path, faults: &mut Vec<String>) {
 }
 
 /// What only some files may do, outside of tests.
-fn rules(source: &Source, tokens: &[Token], faults: &mut Vec<String>) {
+fn rules(source: &Source, faults: &mut Vec<String>) {
     let mut fault = |line: usize, text: &str| {
         faults.push(format!("{}:{line}: {text}", source.path));
     };
-    let paths = tokens::paths(tokens);
     let starts = |path: &Path, steps: &[&str]| {
         path.steps.len() >= steps.len() && path.steps.iter().zip(steps).all(|(a, b)| a == b)
     };
-    for path in &paths {
+    for path in source.reading.working_paths() {
         let first = path.steps[0].as_str();
         let deep = path.steps.len() > 1;
         if first == "async_graphql" && !source.is_in(&["api", "http"]) {
@@ -197,35 +207,33 @@ fn rules(source: &Source, tokens: &[Token], faults: &mut Vec<String>) {
             fault(path.line, "the environment is read by app/config.rs and cli only");
         }
     }
-    for (at, token) in tokens.iter().enumerate() {
-        let before = at.checked_sub(1).and_then(|at| tokens.get(at));
-        let called = tokens.get(at + 1).is_some_and(|token| token.is("("));
-        let method = called && before.is_some_and(|token| token.is("."));
-        if method && (token.is("expect") || token.is("unwrap")) {
-            fault(token.line, "a fault is returned, not unwrapped");
+    for word in source.reading.working_words() {
+        if word.method && (word.text == "expect" || word.text == "unwrap") {
+            fault(word.line, "a fault is returned, not unwrapped");
         }
     }
-    waits(source, tokens, &mut fault);
-    starts_tasks(source, tokens, &mut fault);
+    waits(source, &mut fault);
+    starts_tasks(source, &mut fault);
     if matches!(source.path.rsplit('/').next(), Some("rules.rs" | "positions.rs")) {
-        pure(tokens, &mut fault);
+        pure(source, &mut fault);
     }
     if source.is_in(&["kernel"]) {
-        ground(tokens, &paths, &mut fault);
+        ground(source, &mut fault);
     }
 }
 
 /// Loops that wait live in workers and in the edge.
-fn waits(source: &Source, tokens: &[Token], fault: &mut impl FnMut(usize, &str)) {
+fn waits(source: &Source, fault: &mut impl FnMut(usize, &str)) {
     if source.is_in(&["workers", "http"]) || LOOPS.iter().any(|(path, _)| *path == source.path) {
         return;
     }
-    let loops = tokens.iter().any(|token| token.is("loop") || token.is("while"));
-    for token in tokens.iter().filter(|token| token.kind == Kind::Word) {
-        match token.text.as_str() {
-            "interval" | "interval_at" => fault(token.line, "intervals live in workers and http"),
+    let words = || source.reading.working_words();
+    let loops = words().any(|word| word.text == "loop" || word.text == "while");
+    for word in words() {
+        match word.text.as_str() {
+            "interval" | "interval_at" => fault(word.line, "intervals live in workers and http"),
             "sleep" | "sleep_until" if loops => {
-                fault(token.line, "loops that wait live in workers and http");
+                fault(word.line, "loops that wait live in workers and http");
             }
             _ => {}
         }
@@ -233,7 +241,7 @@ fn waits(source: &Source, tokens: &[Token], fault: &mut impl FnMut(usize, &str))
 }
 
 /// Tasks are started by name, so that none dies without being seen.
-fn starts_tasks(source: &Source, tokens: &[Token], fault: &mut impl FnMut(usize, &str)) {
+fn starts_tasks(source: &Source, fault: &mut impl FnMut(usize, &str)) {
     const STARTS: &[&str] = &[
         "spawn",
         "spawn_on",
@@ -245,17 +253,16 @@ fn starts_tasks(source: &Source, tokens: &[Token], fault: &mut impl FnMut(usize,
     if source.is_in(&["tasks"]) || SPAWNS.iter().any(|(path, _)| *path == source.path) {
         return;
     }
-    for (at, token) in tokens.iter().enumerate() {
-        let starts = token.kind == Kind::Word && STARTS.contains(&token.text.as_str());
-        let by_name = at >= 2 && tokens[at - 1].is(".") && tokens[at - 2].is("tasks");
-        if starts && !by_name {
-            fault(token.line, "tasks are started by name, through `tasks`");
+    for word in source.reading.working_words() {
+        let by_name = word.receiver.as_deref() == Some("tasks");
+        if STARTS.contains(&word.text.as_str()) && !by_name {
+            fault(word.line, "tasks are started by name, through `tasks`");
         }
     }
 }
 
 /// Rules get facts and return decisions.
-fn pure(tokens: &[Token], fault: &mut impl FnMut(usize, &str)) {
+fn pure(source: &Source, fault: &mut impl FnMut(usize, &str)) {
     const IMPURE: &[&str] = &[
         "async",
         "await",
@@ -277,19 +284,21 @@ fn pure(tokens: &[Token], fault: &mut impl FnMut(usize, &str)) {
         "Kv",
         "Metrics",
     ];
-    for token in tokens.iter().filter(|token| token.kind == Kind::Word) {
-        if IMPURE.contains(&token.text.as_str()) {
-            fault(token.line, &format!("rules are pure, and `{}` is not", token.text));
+    for word in source.reading.working_words() {
+        if IMPURE.contains(&word.text.as_str()) {
+            fault(word.line, &format!("rules are pure, and `{}` is not", word.text));
         }
     }
 }
 
 /// The kernel waits for nothing and knows no framework.
-fn ground(tokens: &[Token], paths: &[Path], fault: &mut impl FnMut(usize, &str)) {
-    for token in tokens.iter().filter(|token| token.is("async") || token.is("await")) {
-        fault(token.line, "nothing in the kernel is async");
+fn ground(source: &Source, fault: &mut impl FnMut(usize, &str)) {
+    for word in source.reading.working_words() {
+        if word.text == "async" || word.text == "await" {
+            fault(word.line, "nothing in the kernel is async");
+        }
     }
-    for path in paths {
+    for path in source.reading.working_paths() {
         let first = path.steps[0].as_str();
         if path.steps.len() > 1 && ["tokio", "axum", "tracing", "clap"].contains(&first) {
             fault(path.line, "the kernel knows no framework");
@@ -339,7 +348,7 @@ fn reachable(house: &[Source], faults: &mut Vec<String>) -> BTreeSet<String> {
             next.extend(children(source).into_iter().map(|(child, own)| (child, test || own)));
         }
     }
-    for source in house {
+    for source in house.iter().filter(|source| source.path.ends_with(".rs")) {
         if !seen.contains_key(&source.path) {
             faults.push(format!("{}: is part of no module", source.path));
         }
@@ -349,31 +358,17 @@ fn reachable(house: &[Source], faults: &mut Vec<String>) -> BTreeSet<String> {
 
 /// The files that a file's `mod name;` may mean, and whether for tests only.
 fn children(source: &Source) -> Vec<(String, bool)> {
-    let tokens = tokens::tokens(&source.text);
     let module = source.module();
     let folder = |steps: &[&str]| steps.iter().map(|step| format!("{step}/")).collect::<String>();
     let beside =
         source.path.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
     let mut found = Vec::new();
-    let mut item = 0;
-    for at in 0..tokens.len() {
-        if tokens[at].kind == Kind::Sign && [";", "}", "{"].contains(&tokens[at].text.as_str()) {
-            item = at + 1;
-        }
-        let declared =
-            tokens[at].is("mod") && tokens.get(at + 2).is_some_and(|token| token.is(";"));
-        if !declared {
-            continue;
-        }
-        let attributes = &tokens[item..at];
-        let test = (0..attributes.len()).any(|at| tokens::is_test_attribute(attributes, at));
-        let elsewhere = attributes.windows(3).find(|of| of[0].is("path") && of[1].is("="));
-        let name = &tokens[at + 1].text;
-        match elsewhere {
-            Some(of) => found.push((format!("{beside}{}", of[2].text), test)),
+    for reading::Declared { name, path, test } in &source.reading.modules {
+        match path {
+            Some(path) => found.push((format!("{beside}{path}"), *test)),
             None => {
-                found.push((format!("{}{name}.rs", folder(&module)), test));
-                found.push((format!("{}{name}/mod.rs", folder(&module)), test));
+                found.push((format!("{}{name}.rs", folder(&module)), *test));
+                found.push((format!("{}{name}/mod.rs", folder(&module)), *test));
             }
         }
     }
@@ -391,12 +386,10 @@ fn every_exception_is_needed() {
     let house = house();
     for (path, _) in LOOPS {
         let source = house.iter().find(|source| source.path == *path);
-        let text = &source.unwrap_or_else(|| panic!("{path} is gone")).text;
-        let words = tokens::tokens(text);
+        let reading = &source.unwrap_or_else(|| panic!("{path} is gone")).reading;
+        let waits = ["interval", "sleep", "sleep_until"];
         assert!(
-            words
-                .iter()
-                .any(|token| ["interval", "sleep", "sleep_until"].iter().any(|w| token.is(w))),
+            reading.working_words().any(|word| waits.contains(&word.text.as_str())),
             "{path} does not wait any more"
         );
     }
@@ -405,6 +398,8 @@ fn every_exception_is_needed() {
         let text = &source.unwrap_or_else(|| panic!("{path} is gone")).text;
         assert!(text.contains("spawn"), "{path} starts nothing any more");
     }
+    let unneeded: Vec<String> = tables::unneeded(&house).chain(locks::unneeded(&house)).collect();
+    assert!(unneeded.is_empty(), "\n{}\n", unneeded.join("\n"));
 }
 
 #[test]
@@ -414,7 +409,7 @@ fn migrations_do_not_know_the_server() {
     let (_, dependencies) = manifest.split_once("[dependencies]").unwrap();
     assert!(!dependencies.contains("frontrow") && !dependencies.contains("path"), "{manifest}");
     let source = fs::read_to_string(root.join("src/lib.rs")).unwrap();
-    assert!(!tokens::tokens(&source).iter().any(|token| token.is("frontrow")));
+    assert!(!Reading::of(&source).words.iter().any(|word| word.text == "frontrow"));
 }
 
 #[test]

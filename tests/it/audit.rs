@@ -47,7 +47,7 @@ async fn true_books_exit_0() {
     let busy = busy().await;
     busy.world.books_are_true().await;
     let (status, text) = busy.world.audit_command().await;
-    assert_eq!((status, text.as_str()), (0, "All 18 checks hold.\n"));
+    assert_eq!((status, text.as_str()), (0, "All 20 checks hold.\n"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -283,6 +283,142 @@ async fn a_line_out_of_order_is_named() {
         &bought,
     )
     .await;
+}
+
+/// Six people, numbers 1 to 6, who entered two hours ago; the sixth was in an hour ago. As a busy instance would have it, and
+/// nothing runs by itself.
+async fn sixth_was_first() -> (World, Show) {
+    let world = World::new().await;
+    let a = world.quiet_instance(&[]).await;
+    let show = shop::show(&world, &a, Setup::default()).await;
+    for fan in shop::fans(&world, &a, 6).await {
+        fan.enter(&show.id).await;
+    }
+    world
+        .sql(
+            "UPDATE queue_token SET entered_at = now() - interval '2 hours';
+             UPDATE schedule SET sales_open_at = now() - interval '3 hours';
+             ALTER TABLE waiting_room DISABLE TRIGGER waiting_room_draw_stands;
+             UPDATE waiting_room SET absences_noted_from = now() - interval '1 day', drawn_at = now() - interval '3 hours';
+             ALTER TABLE waiting_room ENABLE TRIGGER waiting_room_draw_stands;
+             UPDATE queue_token SET status = 'EXPIRED', activated_at = now() - interval '1 hour', last_action_at = now(),
+                    expires_at = now() - interval '50 minutes', ended_at = now() - interval '50 minutes' WHERE number = 6",
+        )
+        .await;
+    (world, show)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_present_is_overtaken_by_nobody_however_long_they_wait() {
+    let (world, _) = sixth_was_first().await;
+    let ids = world.texts("SELECT id::text FROM queue_token ORDER BY number").await;
+    for id in &ids[..5] {
+        finds(&world, "SELECT 1", "nobody_is_overtaken", id).await;
+    }
+    let named = world.audit_command().await.1;
+    assert!(!named.contains(&ids[5]), "{named}");
+    // What was not noted is not judged.
+    world.sql("UPDATE waiting_room SET absences_noted_from = now()").await;
+    world.books_are_true().await;
+    world.sql("UPDATE waiting_room SET absences_noted_from = now() - interval '1 day'").await;
+    // Three were away at that time, and still are. One is back, one left before and one has just left.
+    world
+        .sql(
+            "UPDATE queue_token SET passed_over_at = now() - interval '70 minutes' WHERE number <= 3;
+             UPDATE queue_token SET passed_over_at = NULL WHERE number = 3;
+             UPDATE queue_token SET status = 'EXPIRED', ended_at = now() - interval '61 minutes' WHERE number = 4;
+             UPDATE queue_token SET status = 'EXPIRED', ended_at = now() - interval '1 minute' WHERE number = 5",
+        )
+        .await;
+    finds(&world, "SELECT 1", "nobody_is_overtaken", &ids[4]).await;
+    world
+        .sql("UPDATE queue_token SET ended_at = now() - interval '61 minutes' WHERE number = 5")
+        .await;
+    world.books_are_true().await;
+    // Away before it and after it is present at it.
+    let twice = "UPDATE queue_token SET absences = tstzmultirange(
+            tstzrange(now() - interval '100 minutes', now() - interval '80 minutes'),
+            tstzrange(now() - interval '40 minutes', now() - interval '30 minutes')) WHERE number = 3";
+    finds(&world, twice, "nobody_is_overtaken", &ids[2]).await;
+    // Somebody who was overtaken while away, and once more when back.
+    let again = "UPDATE queue_token SET absences = tstzmultirange(
+            tstzrange(now() - interval '70 minutes', now() - interval '50 minutes')) WHERE number = 3";
+    world.sql(again).await;
+    world.books_are_true().await;
+    let second = "UPDATE queue_token SET activated_at = now() - interval '30 minutes', ended_at = now(), last_action_at = now()
+                  WHERE number = 5";
+    finds(&world, second, "nobody_is_overtaken", &ids[2]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_absences_become_one_and_are_still_absences() {
+    let (world, _) = sixth_was_first().await;
+    world.sql("DELETE FROM queue_token WHERE number BETWEEN 2 AND 5").await;
+    let id = world.texts("SELECT id::text FROM queue_token WHERE number = 1").await.remove(0);
+    let thirty = "UPDATE queue_token SET absences = (
+            SELECT range_agg(tstzrange(now() - make_interval(mins => m), now() - make_interval(mins => m, secs => -30)))
+            FROM generate_series(61, 90) m) WHERE number = 1";
+    finds(&world, thirty, "nobody_is_overtaken", &id).await;
+    world.sql("UPDATE queue_token SET passed_over_at = now() WHERE number = 1").await;
+    world.sql("UPDATE queue_token SET passed_over_at = NULL WHERE number = 1").await;
+    let kept = "SELECT count(*) FROM queue_token, unnest(absences) WHERE number = 1";
+    assert_eq!(world.number(kept).await, 1);
+    world.books_are_true().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_people_than_a_round_admits_are_named() {
+    let (world, show) = sixth_was_first().await;
+    let together = "UPDATE queue_token SET status = 'EXPIRED', activated_at = now() - interval '1 hour', last_action_at = now(),
+            expires_at = now() - interval '50 minutes', ended_at = now() - interval '50 minutes'";
+    world.sql(together).await;
+    world.books_are_true().await;
+    // Rounds that were made smaller or rarer later do not judge what was before.
+    world.sql("UPDATE waiting_room SET admit_per_round = 5").await;
+    world.books_are_true().await;
+    let forget = "UPDATE waiting_room SET slowed_at = NULL";
+    finds(&world, forget, "rounds_keep_their_pace", &show.id).await;
+    // Five, and a sixth a millisecond after, before and when the round is over.
+    let sixth =
+        "UPDATE queue_token SET activated_at = activated_at + interval '99 ms' WHERE number = 6";
+    finds(&world, sixth, "rounds_keep_their_pace", &show.id).await;
+    world
+        .sql(
+            "UPDATE queue_token SET activated_at = activated_at + interval '1 ms' WHERE number = 6",
+        )
+        .await;
+    world.books_are_true().await;
+    world.sql("UPDATE waiting_room SET round_ms = 101").await;
+    world.books_are_true().await;
+    finds(&world, forget, "rounds_keep_their_pace", &show.id).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happens_outside_of_the_sales_times_is_named() {
+    let Busy { world, held, .. } = busy().await;
+    let token = format!("SELECT queue_token_id::text FROM reservation WHERE id = '{held}'");
+    let token = world.texts(&token).await.remove(0);
+    let check = "sales_keep_their_times";
+    // Closing it now is no fault of those who were there before, nor is it to end it now, or to open it later.
+    for (change, forget) in [
+        ("UPDATE schedule SET status = 'CLOSED'",
+         "UPDATE schedule SET closed_at = closed_at - interval '1 hour'"),
+        ("UPDATE schedule SET status = 'ON_SALE', sales_close_at = now() - interval '30 minutes',
+            sales_open_at = now() - interval '1 hour'",
+         "UPDATE schedule SET shortened_at = NULL"),
+    ] {
+        world.sql(change).await;
+        world.books_are_true().await;
+        finds(&world, forget, check, &token).await;
+        finds(&world, "SELECT 1", check, &held).await;
+    }
+    world.sql("UPDATE schedule SET sales_close_at = now() + interval '2 days'").await;
+    world.books_are_true().await;
+    world.sql("UPDATE schedule SET sales_open_at = now() + interval '1 day'").await;
+    world.books_are_true().await;
+    finds(&world, "UPDATE schedule SET shortened_at = NULL", check, &token).await;
+    let drop = "ALTER TABLE schedule DISABLE TRIGGER schedule_closed";
+    finds(&world, drop, "guards_are_in_place", "schedule_closed").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -29,6 +29,7 @@ mod outage;
 mod payment;
 mod race;
 mod reservation;
+mod sale;
 mod schema;
 mod seat_map;
 mod secrets;

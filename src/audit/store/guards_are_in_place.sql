@@ -1,6 +1,10 @@
--- What guards seats, money and draws in the database itself is there and on.
+-- What guards seats, money and draws in the database itself is there and on, and so is what notes the times that checks go by.
 SELECT format('trigger %s on %s is missing or off', name, guarded) AS fault
-FROM (VALUES ('wallet_entry', 'wallet_entry_append_only'), ('waiting_room', 'waiting_room_draw_stands')) AS guard (guarded, name)
+FROM (VALUES
+    ('wallet_entry', 'wallet_entry_append_only'), ('waiting_room', 'waiting_room_draw_stands'),
+    ('waiting_room', 'waiting_room_max_active_lowered'), ('waiting_room', 'waiting_room_slowed'),
+    ('schedule', 'schedule_closed'), ('schedule', 'schedule_shortened'), ('queue_token', 'queue_token_absence')
+) AS guard (guarded, name)
 WHERE NOT EXISTS (SELECT 1 FROM pg_trigger
                   WHERE tgrelid = guarded::regclass AND tgname = name AND tgenabled IN ('O', 'A'))
 UNION ALL

@@ -41,6 +41,8 @@ const CHECKS: &[(&str, &str)] = checks![
     "numbers_are_unique",
     "never_too_many_active",
     "nobody_is_overtaken",
+    "rounds_keep_their_pace",
+    "sales_keep_their_times",
     "draws_follow_the_secret",
     "used_tokens_paid",
     "guards_are_in_place",

@@ -1,13 +1,16 @@
-//! The tables of reservations and seats: the statements that claim (`hold`), free (`release`) and read (`read`) them.
+//! The tables of reservations and seats: the statements that make (`seats`), claim (`hold`), free (`release`)
+//! and read (`read`) them.
 
 mod hold;
 mod read;
 mod release;
+mod seats;
 
 pub(super) use hold::{Held, HoldOrder, Locks, free_seats, hold, hold_facts};
 pub(super) use read::{by_ids, list, seats_of};
 pub(super) use release::{EXPIRE_BATCH, expire};
 use sea_orm::FromQueryResult;
+pub(super) use seats::insert as insert_seats;
 
 use super::{Reservation, ReservationStatus, SeatStatus};
 use crate::{

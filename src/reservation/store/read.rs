@@ -58,7 +58,7 @@ pub(in crate::reservation) async fn list(
         let words = statuses.iter().map(|status| status.as_str());
         query = query.filter(
             Expr::cust(
-                "CASE WHEN status = 'HOLD' AND expires_at <= clock_timestamp() THEN 'EXPIRED' ELSE status END",
+                "CASE WHEN has_lapsed(status, expires_at, clock_timestamp()) THEN 'EXPIRED' ELSE status END",
             )
             .is_in(words),
         );
@@ -96,10 +96,8 @@ pub(in crate::reservation) async fn seats_of(
     const SQL: &str = "
         WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
         SELECT l.reservation_id, s.id, s.section, s.row_label, s.number, s.grade, l.price,
-               CASE WHEN s.status = 'HOLD' AND s.hold_expires_at <= clock.now THEN 'AVAILABLE'
-                    ELSE s.status END AS status,
-               CASE WHEN s.status = 'HOLD' AND s.hold_expires_at <= clock.now THEN s.version + 1
-                    ELSE s.version END AS version
+               CASE WHEN is_free(s.status, s.hold_expires_at, clock.now) THEN 'AVAILABLE' ELSE s.status END AS status,
+               s.version + CASE WHEN has_lapsed(s.status, s.hold_expires_at, clock.now) THEN 1 ELSE 0 END AS version
         FROM reservation_seat l
         JOIN seat s ON s.id = l.seat_id
         CROSS JOIN clock

@@ -4,6 +4,7 @@ pub(super) mod index;
 pub(super) mod journal;
 pub(super) mod rebuild;
 pub(super) mod rounds;
+pub(super) mod settings;
 
 use std::{collections::HashMap, time::Duration};
 

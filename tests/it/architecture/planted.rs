@@ -1,22 +1,22 @@
 //! The scan finds what it is there for: faults planted into a small house, and decoys that are none.
 
-use super::{FLOORS, Source, faults, tokens};
+use super::{FLOORS, Source, faults, reading::Reading};
 
 /// A house of one empty file per module that stands, with files replaced or added.
 fn with(files: &[(&str, &str)]) -> Vec<String> {
     let mut lib = String::new();
-    let mut house = vec![Source { path: "main.rs".to_owned(), text: String::new() }];
+    let mut house = vec![Source::new("main.rs".to_owned(), String::new())];
     for (floor, modules) in FLOORS.iter().enumerate() {
         lib.push_str(&format!("// Floor {floor}: words.\n"));
         for module in *modules {
             lib.push_str(&format!("pub mod {module};\n"));
-            house.push(Source { path: format!("{module}/mod.rs"), text: String::new() });
+            house.push(Source::new(format!("{module}/mod.rs"), String::new()));
         }
     }
-    house.push(Source { path: "lib.rs".to_owned(), text: lib });
+    house.push(Source::new("lib.rs".to_owned(), lib));
     for (path, text) in files {
         house.retain(|source| source.path != *path);
-        house.push(Source { path: (*path).to_owned(), text: (*text).to_owned() });
+        house.push(Source::new((*path).to_owned(), (*text).to_owned()));
     }
     faults(&house)
 }
@@ -195,11 +195,76 @@ fn loose_ends_are_reported() {
 }
 
 #[test]
-fn lines_are_counted_through_texts_and_comments() {
-    let lines: Vec<(String, usize)> = tokens::tokens("a /*\n*/ \"x\ny\" b\n// c\nd")
-        .into_iter()
-        .map(|token| (token.text, token.line))
+fn lines_are_those_of_the_file() {
+    let text = "/* a\n*/ const A: &str = \"x\ny\"; fn b() {}\n// c\nfn d() { e!(f, \"g\") }";
+    let reading = Reading::of(text);
+    let lines: Vec<(&str, usize)> =
+        reading.words.iter().map(|word| (word.text.as_str(), word.line)).collect();
+    assert_eq!(lines, [("A", 2), ("str", 2), ("b", 3), ("d", 5), ("e", 5), ("f", 5)]);
+    let texts: Vec<(&str, usize, &str)> = reading
+        .texts
+        .iter()
+        .map(|text| (text.text.as_str(), text.line, text.function.as_str()))
         .collect();
-    let told = [("a", 1), ("x\ny", 2), ("b", 3), ("d", 5)];
-    assert_eq!(lines, told.map(|(text, line)| (text.to_owned(), line)));
+    assert_eq!(texts, [("x\ny", 2, ""), ("g", 5, "d")]);
+}
+
+#[test]
+fn macros_are_read_too() {
+    for (text, part) in [
+        ("fn f() { vec![crate::http::X]; }", "wallet (floor 2) names http"),
+        ("fn f() { tokio::select! { _ = tokio::spawn(x) => {} } }", "tasks are started by name"),
+        ("fn f() { assert!(x.unwrap()); }", "not unwrapped"),
+    ] {
+        reported(&[("wallet/mod.rs", text)], part);
+    }
+    stands(&[("wallet/mod.rs", "fn f() { select! { _ = self.tasks.spawn(\"x\", y) => {} } }")]);
+}
+
+#[test]
+fn a_second_writer_of_a_table_is_reported() {
+    let beside = ("wallet/mod.rs", "mod store;");
+    let store = |sql: &str| {
+        format!("fn f(db: &Db) {{ const SQL: &str = \"{sql}\"; db.run(SQL, vec![]); }}")
+    };
+    for (sql, part) in [
+        ("UPDATE seat SET version = 2 WHERE id = $1", "seat is reservation's"),
+        ("INSERT INTO person (id) VALUES ($1)", "person is account's"),
+        (
+            "WITH w AS (UPDATE wallet SET balance = 1 WHERE person_id = $1) DELETE FROM payment",
+            "payment is payment's",
+        ),
+        ("COPY nothing FROM STDIN", "nothing is no table"),
+    ] {
+        reported(&[beside, ("wallet/store.rs", &store(sql))], part);
+    }
+    stands(&[
+        beside,
+        ("wallet/store.rs", &store("UPDATE wallet SET balance = 1 WHERE person_id = $1")),
+    ]);
+    // A file of SQL, and a statement that serves two features, one of them above.
+    let files =
+        ("reservation/store/planted.sql", "UPDATE queue_token SET version = 1 WHERE id = $1");
+    reported(
+        &[files],
+        "queue_token is waiting_room's, and nothing of reservation's is written with it",
+    );
+    let both = "WITH t AS (UPDATE queue_token SET version = 1 WHERE id = $1) UPDATE seat SET version = 1 WHERE id = $2";
+    stands(&[("reservation/store/planted.sql", both)]);
+    reported(
+        &[("waiting_room/store/planted.sql", both)],
+        "seat is reservation's, which is not below waiting_room",
+    );
+    reported(
+        &[("wallet/mod.rs", &store("UPDATE wallet SET balance = 1 WHERE person_id = $1"))],
+        "live in stores",
+    );
+    let entity = "fn f(db: &Db) { wallet::Entity::update_many().exec(db); }";
+    reported(&[beside, ("wallet/store.rs", entity)], "written in SQL");
+}
+
+#[test]
+fn a_statement_that_decides_by_what_is_older_than_its_lock_is_reported() {
+    let sql = "SELECT 1 FROM queue_token WHERE id = $1 AND expires_at > clock_timestamp() FOR NO KEY UPDATE";
+    reported(&[("reservation/store/planted.sql", sql)], "expires_at may have passed during a wait");
 }
