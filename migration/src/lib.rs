@@ -28,6 +28,7 @@ const SCRIPTS: &[Script] = &[
     Script { name: "0006_audit", sql: include_str!("sql/0006_audit.sql") },
     Script { name: "0007_draw", sql: include_str!("sql/0007_draw.sql") },
     Script { name: "0008_front", sql: include_str!("sql/0008_front.sql") },
+    Script { name: "0011_unsold", sql: include_str!("sql/0011_unsold.sql") },
 ];
 
 /// Tells one state of the migrations from another, for caches of migrated databases.

@@ -11,11 +11,13 @@ mod limits;
 mod live;
 mod metrics;
 mod model;
+mod owners;
 mod presence;
 mod races;
 mod redis_dies;
 mod rounds;
 mod settings;
+mod sold_out;
 mod watch;
 
 use frontrow::kernel::{Actor, PersonId, Role, ScheduleId};
