@@ -9,6 +9,7 @@ mod enter_script;
 mod index;
 mod limits;
 mod live;
+mod locks;
 mod metrics;
 mod model;
 mod owners;
