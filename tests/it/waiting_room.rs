@@ -4,6 +4,7 @@ mod cluster;
 mod cost;
 mod crowd;
 mod draw;
+mod dying_tasks;
 mod enter;
 mod enter_script;
 mod index;
