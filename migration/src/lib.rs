@@ -36,6 +36,7 @@ const SCRIPTS: &[Script] = &[
         name: "0010_turns_end_with_the_last_seat",
         sql: include_str!("sql/0010_turns_end_with_the_last_seat.sql"),
     },
+    Script { name: "0011_unsold", sql: include_str!("sql/0011_unsold.sql") },
     Script { name: "0013_sale", sql: include_str!("sql/0013_sale.sql") },
 ];
 

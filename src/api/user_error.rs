@@ -123,6 +123,8 @@ pub(super) enum QueueErrorCode {
     SoldOut,
     /// The caller has no place to give up.
     NotInQueue,
+    /// The caller owns as many seats as one person may: there is nothing to wait for.
+    SeatLimitReached,
 }
 
 /// Why seats were not held.

@@ -171,6 +171,9 @@ fn refusal(refusal: QueueRefusal) -> QueueError {
         QueueRefusal::SoldOut => {
             (Code::SoldOut, "Every seat is sold. Look again later: a ticket may come back.")
         }
+        QueueRefusal::SeatLimitReached => {
+            (Code::SeatLimitReached, "You own as many seats here as one person may.")
+        }
         QueueRefusal::NotInQueue => (Code::NotInQueue, "You have no place in this line."),
     };
     QueueError::new(code, message).at(&["scheduleId"])

@@ -32,6 +32,7 @@ use crate::{
     kernel::{Fault, FaultKind},
     tasks::Tasks,
     telemetry::{LaneLabels, Metrics},
+    turns::deadline,
 };
 
 /// Lanes of one kind of work on one instance. While the statement of one is running the other one is prepared, and more of
@@ -44,7 +45,7 @@ pub const GROUP: usize = 32;
 const BACKLOG: usize = 4_096;
 /// Nobody waits longer for a lane than this times their patience, even in a line that moves.
 const PATIENCES: u32 = 2;
-/// How long an answer is waited for once a lane has the request. Longer than a statement may take, with connecting anew; what
+/// How long an answer is waited for once a lane has the request, where the request's deadline is not nearer. Longer than a statement may take, with connecting anew; what
 /// was asked for may have been done when it is over.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(8);
 
@@ -153,10 +154,11 @@ impl<W: GroupWork> Lanes<W> {
             tokio::select! {
                 biased;
                 answer = &mut answer => return answer.map_err(|_| lost())?,
-                () = sleep(self.patience) => {}
+                () = sleep(deadline::at_most(self.patience)) => {}
             }
             let served = self.served();
-            if served == seen || since.elapsed() >= self.patience * PATIENCES {
+            let late = deadline::at_most(self.patience).is_zero();
+            if served == seen || late || since.elapsed() >= self.patience * PATIENCES {
                 break;
             }
             seen = served;
@@ -165,7 +167,8 @@ impl<W: GroupWork> Lanes<W> {
             return Err(Fault::unavailable("the line in front of the lanes stands still"));
         }
         // A lane has it: there will be an answer.
-        timeout(ANSWER_PATIENCE, answer).await.map_err(|_| lost())?.map_err(|_| lost())?
+        let patience = deadline::at_most(ANSWER_PATIENCE);
+        timeout(patience, answer).await.map_err(|_| lost())?.map_err(|_| lost())?
     }
 
     fn served(&self) -> u64 {

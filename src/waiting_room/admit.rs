@@ -2,6 +2,8 @@
 
 use std::{collections::HashSet, time::Duration};
 
+use futures_util::{StreamExt, stream};
+
 use super::{
     Change, Event, QueueStatus, WaitingRooms, rules, store,
     store::rounds::{self, Turn},
@@ -12,6 +14,8 @@ use crate::kernel::{Fault, PersonId, ScheduleId};
 const LOOKUP: std::ops::RangeInclusive<i64> = 20..=1_000;
 /// Lookups in one round at most. Then those who are away are passed over, and the next round goes on from there at once.
 const LOOKUPS: usize = 20;
+/// Draws that are ended at once: half of the connections for what runs by itself, so that rounds go on beside them.
+const DRAWS_AT_ONCE: usize = 2;
 
 /// The front of the line, as far as somebody has looked.
 struct Front {
@@ -41,13 +45,25 @@ impl WaitingRooms {
     /// Ends the draw of every room whose sale has opened, and tells who waits there; people are admitted from then on.
     ///
     /// # Errors
-    /// A fault; the next call goes on.
+    /// A fault; the next call goes on. A room whose draw cannot be ended does not keep others waiting.
     pub async fn close_draws(&self) -> Result<(), Fault> {
-        for schedule_id in rounds::close_draws(&self.background).await? {
-            tracing::info!(%schedule_id, "the draw is over");
-            self.announce_room(schedule_id).await;
+        let due = rounds::with_draws_over(&self.background).await?;
+        let closed = stream::iter(due)
+            .map(async |id| (id, rounds::close_draw(&self.background, id).await))
+            .buffer_unordered(DRAWS_AT_ONCE);
+        let mut closed = std::pin::pin!(closed);
+        let mut failed = Ok(());
+        while let Some((schedule_id, outcome)) = closed.next().await {
+            match outcome {
+                Ok(true) => {
+                    tracing::info!(%schedule_id, "the draw is over");
+                    self.announce_room(schedule_id).await;
+                }
+                Ok(false) => {}
+                Err(fault) => failed = Err(fault),
+            }
         }
-        Ok(())
+        failed
     }
 
     /// Runs one round of a room. Any number of instances may do so at once: Postgres lets one of them through.

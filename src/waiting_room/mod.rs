@@ -1,7 +1,8 @@
 //! The waiting room: who may go in, in which order, and what everybody is shown meanwhile.
 //!
 //! The line is a journal in Postgres (`store::journal`), Redis is its index (`store::index`). `enter` and `leave` write the
-//! journal, `admit` runs the rounds, `settings` says how, `status` and `watch` show the place in line. `positions`, `draw` and `rules` are pure.
+//! journal, `newcomers` are put into the index, `admit` runs the rounds, `settings` says how, `status` and `watch` show the place in
+//! line. `positions`, `draw` and `rules` are pure.
 
 mod admit;
 mod announce;
@@ -9,6 +10,7 @@ mod draw;
 mod enter;
 mod journal;
 mod leave;
+mod newcomers;
 mod positions;
 mod rebuild;
 mod room;
@@ -96,6 +98,8 @@ text_enum! {
         SaleClosed = "SALE_CLOSED",
         /// Every seat is sold.
         SoldOut = "SOLD_OUT",
+        /// The person owns as many seats as one person may: there is nothing to wait for.
+        SeatLimitReached = "SEAT_LIMIT_REACHED",
         /// Nothing to leave.
         NotInQueue = "NOT_IN_QUEUE",
     }

@@ -17,7 +17,7 @@ use super::{
     store::{
         self,
         index::{Claim, Index, Ranks},
-        rebuild::Tally,
+        rebuild::{Generation, Tally},
     },
 };
 use crate::kernel::{Fault, PersonId, RebuildId, ScheduleId, Timestamp};
@@ -38,6 +38,8 @@ const COUNTING_SHARE: u32 = 50;
 const ON_THE_WAY: i64 = 25;
 /// Lines that one instance builds at once; whoever buys meanwhile needs Postgres, too.
 const REBUILDS_AT_ONCE: usize = 3;
+/// For how long after a room was drained its line is looked for in Redis: longer than Redis is away as a rule.
+const RETIRED_WITHIN: Duration = Duration::from_secs(10 * 60);
 /// Rooms that are compared at once.
 const LOOKS_AT_ONCE: usize = 32;
 
@@ -180,7 +182,7 @@ impl WaitingRooms {
     async fn build(&self, schedule_id: ScheduleId, token: RebuildId) -> Result<(), Fault> {
         self.metrics.rooms.of(schedule_id).rebuilds.inc();
         let start = Instant::now();
-        let (generation, since) =
+        let Generation { generation, now: since, drained } =
             store::rebuild::next_generation(&self.background, schedule_id).await?;
         let lost = Fault::unavailable("another instance has taken the rebuild over");
         let Some((last, people)) = self.fill(schedule_id, token).await? else { return Err(lost) };
@@ -188,6 +190,9 @@ impl WaitingRooms {
             return Err(lost);
         }
         self.replay(schedule_id, last, since).await?;
+        if drained {
+            self.index.retire(schedule_id).await?;
+        }
         let milliseconds = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(%schedule_id, generation, people, milliseconds, "the line was rebuilt from the journal");
         self.rooms.resync(schedule_id);
@@ -275,6 +280,21 @@ impl WaitingRooms {
                 self.index.fell_behind(schedule_id);
             }
         }
+    }
+
+    /// Lets the lines of rooms go whose sale is over, and that were drained lately.
+    ///
+    /// # Errors
+    /// A fault when Postgres cannot be asked. What Redis does not take is tried again the next time.
+    pub async fn retire_drained(&self) -> Result<(), Fault> {
+        let drained = store::rebuild::drained_within(&self.background, RETIRED_WITHIN).await?;
+        let retired = stream::iter(drained)
+            .map(async |schedule_id| self.index.retire(schedule_id).await.is_ok());
+        let told: Vec<bool> = retired.buffer_unordered(LOOKS_AT_ONCE).collect().await;
+        if told.contains(&false) {
+            tracing::debug!("lines of rooms that are over stay in Redis for now");
+        }
+        Ok(())
     }
 
     /// Compares the index of every room with the journal, and rebuilds where they differ for good. Counting long lines

@@ -274,7 +274,12 @@ impl Room {
         }
         let shown = !state.before_draw();
         for (number, position) in numbers.iter().zip(&ranks.positions).filter(|_| shown) {
-            if *position > 0 && state.positions.watch(*number, *position, ranks.seq).is_err() {
+            // Whoever stopped watching while the ranks were read has been forgotten.
+            let watched = state.watchers.contains_key(number);
+            if watched
+                && *position > 0
+                && state.positions.watch(*number, *position, ranks.seq).is_err()
+            {
                 state.synced = false;
             }
         }
@@ -297,8 +302,7 @@ impl Room {
         }
         let numbers: Vec<i64> = state.watchers.keys().copied().collect();
         for number in numbers {
-            let ahead = line.partition_point(|other| *other < number);
-            state.show(number, i64::try_from(ahead).unwrap_or(i64::MAX).saturating_add(1));
+            state.show(number, rules::position_in(line, number));
         }
     }
 

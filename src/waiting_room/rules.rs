@@ -48,6 +48,12 @@ pub(super) fn room_status(facts: &RoomFacts) -> RoomStatus {
     }
 }
 
+/// Where a number stands in a line, 1 for the front; `line` is in order.
+pub(super) fn position_in(line: &[i64], number: i64) -> i64 {
+    let ahead = line.partition_point(|other| *other < number);
+    i64::try_from(ahead).unwrap_or(i64::MAX).saturating_add(1)
+}
+
 /// How far back the movement of a line is measured.
 pub(super) const LINE_WINDOW: Duration = Duration::from_secs(60);
 

@@ -134,8 +134,7 @@ impl WaitingRooms {
 
     pub(super) async fn position_from_journal(&self, token: &QueueToken) -> Result<i64, Fault> {
         let line = self.snapshot(token.schedule_id).await?;
-        let ahead = line.partition_point(|number| *number < token.number);
-        Ok(i64::try_from(ahead).unwrap_or(i64::MAX).saturating_add(1))
+        Ok(rules::position_in(&line, token.number))
     }
 
     /// Puts a person who had been passed over back to where they stood: at the front.

@@ -26,7 +26,8 @@ const DRAW_EVERY: Duration = Duration::from_millis(250);
 const COMPARE_EVERY: Duration = Duration::from_secs(5);
 /// How often lines that could not be written to are tried again.
 const CATCH_UP_EVERY: Duration = Duration::from_secs(1);
-
+/// How often the lines of rooms that are over are looked for in Redis.
+const RETIRE_EVERY: Duration = Duration::from_secs(5);
 /// How often the people of all open rooms are counted for the metrics.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
 
@@ -41,7 +42,10 @@ pub fn start(
     let staff = Staff { app, stopping, tracker };
     let (rooms, kicked) = (app.waiting_rooms.clone(), Arc::new(Mutex::new(kicked)));
     let until = stopping.clone();
-    staff.keep("rounds", move || rounds::run(rooms.clone(), kicked.clone(), until.clone()));
+    let tasks = app.tasks.clone();
+    staff.keep("rounds", move || {
+        rounds::run(rooms.clone(), tasks.clone(), kicked.clone(), until.clone())
+    });
     staff.every(SWEEP_EVERY, "sweeping lapsed holds", |app| {
         Box::pin(async {
             while app.reservations.expire_lapsed().await? {}
@@ -57,6 +61,7 @@ pub fn start(
     staff.every(DRAW_EVERY, "closing draws", |app| Box::pin(app.waiting_rooms.close_draws()));
     staff.every(COUNT_EVERY, "counting heads", |app| Box::pin(app.waiting_rooms.count_heads()));
     staff.every(COMPARE_EVERY, "comparing the lines", |app| Box::pin(app.waiting_rooms.compare()));
+    staff.every(RETIRE_EVERY, "retiring lines", |app| Box::pin(app.waiting_rooms.retire_drained()));
     staff.every(CATCH_UP_EVERY, "writing missed changes of the lines", |app| {
         Box::pin(async {
             app.waiting_rooms.catch_up().await;

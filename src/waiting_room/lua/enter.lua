@@ -40,7 +40,7 @@ if #gone + #late > 0 then
 end
 local hole = 0
 if first then
-  redis.call('SET', KEYS[7], written(highest))
+  redis.call('SET', KEYS[7], written(highest), 'KEEPTTL')
   hole = first - high - 1
 end
 local answer = {

@@ -34,6 +34,7 @@ static AWAY: LazyLock<Script> = script!("away.lua");
 static CLAIM: LazyLock<Script> = script!("claim.lua");
 static FILL: LazyLock<Script> = script!("fill.lua");
 static RELEASE: LazyLock<Script> = script!("release.lua");
+static RETIRE: LazyLock<Script> = script!("retire.lua");
 static SWAP: LazyLock<Script> = script!("swap.lua");
 
 /// So many people travel in one script call at most, to keep Redis responsive to others.
@@ -42,6 +43,8 @@ pub(in crate::waiting_room) const CHUNK: usize = 1_000;
 const FILL_CHUNK: usize = 2_000;
 /// A builder who gives no sign of life for so long has lost its claim.
 const CLAIM_LIVES: Duration = Duration::from_secs(3);
+/// How long the keys of a room stay whose sale is over: longer than anybody asks where they stood.
+const RETIRED_LIVES: Duration = Duration::from_secs(60 * 60);
 
 /// Where people stand, as of a numbered change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -321,6 +324,20 @@ impl Index {
         call.arg(generation).arg(millis(presence));
         let swapped: i64 = self.kv.script(&call).await?;
         Ok(swapped == 1)
+    }
+
+    /// Lets the line of a room end by itself, an hour from now, whose sale is over. What is written later does not keep it.
+    pub(in crate::waiting_room) async fn retire(
+        &self,
+        schedule_id: ScheduleId,
+    ) -> Result<(), Fault> {
+        let Keys { generation, waiting, seen, seq, left, sum, high, builder, built, built_sum } =
+            self.keys(schedule_id);
+        let mut call =
+            RETIRE.on([generation, waiting, seen, seq, left, sum, high, builder, built, built_sum]);
+        call.arg(RETIRED_LIVES.as_secs());
+        let _retired: i64 = self.kv.script(&call).await?;
+        Ok(())
     }
 
     fn channel(&self, schedule_id: ScheduleId) -> String {

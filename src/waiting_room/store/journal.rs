@@ -1,81 +1,13 @@
-//! Writing and reading the journal: who entered, who left, who is in line.
+//! Reading the journal: who entered, who left, who is in line. Also leaving, and ending what has lapsed.
 
-use sea_orm::{FromQueryResult, Value};
+use sea_orm::FromQueryResult;
 
 use super::TokenRow;
 use crate::{
-    db::{Db, Session, bigints, constraint, uuids},
-    kernel::{Fault, PersonId, QueueTokenId, ScheduleId, Timestamp},
-    waiting_room::{Change, Entrant, QueueStatus, QueueToken, draw::TRIES},
+    db::{Db, Session, bigints, uuids},
+    kernel::{Fault, PersonId, ScheduleId, Timestamp},
+    waiting_room::{Change, Entrant, QueueStatus, QueueToken},
 };
-
-/// Writes newcomers into the journal in one statement and returns the tokens of those who got a place.
-///
-/// The counter's row lock makes the order of numbers the order of commit, over all instances; before the opening numbers are
-/// drawn. People with a live token,
-/// and everybody when the sale takes nobody, come back without one.
-pub(in crate::waiting_room) async fn enter(
-    db: &Db,
-    schedule_id: ScheduleId,
-    people: &[PersonId],
-) -> Result<Vec<QueueToken>, Fault> {
-    const SQL: &str = include_str!("enter.sql");
-    // A number that is taken is rarer than anything: among many people it is nobody's fault in particular, and the batch is
-    // tried in halves; who is left alone is drawn again. Once more the same, in case they have left a place this instant.
-    let redraws = if people.len() == 1 { TRIES } else { 0 };
-    let mut taken = None;
-    for redraw in [0].into_iter().chain(0..redraws) {
-        let values: Vec<Value> = vec![
-            schedule_id.into(),
-            uuids(people.iter().map(|person| person.0)),
-            uuids(people.iter().map(|_| QueueTokenId::new().0)),
-            redraw.into(),
-        ];
-        match db.rows::<TokenRow>(SQL, values).await {
-            Ok(rows) => return Ok(rows.into_iter().map(QueueToken::from).collect()),
-            Err(error) if constraint(&error) == Some("queue_token_number_unique") => {
-                taken = Some(error);
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Err(taken.map_or(Fault::internal("no draw was tried"), Fault::from))
-}
-
-/// The live tokens of these people, those whose ACTIVE time has lapsed among them.
-pub(in crate::waiting_room) async fn live(
-    db: &Db,
-    schedule_id: ScheduleId,
-    people: &[PersonId],
-) -> Result<Vec<QueueToken>, Fault> {
-    const SQL: &str = "
-        SELECT id, schedule_id, person_id, number, status, version, entered_at, passed_over_at, activated_at, expires_at,
-               clock_timestamp() AS now
-        FROM queue_token
-        WHERE schedule_id = $1 AND person_id = ANY($2) AND status IN ('WAITING', 'ACTIVE')";
-    let rows: Vec<TokenRow> =
-        db.rows(SQL, vec![schedule_id.into(), uuids(people.iter().map(|person| person.0))]).await?;
-    Ok(rows.into_iter().map(QueueToken::from).collect())
-}
-
-/// Those of these people whose account was deleted.
-pub(in crate::waiting_room) async fn gone(
-    db: &Db,
-    people: &[PersonId],
-) -> Result<Vec<PersonId>, Fault> {
-    #[derive(FromQueryResult)]
-    struct Row {
-        person_id: PersonId,
-    }
-    const SQL: &str = "
-        SELECT asked.person_id FROM unnest($1::uuid[]) AS asked (person_id)
-        WHERE NOT EXISTS (SELECT 1 FROM person WHERE person.id = asked.person_id)";
-    if people.is_empty() {
-        return Ok(Vec::new());
-    }
-    let rows: Vec<Row> = db.rows(SQL, vec![uuids(people.iter().map(|person| person.0))]).await?;
-    Ok(rows.into_iter().map(|row| row.person_id).collect())
-}
 
 /// Ends the person's live token. Returns nothing when there is none.
 pub(in crate::waiting_room) async fn leave(

@@ -1,5 +1,6 @@
 //! Where the waiting room's facts live: the journal in Postgres, its index in Redis.
 
+pub(super) mod enter;
 pub(super) mod index;
 pub(super) mod journal;
 pub(super) mod rebuild;
@@ -11,7 +12,7 @@ use std::{collections::HashMap, time::Duration};
 use sea_orm::FromQueryResult;
 
 use super::{
-    Change, DRAW_SECRET_BYTES, Draw, QueueStatus, QueueToken, RoomStatus,
+    Change, DRAW_SECRET_BYTES, Draw, QueueRefusal, QueueStatus, QueueToken, RoomStatus,
     rules::{self, Line, RoomFacts},
 };
 use crate::{
@@ -19,7 +20,7 @@ use crate::{
     kernel::{Fault, PersonId, QueueTokenId, ScheduleId, Timestamp},
 };
 
-text_column!(QueueStatus, RoomStatus);
+text_column!(QueueRefusal, QueueStatus, RoomStatus);
 
 #[derive(Debug, FromQueryResult)]
 pub(super) struct TokenRow {
@@ -90,16 +91,25 @@ pub(super) async fn touch(
     id: QueueTokenId,
 ) -> Result<Option<(QueueStatus, Option<Change>)>, Fault> {
     const SQL: &str = "
-        WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
+        WITH start AS MATERIALIZED (SELECT clock_timestamp() AS now),
+        token AS MATERIALIZED (
+            SELECT t.id, t.status, t.activated_at, t.expires_at, w.idle_seconds, w.active_seconds
+            FROM start, queue_token t JOIN waiting_room w ON w.schedule_id = t.schedule_id
+            WHERE t.id = $1 AND t.status = 'ACTIVE'
+              AND t.last_action_at < start.now - make_interval(secs => w.idle_seconds / 10.0)
+            FOR NO KEY UPDATE OF t
+        ),
+        -- The time under the lock. Asked for among the conditions above it would be that of before: where a lock is given up
+        -- without a change, Postgres does not ask again.
+        clock AS MATERIALIZED (SELECT clock_timestamp() AS now FROM (SELECT count(*) FROM token) every),
         touched AS (
             UPDATE queue_token t
             SET last_action_at = clock.now, version = t.version + 1,
                 expires_at = greatest(t.expires_at, least(
-                    clock.now + make_interval(secs => w.idle_seconds),
-                    t.activated_at + make_interval(secs => w.active_seconds)))
-            FROM waiting_room w, clock
-            WHERE t.id = $1 AND w.schedule_id = t.schedule_id AND t.status = 'ACTIVE' AND t.expires_at > clock.now
-              AND t.last_action_at < clock.now - make_interval(secs => w.idle_seconds / 10.0)
+                    clock.now + make_interval(secs => token.idle_seconds),
+                    token.activated_at + make_interval(secs => token.active_seconds)))
+            FROM token, clock
+            WHERE t.id = token.id AND token.status = 'ACTIVE' AND token.expires_at > clock.now
             RETURNING t.id, t.version, t.expires_at
         )
         SELECT CASE WHEN t.status = 'ACTIVE' AND t.expires_at <= clock.now THEN 'EXPIRED' ELSE t.status END AS status,

@@ -1,5 +1,7 @@
 //! Reading the journal to build the index of a line from it, and to compare the two.
 
+use std::time::Duration;
+
 use sea_orm::FromQueryResult;
 
 use super::journal::PlaceRow;
@@ -9,22 +11,45 @@ use crate::{
 };
 
 #[derive(Debug, FromQueryResult)]
-struct GenerationRow {
-    generation: i64,
-    now: Timestamp,
+pub(in crate::waiting_room) struct Generation {
+    /// The number of the generation.
+    pub generation: i64,
+    /// The database's clock before anything of the line is read.
+    pub now: Timestamp,
+    /// Whether the sale is over and everybody was sent home.
+    pub drained: bool,
 }
 
-/// Starts a new generation of a room's index; its number, and the database's clock before anything of the line is read.
+/// Starts a new generation of a room's index.
 pub(in crate::waiting_room) async fn next_generation(
     db: &Db,
     schedule_id: ScheduleId,
-) -> Result<(i64, Timestamp), Fault> {
+) -> Result<Generation, Fault> {
     const SQL: &str = "
-        UPDATE admission SET generation = generation + 1 WHERE schedule_id = $1
-        RETURNING generation, clock_timestamp() AS now";
-    let row: Option<GenerationRow> = db.row(SQL, vec![schedule_id.into()]).await?;
-    row.map(|row| (row.generation, row.now))
-        .ok_or(Fault::internal("a schedule without an admission row"))
+        UPDATE admission a SET generation = a.generation + 1
+        FROM waiting_room w
+        WHERE a.schedule_id = $1 AND w.schedule_id = a.schedule_id
+        RETURNING a.generation, clock_timestamp() AS now, w.drained_at IS NOT NULL AS drained";
+    let row: Option<Generation> = db.row(SQL, vec![schedule_id.into()]).await?;
+    row.ok_or(Fault::internal("a schedule without an admission row"))
+}
+
+#[derive(Debug, FromQueryResult)]
+struct IdRow {
+    schedule_id: ScheduleId,
+}
+
+/// The rooms from which the last people were sent home a while ago at most.
+pub(in crate::waiting_room) async fn drained_within(
+    db: &Db,
+    while_ago: Duration,
+) -> Result<Vec<ScheduleId>, Fault> {
+    const SQL: &str = "
+        SELECT schedule_id FROM waiting_room
+        WHERE drained_at > clock_timestamp() - make_interval(secs => $1)
+        ORDER BY drained_at DESC LIMIT 1000";
+    let rows: Vec<IdRow> = db.rows(SQL, vec![while_ago.as_secs_f64().into()]).await?;
+    Ok(rows.into_iter().map(|row| row.schedule_id).collect())
 }
 
 /// The people with drawn numbers behind `number` who entered after an instant, in order, at most `limit`. Their numbers do

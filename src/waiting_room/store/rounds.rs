@@ -47,7 +47,7 @@ pub(in crate::waiting_room) async fn with_people_in_front(
                    WHERE t.schedule_id = busy.id AND t.status = 'ACTIVE' AND t.expires_at > clock.now
                    LIMIT busy.max_active) in_there) < busy.max_active
           AND (SELECT seat.id FROM seat
-               WHERE seat.schedule_id = busy.id
+               WHERE seat.schedule_id = busy.id AND NOT seat.sold
                  AND (seat.status = 'AVAILABLE' OR (seat.status = 'HOLD' AND seat.hold_expires_at <= clock.now))
                LIMIT 1) IS NOT NULL";
     let rows: Vec<IdRow> = db.rows(SQL, vec![]).await?;
@@ -72,11 +72,26 @@ pub(in crate::waiting_room) async fn with_time_over(db: &Db) -> Result<Vec<Sched
     Ok(rows.into_iter().map(|row| row.schedule_id).collect())
 }
 
-/// Ends the draw of the rooms whose sale has opened; those rooms. Nobody is admitted before.
-pub(in crate::waiting_room) async fn close_draws(db: &Db) -> Result<Vec<ScheduleId>, Fault> {
-    const SQL: &str = include_str!("close_draws.sql");
+/// The rooms whose draw is to be ended: their sale has opened, or was closed before it did.
+pub(in crate::waiting_room) async fn with_draws_over(db: &Db) -> Result<Vec<ScheduleId>, Fault> {
+    const SQL: &str = "
+        SELECT w.schedule_id FROM waiting_room w
+        JOIN schedule s ON s.id = w.schedule_id
+        WHERE w.drawn_at IS NULL AND s.status <> 'DRAFT'
+          AND (s.sales_open_at <= clock_timestamp() OR s.status = 'CLOSED')
+        ORDER BY s.sales_open_at LIMIT 100";
     let rows: Vec<IdRow> = db.rows(SQL, vec![]).await?;
     Ok(rows.into_iter().map(|row| row.schedule_id).collect())
+}
+
+/// Ends the draw of a room whose sale has opened; whether this did. Nobody is admitted before.
+pub(in crate::waiting_room) async fn close_draw(
+    db: &Db,
+    schedule_id: ScheduleId,
+) -> Result<bool, Fault> {
+    const SQL: &str = include_str!("close_draw.sql");
+    let row: Option<IdRow> = db.row(SQL, vec![schedule_id.into()]).await?;
+    Ok(row.is_some())
 }
 
 fn away_seconds() -> f64 {
@@ -105,10 +120,11 @@ pub(in crate::waiting_room) async fn outlook(
         WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
         SELECT CASE WHEN s.status = 'ON_SALE' AND NOT w.paused AND w.drawn_at IS NOT NULL
                          AND clock.now >= s.sales_open_at AND clock.now < s.sales_close_at
-                         AND EXISTS (SELECT 1 FROM seat
-                                     WHERE seat.schedule_id = s.id
-                                       AND (seat.status = 'AVAILABLE'
-                                            OR (seat.status = 'HOLD' AND seat.hold_expires_at <= clock.now)))
+                         AND (SELECT seat.id FROM seat
+                              WHERE seat.schedule_id = s.id AND NOT seat.sold
+                                AND (seat.status = 'AVAILABLE'
+                                     OR (seat.status = 'HOLD' AND seat.hold_expires_at <= clock.now))
+                              LIMIT 1) IS NOT NULL
                     THEN least(
                         w.max_active - (SELECT count(*) FROM queue_token t
                                         WHERE t.schedule_id = s.id AND t.status = 'ACTIVE'
@@ -161,9 +177,10 @@ pub(in crate::waiting_room) async fn candidates(
 /// One round, in one statement: ends what is over, passes over who is away, and admits the front of the line.
 ///
 /// The admission row is the round's lock. Whoever finds it taken, or with another version than in the statement's snapshot
-/// (somebody admitted in between, so the counts are stale), changes nothing. The count of ACTIVE people is that of the
-/// snapshot less those that this statement itself has ended under their row locks; so a token that was extended at the last
-/// moment still counts. Nobody behind number `upto` is admitted.
+/// (somebody admitted in between, so the counts are stale), changes nothing. Everybody concerned is locked at once, in the order
+/// of their numbers, and judged by what they are under the lock. The count of ACTIVE people is that of the snapshot less those
+/// that this statement itself has ended; so a token that was extended at the last moment still counts. Nobody behind number
+/// `upto` is admitted.
 pub(in crate::waiting_room) async fn admit(
     db: &Db,
     schedule_id: ScheduleId,
@@ -220,7 +237,8 @@ pub(in crate::waiting_room) async fn headcounts(db: &Db) -> Result<Vec<Headcount
 
 /// Sends everybody home whose sale is over: up to 5,000 people of one room, and the room's id.
 ///
-/// ACTIVE people with a live hold stay until it ends; rooms where somebody still waits come first. A newcomer whose
+/// ACTIVE people with a live hold stay until it ends, and so does whoever is busy this instant; rooms where somebody still
+/// waits come first. A newcomer whose
 /// statement began before the close can land in the journal after it, so an empty room is looked at for a minute more.
 pub(in crate::waiting_room) async fn drain(db: &Db) -> Result<Vec<(ScheduleId, Change)>, Fault> {
     // Asked twice a second for ever, so it looks at rooms only, and at people only of those that are over.

@@ -7,6 +7,7 @@ pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod random;
 pub(crate) mod redis;
+pub(crate) mod sabotage;
 pub(crate) mod shop;
 pub(crate) mod socket;
 pub(crate) mod strict_postgres;

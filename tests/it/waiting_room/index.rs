@@ -400,3 +400,56 @@ async fn nobody_is_shown_position_0_when_somebody_comes_into_the_index_late() {
     first.leave(&show.id).await;
     watch.until("position 1", |token| token["position"] == 1).await;
 }
+
+/// How long each key of a room still lives, in seconds; -1 for ever. Keys that are not there are left out.
+async fn lives(instance: &Instance, show: &Show) -> Vec<i64> {
+    let names = [
+        "generation",
+        "waiting",
+        "seen",
+        "seq",
+        "left",
+        "sum",
+        "high",
+        "builder",
+        "built",
+        "built_sum",
+    ];
+    let mut lives = Vec::new();
+    for name in names {
+        let key = instance.app.kv.name(&format!("room:{{{}}}:{name}", show.id));
+        let left: i64 = instance
+            .app
+            .kv
+            .call(&key, async |mut connection| {
+                redis::cmd("TTL").arg(&key).query_async(&mut connection).await
+            })
+            .await
+            .unwrap_or_else(|fault| panic!("{}", fault.report()));
+        lives.extend((left != -2).then_some(left));
+    }
+    lives
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_of_a_room_that_is_over_end_by_themselves() {
+    let world = World::new().await;
+    let a = world.instance().await;
+    let show = shop::show(&world, &a, setup(1, 1, 0.1)).await;
+    let fans = line(&world, &a, &show, 3).await;
+    assert!(lives(&a, &show).await.contains(&-1), "they stay while there is a line");
+    close_sale(&show).await;
+    poll_until(&fans[2], &show.id, "EXPIRED").await;
+    let end = async |what: &str| {
+        eventually(what, async || {
+            let lives = lives(&a, &show).await;
+            (!lives.is_empty() && lives.iter().all(|left| (1..=3_600).contains(left))).then_some(())
+        })
+        .await;
+    };
+    end("the keys to end").await;
+    // Also when somebody misses the line after that, and has it built anew.
+    forget_room(&a.app.kv, &show.id, &["generation", "seq"]).await;
+    a.app.waiting_rooms.announce_room(schedule(&show)).await;
+    end("the new keys to end").await;
+}

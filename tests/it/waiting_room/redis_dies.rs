@@ -392,3 +392,53 @@ async fn a_round_holds_nobody_to_be_away_who_could_not_be_noted() {
     round(&untroubled).await;
     assert_eq!(tokens(&world, &show, "passed_over_at IS NOT NULL AND number = 2").await, 1);
 }
+
+/// The first of them is committed, and waits to be told a position; nobody else has to wait for that.
+#[tokio::test(flavor = "multi_thread")]
+async fn entering_is_committed_while_those_before_wait_for_redis() {
+    let world = World::new().await;
+    let mut redis = PrivateRedis::stopped().await;
+    redis.start().await;
+    // No call fails before the test is over.
+    let flags = [redis.flag(), "--redis-timeout-ms=10000".to_owned()];
+    let a = world.quiet_instance(&flags.each_ref().map(String::as_str)).await;
+    let show = shop::show(&world, &a, setup(1, 1, 60.0)).await;
+    let fans = shop::fans(&world, &a, 5).await;
+    entered(&fans[0], &show.id).await;
+    redis.freeze();
+    let answers = async {
+        let mut answers = Vec::new();
+        for (place, fan) in fans.iter().enumerate().skip(1) {
+            let (fan, id) = (fan.clone(), show.id.clone());
+            answers.push(tokio::spawn(async move { entered(&fan, &id).await }));
+            let committed = i64::try_from(place + 1).unwrap();
+            eventually("a commit", async || {
+                (tokens(&world, &show, "true").await == committed).then_some(())
+            })
+            .await;
+        }
+        answers
+    };
+    let answers = tokio::time::timeout(Duration::from_secs(7), answers).await;
+    let answers = answers.expect("commits wait for Redis");
+    redis.thaw();
+    for (answer, position) in answers.into_iter().zip(2..) {
+        assert_eq!(answer.await.unwrap()["position"], position);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_does_not_wait_for_redis() {
+    let world = World::new().await;
+    let mut redis = PrivateRedis::stopped().await;
+    redis.start().await;
+    let flags = [redis.flag(), "--redis-timeout-ms=10000".to_owned()];
+    let a = world.quiet_instance(&flags.each_ref().map(String::as_str)).await;
+    let show = shop::show(&world, &a, setup(1, 1, 60.0)).await;
+    let fan = shop::fan(&world, &a).await;
+    close_sale(&show).await;
+    redis.freeze();
+    let refused = tokio::time::timeout(Duration::from_secs(7), fan.enter(&show.id)).await;
+    assert_eq!(refused.expect("an answer")["userErrors"][0]["code"], "SALE_CLOSED");
+    redis.thaw();
+}

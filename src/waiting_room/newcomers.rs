@@ -1,0 +1,138 @@
+//! Putting people into the index whose place is committed, in the order of their commits, and answering them.
+//!
+//! The order matters: whoever was told a place in front of those who are committed and not in line yet would see it rise. While
+//! Redis is slow the answers wait, and all who were committed meanwhile go into the index together.
+
+use std::{collections::HashMap, time::Duration};
+
+use super::{
+    Place, QueueStatus, QueueToken, WaitingRooms,
+    journal::{Duty, Newcomer},
+    rules,
+    status::Located,
+    store::{self, index::Ranks},
+};
+use crate::kernel::{PersonId, ScheduleId};
+
+/// How often newcomers look for those before them to come into the index, with a pause before each look.
+const HOLE_LOOKS: usize = 5;
+const HOLE_PAUSE: Duration = Duration::from_millis(10);
+
+impl WaitingRooms {
+    /// Answers until nobody waits to be answered.
+    pub(super) async fn answer_newcomers(&self, schedule_id: ScheduleId, mut duty: Duty) {
+        while let Some(newcomers) = duty.newcomers() {
+            self.answer(schedule_id, newcomers).await;
+        }
+    }
+
+    async fn answer(&self, schedule_id: ScheduleId, newcomers: Vec<Newcomer>) {
+        // By person, because several requests of one person have the same place.
+        let waiting: HashMap<PersonId, i64> = newcomers
+            .iter()
+            .filter(|newcomer| newcomer.token.status == QueueStatus::Waiting)
+            .map(|newcomer| (newcomer.token.person_id, newcomer.token.number))
+            .collect();
+        let mut waiting: Vec<(PersonId, i64)> = waiting.into_iter().collect();
+        waiting.sort_unstable_by_key(|(_, number)| *number);
+        let (located, summary) =
+            tokio::join!(self.index_newcomers(schedule_id, &waiting), self.summary(schedule_id));
+        let summary = summary.ok().flatten();
+        // Without the index, positions come from the journal. Where that fails too the place is known, and the position is not.
+        let line = if located.len() < waiting.len() {
+            self.snapshot(schedule_id).await.ok()
+        } else {
+            None
+        };
+        for Newcomer { token, reply } in newcomers {
+            let located = self.locate_newcomer(&token, &located, line.as_deref()).await;
+            // Who has hung up needs no answer.
+            _ = reply.send(Ok(Place::of(token, located, summary.as_ref())));
+        }
+        if !waiting.is_empty() {
+            self.kick(schedule_id);
+        }
+    }
+
+    /// Writes people into the index; their positions, or nothing when Redis is away.
+    async fn index_newcomers(
+        &self,
+        schedule_id: ScheduleId,
+        people: &[(PersonId, i64)],
+    ) -> HashMap<PersonId, Located> {
+        let mut located = HashMap::new();
+        for chunk in people.chunks(store::index::CHUNK) {
+            let mut ranks = self.index.enter(schedule_id, chunk, rules::POLL_PRESENCE).await;
+            if matches!(ranks, Ok(None)) {
+                self.rebuild_now(schedule_id).await;
+                ranks = self.index.enter(schedule_id, chunk, rules::POLL_PRESENCE).await;
+            }
+            if let Ok(Some(first)) = &ranks
+                && first.hole > 0
+                && let Some(later) = self.look_without_hole(schedule_id, chunk, first).await
+            {
+                ranks = Ok(Some(later));
+            }
+            match ranks {
+                Ok(Some(ranks)) => {
+                    let waiting = Some(ranks.waiting);
+                    let places = ranks
+                        .positions
+                        .iter()
+                        .map(|position| Located { position: *position, waiting });
+                    located.extend(chunk.iter().map(|(person, _)| *person).zip(places));
+                }
+                Ok(None) => {}
+                Err(fault) => {
+                    tracing::debug!(fault = %fault.report(), "newcomers are not in the index yet");
+                    // The others would wait for the same. The room is rebuilt when Redis answers again.
+                    break;
+                }
+            }
+        }
+        located
+    }
+
+    /// Ranks of newcomers once those have come whom another instance has committed before them and not indexed yet. Else
+    /// they would be told a place that is too small, and see it rise. Waits for a moment only: that instance may be dead.
+    async fn look_without_hole(
+        &self,
+        schedule_id: ScheduleId,
+        people: &[(PersonId, i64)],
+        first: &Ranks,
+    ) -> Option<Ranks> {
+        let persons: Vec<PersonId> = people.iter().map(|(person, _)| *person).collect();
+        let (last, _) = people.iter().enumerate().max_by_key(|(_, (_, number))| *number)?;
+        let wanted = first.positions.get(last)? + first.hole;
+        let mut newest = None;
+        for _ in 0..HOLE_LOOKS {
+            tokio::time::sleep(HOLE_PAUSE).await;
+            let looked = self.index.look(schedule_id, &persons, rules::POLL_PRESENCE).await;
+            let Ok(Some(ranks)) = looked else { break };
+            let filled = ranks.positions.get(last).is_some_and(|position| *position >= wanted);
+            newest = Some(ranks);
+            if filled {
+                break;
+            }
+        }
+        // Somebody of them may have left the line meanwhile.
+        newest.filter(|ranks| ranks.positions.iter().all(|position| *position > 0))
+    }
+
+    async fn locate_newcomer(
+        &self,
+        token: &QueueToken,
+        located: &HashMap<PersonId, Located>,
+        line: Option<&[i64]>,
+    ) -> Option<Located> {
+        if token.status != QueueStatus::Waiting {
+            return None;
+        }
+        if let Err(fault) = self.welcome_back(token).await {
+            tracing::warn!(fault = %fault.report(), "somebody who came back is still passed over");
+        }
+        let by_journal =
+            |line| Located { position: rules::position_in(line, token.number), waiting: None };
+        located.get(&token.person_id).copied().or_else(|| line.map(by_journal))
+    }
+}
