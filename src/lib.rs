@@ -16,6 +16,7 @@ pub mod turns;
 // Floor 2: siblings that do not know of each other.
 pub mod account;
 pub mod catalogue;
+pub mod seat_map;
 pub mod wallet;
 
 // Floor 3: who may go in, and in which order.
@@ -24,10 +25,9 @@ pub mod waiting_room;
 // Floor 4: seats held, owned and given back.
 pub mod reservation;
 
-// Floor 5: money against seats, the picture of the hall, and whether all of it agrees.
+// Floor 5: money against seats, and whether all of it agrees.
 pub mod audit;
 pub mod payment;
-pub mod seat_map;
 
 // Floor 6: builds every service once; the only reader of the environment.
 pub mod app;

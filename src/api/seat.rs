@@ -18,13 +18,13 @@ use super::{
 use crate::{
     kernel::{Actor, RequestCode, ScheduleId},
     reservation,
-    seat_map::{SeatFilter, SeatView},
+    seat_map::{self, SeatFilter, SeatView},
     waiting_room::PassRefusal,
 };
 
 /// Where a seat stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[graphql(remote = "reservation::SeatStatus")]
+#[graphql(remote = "seat_map::SeatStatus")]
 pub(super) enum SeatStatus {
     /// Anybody admitted may hold it.
     Available,

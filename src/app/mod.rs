@@ -76,10 +76,12 @@ impl App {
         let sessions = Sessions::new(keyring.clone(), settings.secrets.session_lifetime());
         let (waiting_rooms, kicked) =
             WaitingRooms::new(db.clone(), &kv, keyring, metrics.clone(), tasks.clone());
+        let seat_maps = SeatMaps::new(db.clone(), kv.clone(), tasks.clone());
         let reservations = Reservations::new(
             db.clone(),
             kv.clone(),
             waiting_rooms.clone(),
+            seat_maps.clone(),
             metrics.clone(),
             settings.hold_seconds,
         );
@@ -93,7 +95,7 @@ impl App {
                 waiting_rooms.clone(),
                 metrics.clone(),
             ),
-            seat_maps: SeatMaps::new(db.clone(), kv.clone(), tasks.clone()),
+            seat_maps,
             settings: Arc::new(settings),
             db,
             kv,

@@ -1,28 +1,10 @@
 //! Telling every instance which seats and reservations changed, after Postgres has it.
 
-use serde::{Deserialize, Serialize};
-
-use super::{Reservations, SeatStatus};
-use crate::kernel::{PersonId, ReservationId, ScheduleId, SeatId, Timestamp};
-
-/// A seat's new state. Of two changes the one with the larger version holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SeatChange {
-    /// The seat.
-    pub seat_id: SeatId,
-    /// Its status.
-    pub status: SeatStatus,
-    /// Its version.
-    pub version: i32,
-    /// When its hold lapses.
-    #[serde(with = "chrono::serde::ts_milliseconds_option", default)]
-    pub hold_expires_at: Option<Timestamp>,
-}
-
-/// Where changes of a performance's seats are told: a JSON array of [`SeatChange`].
-pub fn seat_channel(schedule_id: ScheduleId) -> String {
-    format!("seats:{{{schedule_id}}}")
-}
+use super::Reservations;
+use crate::{
+    kernel::{PersonId, ReservationId, ScheduleId},
+    seat_map::{SeatChange, seat_channel},
+};
 
 /// Where changes of a person's reservations are told: the reservation's id.
 pub fn person_channel(person_id: PersonId) -> String {

@@ -4,6 +4,7 @@
 //! counts as free in every read and write by the database's clock; `expire` only tidies.
 
 mod announce;
+mod best;
 mod browse;
 mod cancel;
 mod expire;
@@ -12,10 +13,12 @@ mod rules;
 mod store;
 mod watch;
 
-pub use announce::{SeatChange, person_channel, seat_channel};
+pub use announce::person_channel;
 pub use cancel::Cancelled;
 pub use hold::HoldRefusal;
 pub use rules::SEATS_MAX;
+
+pub use crate::seat_map::{SeatChange, SeatStatus};
 
 use crate::{
     db::Db,
@@ -24,6 +27,7 @@ use crate::{
         seconds_between, text_enum,
     },
     kv::Kv,
+    seat_map::SeatMaps,
     telemetry::Metrics,
     waiting_room::WaitingRooms,
 };
@@ -39,18 +43,6 @@ text_enum! {
         Cancelled = "CANCELLED",
         /// Not paid in time.
         Expired = "EXPIRED",
-    }
-}
-
-text_enum! {
-    /// Where a seat stands.
-    pub enum SeatStatus {
-        /// Anybody admitted may hold it.
-        Available = "AVAILABLE",
-        /// Somebody holds it; it may come back.
-        Hold = "HOLD",
-        /// Somebody owns it.
-        SoldOut = "SOLD_OUT",
     }
 }
 
@@ -161,6 +153,7 @@ pub struct Reservations {
     money: Db,
     kv: Kv,
     waiting_rooms: WaitingRooms,
+    seat_maps: SeatMaps,
     metrics: Metrics,
     hold_seconds: u32,
 }
@@ -171,9 +164,10 @@ impl Reservations {
         db: Db,
         kv: Kv,
         waiting_rooms: WaitingRooms,
+        seat_maps: SeatMaps,
         metrics: Metrics,
         hold_seconds: u32,
     ) -> Self {
-        Self { money: db.for_money(), db, kv, waiting_rooms, metrics, hold_seconds }
+        Self { money: db.for_money(), db, kv, waiting_rooms, seat_maps, metrics, hold_seconds }
     }
 }

@@ -17,10 +17,10 @@ use tokens::{Kind, Path, Token};
 const FLOORS: &[&[&str]] = &[
     &["kernel"],
     &["db", "kv", "tasks", "telemetry", "turns"],
-    &["account", "catalogue", "wallet"],
+    &["account", "catalogue", "seat_map", "wallet"],
     &["waiting_room"],
     &["reservation"],
-    &["payment", "seat_map", "audit"],
+    &["payment", "audit"],
     &["app"],
     &["api", "workers"],
     &["http"],
@@ -39,6 +39,7 @@ const NEIGHBOURS: &[(&str, &str, &str)] = &[
 /// Files outside of `tasks` that start something beside themselves.
 const SPAWNS: &[(&str, &str)] = &[
     ("account/password.rs", "hashes on a thread of its own; a panic there is its caller's fault"),
+    ("seat_map/choose.rs", "looks through large halls on a thread of its own; the same"),
     ("http/graphql.rs", "writes large answers on a thread of its own; the same"),
 ];
 

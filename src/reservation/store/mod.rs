@@ -4,18 +4,18 @@ mod hold;
 mod read;
 mod release;
 
-pub(super) use hold::{HoldOrder, free_seats, hold, hold_facts};
+pub(super) use hold::{HoldOrder, hold, hold_facts};
 pub(super) use read::{by_ids, list, seats_of};
 pub(super) use release::{EXPIRE_BATCH, cancel, cancel_facts, expire};
 use sea_orm::FromQueryResult;
 
-use super::{Reservation, ReservationStatus, SeatStatus};
+use super::{Reservation, ReservationStatus};
 use crate::{
     db::text_column,
     kernel::{PersonId, Points, QueueTokenId, ReservationId, ScheduleId, Timestamp},
 };
 
-text_column!(ReservationStatus, SeatStatus);
+text_column!(ReservationStatus);
 
 #[derive(Debug, Clone, FromQueryResult)]
 struct ReservationRow {
