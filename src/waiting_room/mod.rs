@@ -9,6 +9,7 @@ mod draw;
 mod enter;
 mod journal;
 mod leave;
+mod passes;
 mod positions;
 mod rebuild;
 mod room;
