@@ -217,7 +217,7 @@ mod tests {
             assert!(!passes.knows(found.id));
             passes.grant(passes.ask(), found);
             assert!(passes.knows(found.id));
-            passes.hear(&[told.clone()]);
+            passes.hear(std::slice::from_ref(&told));
             assert_eq!(passes.knows(found.id), stays, "{told:?}");
         }
     }
