@@ -18,6 +18,7 @@ pub mod turns;
 // Floor 2: siblings that do not know of each other.
 pub mod account;
 pub mod catalogue;
+pub mod seat_map;
 pub mod wallet;
 
 // Floor 3: who may go in, and in which order.
@@ -26,11 +27,10 @@ pub mod waiting_room;
 // Floor 4: seats held, owned and given back.
 pub mod reservation;
 
-// Floor 5: money against seats, the picture of the hall, running a sale, and whether all of it agrees.
+// Floor 5: money against seats, running a sale, and whether all of it agrees.
 pub mod audit;
 pub mod payment;
 pub mod sale;
-pub mod seat_map;
 
 // Floor 6: builds every service once; the only reader of the environment.
 pub mod app;

@@ -1,7 +1,7 @@
 //! A hall as an answer: the one list that may be as long as the product needs it.
 //!
-//! The first `seats` of a request costs nothing but its price. A hall that is larger than a request's budget is written as
-//! JSON part by part, so that no more than a part of it stands in memory as values, and few are written at once.
+//! The first `seats` of a request costs nothing but its price. It is written as JSON by a plan, seat by seat, and stands in
+//! memory as text only. Of halls that are larger than a request's budget, few are written at once.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -16,6 +16,7 @@ use super::{
     ApiError, ApiResult,
     budget::{self, Budget, VALUES_MAX},
     list::{ITEMS_AT_ONCE, resolve_items},
+    plan::{self, ObjectPlan, escaped, plain, quoted},
     seat::Seat,
 };
 use crate::{
@@ -27,6 +28,8 @@ use crate::{
 const VALUES_OF_HALL_MAX: usize = 1_000_000;
 /// The longest list of seats, in bytes of JSON.
 const BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Seats that are written before others get their turn: some hundred microseconds.
+const SEATS_AT_ONCE: usize = 1_024;
 /// Requests that wait for their turn to have a large hall written. Who comes then is better told at once.
 const WAITING_MAX: usize = 256;
 
@@ -73,8 +76,6 @@ pub(super) struct Hall {
     seats: Vec<SeatView>,
     /// Outside of the budget.
     free: bool,
-    /// More than other answers may hold: written part by part.
-    large: bool,
 }
 
 impl Hall {
@@ -87,7 +88,7 @@ impl Hall {
     ) -> ApiResult<Self> {
         let budget = budget::of(ctx)?;
         let seat = budget::weight(ctx, &ctx.item.node.selection_set.node);
-        // What is written part by part cannot be merged with another list of the same key.
+        // What is written already cannot be merged with another list of the same key.
         let free =
             !budget::is_repeated(ctx, &ctx.item.node.response_key().node) && budget.first_hall();
         let values = maps.count(id, filter).await?.saturating_mul(seat);
@@ -96,12 +97,11 @@ impl Hall {
         } else if values > VALUES_OF_HALL_MAX {
             return Err(TOO_LARGE);
         }
-        let large = free && values > VALUES_MAX;
-        if large {
+        if free && values > VALUES_MAX {
             let halls = ctx.data_opt::<Halls>();
             halls.ok_or_else(|| ApiError::internal("no halls"))?.turn(budget).await?;
         }
-        Ok(Self { seats: maps.seats(id, filter).await?, free, large })
+        Ok(Self { seats: maps.seats(id, filter).await?, free })
     }
 }
 
@@ -123,84 +123,103 @@ impl OutputType for Hall {
         ctx: &ContextSelectionSet<'_>,
         field: &Positioned<Field>,
     ) -> ServerResult<Value> {
-        let mut written = Written::default();
+        // What a directive leaves out is not in the selection any more.
+        let plan = ObjectPlan::of(&ctx.item.node, &ctx.query_env.fragments);
+        if let Some(plan) = plan.filter(|_| self.free) {
+            let list = self.write(&plan).await.and_then(as_written);
+            return list.map_err(|error| budget::server_error(ctx, field, error));
+        }
         let mut values = Vec::new();
-        for (part, seats) in self.seats.chunks(ITEMS_AT_ONCE).enumerate() {
-            if part > 0 {
+        for seats in self.seats.chunks(ITEMS_AT_ONCE) {
+            if !values.is_empty() {
                 yield_now().await;
             }
             let seats: Vec<Seat> = seats.iter().map(|seat| Seat::of(seat, self.free)).collect();
-            let resolved = resolve_items(ctx, field, part * ITEMS_AT_ONCE, &seats).await?;
-            if self.large {
-                written.add(&resolved).map_err(|error| budget::server_error(ctx, field, error))?;
-            } else {
-                values.extend(resolved);
-            }
+            values.extend(resolve_items(ctx, field, values.len(), &seats).await?);
         }
-        if !self.large {
-            return Ok(Value::List(values));
-        }
-        written.finish().map_err(|error| budget::server_error(ctx, field, error))
+        Ok(Value::List(values))
     }
 }
 
-/// A list that is JSON already.
-#[derive(Debug, Default)]
-struct Written(Vec<u8>);
-
-impl Written {
-    fn add(&mut self, items: &[Value]) -> ApiResult<()> {
-        for item in items {
-            self.0.push(if self.0.is_empty() { b'[' } else { b',' });
-            serde_json::to_writer(&mut self.0, item)
-                .map_err(|_| ApiError::internal("a seat that cannot be written"))?;
+impl Hall {
+    /// The list as JSON.
+    async fn write(&self, plan: &ObjectPlan<Leaf>) -> ApiResult<String> {
+        let mut json = String::from("[");
+        for (part, seats) in self.seats.chunks(SEATS_AT_ONCE).enumerate() {
+            if part > 0 {
+                yield_now().await;
+            }
+            for seat in seats {
+                plan.render(&mut json, |leaf, out| leaf.write(seat, out));
+                json.push(',');
+            }
+            if json.len() > BYTES_MAX {
+                return Err(TOO_LARGE);
+            }
         }
-        if self.0.len() > BYTES_MAX { Err(TOO_LARGE) } else { Ok(()) }
+        // The last comma, where there is one.
+        json.truncate(json.trim_end_matches(',').len());
+        json.push(']');
+        Ok(json)
     }
+}
 
-    /// The list as a value that is written as it is.
-    fn finish(mut self) -> ApiResult<Value> {
-        self.0.extend_from_slice(if self.0.is_empty() { b"[]" } else { b"]" });
-        let json = String::from_utf8(self.0);
-        let json = json.map_err(|_| ApiError::internal("seats that are no text"))?;
-        // How such a value is marked is between async-graphql and serde_json.
-        let Ok(Value::Object(mut marked)) = to_value(RawValue::NULL) else {
-            return Err(ApiError::internal("a list cannot be put into an answer as it is written"));
-        };
-        if let Some(value) = marked.values_mut().next() {
-            *value = Value::String(json);
+/// JSON as a value that is written as it is.
+fn as_written(json: String) -> ApiResult<Value> {
+    // How such a value is marked is between async-graphql and serde_json.
+    let Ok(Value::Object(mut marked)) = to_value(RawValue::NULL) else {
+        return Err(ApiError::internal("a list cannot be put into an answer as it is written"));
+    };
+    if let Some(value) = marked.values_mut().next() {
+        *value = Value::String(json);
+    }
+    Ok(Value::Object(marked))
+}
+
+/// A field of a seat; those of `api::seat::Seat`, to the letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Leaf {
+    Id,
+    Section,
+    Row,
+    Number,
+    Grade,
+    Price,
+    Status,
+    Version,
+}
+
+impl plan::Leaf for Leaf {
+    const TYPE: &str = "Seat";
+    const ALL: &[(&str, Self)] = &[
+        ("id", Self::Id),
+        ("section", Self::Section),
+        ("row", Self::Row),
+        ("number", Self::Number),
+        ("grade", Self::Grade),
+        ("price", Self::Price),
+        ("status", Self::Status),
+        ("version", Self::Version),
+    ];
+}
+
+impl Leaf {
+    /// Writes this field of a seat.
+    fn write(self, seat: &SeatView, out: &mut String) {
+        let place = &*seat.place;
+        match self {
+            Self::Id => quoted(out, place.id.0),
+            Self::Section => escaped(out, &place.section),
+            Self::Row => escaped(out, &place.row),
+            Self::Number => plain(out, place.number),
+            Self::Grade => escaped(out, &place.grade),
+            Self::Price => plain(out, place.price.get()),
+            Self::Status => quoted(out, seat.status.as_str()),
+            Self::Version => plain(out, seat.version),
         }
-        Ok(Value::Object(marked))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn written(items: &[Value]) -> String {
-        let mut written = Written::default();
-        for part in items.chunks(2) {
-            assert!(written.add(part).is_ok());
-        }
-        let value = written.finish().expect("a list");
-        serde_json::to_string(&value).expect("JSON")
-    }
-
-    #[test]
-    fn what_was_written_part_by_part_is_the_list() {
-        for count in [0, 1, 2, 5] {
-            let items: Vec<Value> = (0..count).map(|n| Value::from(format!("\"{n}"))).collect();
-            let plain = serde_json::to_string(&Value::List(items.clone())).expect("JSON");
-            assert_eq!(written(&items), plain);
-        }
-    }
-
-    #[test]
-    fn a_list_is_refused_when_it_becomes_too_long() {
-        let mut list = Written::default();
-        let long = [Value::from("x".repeat(BYTES_MAX / 2))];
-        assert!(list.add(&long).is_ok());
-        assert!(list.add(&long).is_err());
-    }
-}
+#[path = "hall_tests.rs"]
+mod tests;

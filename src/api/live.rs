@@ -16,10 +16,10 @@ use std::{
 
 use async_graphql::{
     Positioned,
-    parser::types::{ExecutableDocument, Field, OperationDefinition, Selection, SelectionSet},
+    parser::types::{ExecutableDocument, OperationDefinition, Selection},
 };
 
-use super::queue_updates::Leaf;
+use super::{plan::ObjectPlan, queue_updates::Leaf};
 
 /// What follows the first result of a subscription.
 pub trait Updates: Send {
@@ -64,12 +64,11 @@ impl Handover {
     }
 }
 
-/// How results of `queueStatus` are written: text that never changes, and between it leaves of the queue token.
+/// How results of `queueStatus` are written: the root's key, and the queue token behind it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Each leaf with the text before it.
-    steps: Box<[(Box<str>, Leaf)]>,
-    end: Box<str>,
+    root: Box<str>,
+    token: ObjectPlan<Leaf>,
 }
 
 impl Plan {
@@ -87,94 +86,21 @@ impl Plan {
         {
             return None;
         }
-        let mut selected = Selected { document, leaves: Vec::new() };
-        selected.gather(&root.selection_set.node)?;
-        Some(Self::write(root.response_key().node.as_str(), &selected.leaves))
-    }
-
-    fn write(root: &str, leaves: &[(&str, &str, Option<Leaf>)]) -> Self {
-        let mut text = format!(r#"{{"{root}":{{"#);
-        let mut steps = Vec::new();
-        for (index, (key, _, leaf)) in leaves.iter().enumerate() {
-            if index > 0 {
-                text.push(',');
-            }
-            // Names need no escapes.
-            text.extend(["\"", key, "\":"]);
-            match leaf {
-                Some(leaf) => steps.push((std::mem::take(&mut text).into(), *leaf)),
-                None => text.extend(["\"", Leaf::TYPE, "\""]),
-            }
-        }
-        text.push_str("}}");
-        Self { steps: steps.into(), end: text.into() }
+        let token = ObjectPlan::of(&root.selection_set.node, &document.fragments)?;
+        // Names need no escapes.
+        let root = format!(r#"{{"{}":"#, root.response_key().node).into();
+        Some(Self { root, token })
     }
 
     /// Whether some leaf is in it.
     pub(super) fn has(&self, leaf: Leaf) -> bool {
-        self.steps.iter().any(|(_, other)| *other == leaf)
+        self.token.has(leaf)
     }
 
     /// Writes one result; `value` writes a leaf's.
-    pub(super) fn render(&self, out: &mut String, mut value: impl FnMut(Leaf, &mut String)) {
-        for (text, leaf) in &self.steps {
-            out.push_str(text);
-            value(*leaf, out);
-        }
-        out.push_str(&self.end);
-    }
-}
-
-/// The leaves of a selection, fragments expanded: key, name, and no leaf for `__typename`.
-struct Selected<'a> {
-    document: &'a ExecutableDocument,
-    leaves: Vec<(&'a str, &'a str, Option<Leaf>)>,
-}
-
-impl<'a> Selected<'a> {
-    /// `None` as soon as something is not simple. Documents have been measured: fragments end, and are not many.
-    fn gather(&mut self, set: &'a SelectionSet) -> Option<()> {
-        for item in &set.items {
-            if !item.node.directives().is_empty() {
-                return None;
-            }
-            match &item.node {
-                Selection::Field(field) => self.leaf(&field.node)?,
-                Selection::InlineFragment(fragment) => {
-                    let condition = fragment.node.type_condition.as_ref();
-                    if condition.is_some_and(|condition| condition.node.on.node != Leaf::TYPE) {
-                        return None;
-                    }
-                    self.gather(&fragment.node.selection_set.node)?;
-                }
-                Selection::FragmentSpread(spread) => {
-                    let fragment =
-                        &self.document.fragments.get(&spread.node.fragment_name.node)?.node;
-                    if fragment.type_condition.node.on.node != Leaf::TYPE
-                        || !fragment.directives.is_empty()
-                    {
-                        return None;
-                    }
-                    self.gather(&fragment.selection_set.node)?;
-                }
-            }
-        }
-        Some(())
-    }
-
-    fn leaf(&mut self, field: &'a Field) -> Option<()> {
-        let (key, name) = (field.response_key().node.as_str(), field.name.node.as_str());
-        let leaf = match name {
-            "__typename" => None,
-            name => Some(Leaf::parse(name)?),
-        };
-        match self.leaves.iter().find(|(other, ..)| *other == key) {
-            // The same again is one field; anything else under that key is invalid.
-            Some((_, other, _)) => (*other == name).then_some(()),
-            None => {
-                self.leaves.push((key, name, leaf));
-                Some(())
-            }
-        }
+    pub(super) fn render(&self, out: &mut String, value: impl FnMut(Leaf, &mut String)) {
+        out.push_str(&self.root);
+        self.token.render(out, value);
+        out.push('}');
     }
 }

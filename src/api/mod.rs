@@ -14,6 +14,7 @@ mod live;
 mod loaders;
 mod page;
 mod payment;
+mod plan;
 mod queue_updates;
 mod reservation;
 mod scalars;

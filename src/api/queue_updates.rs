@@ -2,12 +2,14 @@
 //! `api::waiting_room::QueueToken`, to the letter; the tests compare them with what async-graphql writes.
 
 use std::{
-    fmt::{Display, Write},
     sync::Arc,
     task::{Context, Poll},
 };
 
-use super::live::{Plan, Updates};
+use super::{
+    live::{Plan, Updates},
+    plan::{self, plain, quoted},
+};
 use crate::{
     kernel::Timestamp,
     waiting_room::{Place, Watching},
@@ -30,11 +32,8 @@ pub(super) enum Leaf {
     PollAfterSeconds,
 }
 
-impl Leaf {
-    /// The type whose fields these are.
-    pub(super) const TYPE: &str = "QueueToken";
-
-    /// All of them, by name.
+impl plan::Leaf for Leaf {
+    const TYPE: &str = "QueueToken";
     const ALL: &[(&str, Self)] = &[
         ("token", Self::Token),
         ("scheduleId", Self::ScheduleId),
@@ -49,12 +48,9 @@ impl Leaf {
         ("remainingSeconds", Self::RemainingSeconds),
         ("pollAfterSeconds", Self::PollAfterSeconds),
     ];
+}
 
-    /// The field of that name.
-    pub(super) fn parse(name: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(other, _)| *other == name).map(|(_, leaf)| *leaf)
-    }
-
+impl Leaf {
     /// Writes this field of a place.
     fn write(self, place: &Place, signed: &str, out: &mut String) {
         let token = &place.token;
@@ -76,18 +72,6 @@ impl Leaf {
             Self::PollAfterSeconds => plain(out, place.poll_after_seconds()),
         }
     }
-}
-
-/// Everything that is written here is free of quotes, backslashes and control characters.
-fn quoted(out: &mut String, text: impl Display) {
-    out.push('"');
-    plain(out, text);
-    out.push('"');
-}
-
-fn plain(out: &mut String, value: impl Display) {
-    // Writing into a String does not fail.
-    _ = write!(out, "{value}");
 }
 
 fn or_null(out: &mut String, value: Option<i32>) {
@@ -134,7 +118,7 @@ mod tests {
     use futures_util::{Stream, StreamExt, stream};
     use proptest::{option, prelude::*, sample};
 
-    use super::*;
+    use super::{plan::Leaf as _, *};
     use crate::{
         api::waiting_room::QueueToken,
         kernel::{PersonId, QueueTokenId, ScheduleId},

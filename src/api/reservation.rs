@@ -311,7 +311,8 @@ impl ReservationMutation {
             .await
     }
 
-    /// Picks and holds the best `count` adjacent free seats of a grade.
+    /// Picks and holds the best `count` adjacent free seats of a grade: in front and in the middle, and so that no single seat is
+    /// left alone where there is another choice.
     async fn hold_best_seats(
         &self,
         ctx: &Context<'_>,

@@ -18,13 +18,13 @@ use super::{
 use crate::{
     kernel::{Actor, RequestCode, ScheduleId},
     reservation,
-    seat_map::{SeatFilter, SeatView},
-    waiting_room::PassRefusal,
+    seat_map::{self, SeatFilter, SeatView},
+    waiting_room::{Admission, PassRefusal},
 };
 
 /// Where a seat stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[graphql(remote = "reservation::SeatStatus")]
+#[graphql(remote = "seat_map::SeatStatus")]
 pub(super) enum SeatStatus {
     /// Anybody admitted may hold it.
     Available,
@@ -88,10 +88,10 @@ async fn admitted(
     actor: Actor,
     schedule_id: &ID,
     queue_token: &str,
-) -> ApiResult<ScheduleId> {
+) -> ApiResult<(ScheduleId, Admission)> {
     let rooms = &context::app(ctx)?.waiting_rooms;
     let admitted = match ScheduleId::parse(schedule_id) {
-        Some(id) => settle(rooms.admitted(actor, id, queue_token).await)?.map(|_| id),
+        Some(id) => settle(rooms.admitted(actor, id, queue_token).await)?.map(|it| (id, it)),
         None => Err(PassRefusal::Invalid),
     };
     if admitted == Err(PassRefusal::Invalid) {
@@ -120,7 +120,7 @@ impl SeatQuery {
     ) -> ApiResult<Hall> {
         budget::spend(ctx, budget::HALL)?;
         let (actor, app) = (context::actor(ctx)?, context::app(ctx)?);
-        let id = admitted(ctx, actor, &schedule_id, &queue_token).await?;
+        let (id, _) = admitted(ctx, actor, &schedule_id, &queue_token).await?;
         let status = status.map(|status| status.into_iter().map(Into::into).collect());
         Hall::look(ctx, &app.seat_maps, id, &SeatFilter { section, grade, status }).await
     }
@@ -146,8 +146,9 @@ impl SeatSubscription {
         queue_token: String,
     ) -> Result<impl Stream<Item = List<Seat>> + use<>, ApiError> {
         let (actor, app) = (context::actor(ctx)?, context::app(ctx)?);
-        let id = admitted(ctx, actor, &schedule_id, &queue_token).await?;
-        let places = app.waiting_rooms.watch(actor, id).await?.ok_or(ApiError::new(
+        let (id, admission) = admitted(ctx, actor, &schedule_id, &queue_token).await?;
+        // The place that was checked: the person may have left it by now, and entered again.
+        let places = app.waiting_rooms.watch_token(id, admission).await?.ok_or(ApiError::new(
             RequestCode::QueueTokenInvalid,
             "You have no place for this performance; enter its queue.",
         ))?;

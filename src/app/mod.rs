@@ -79,10 +79,12 @@ impl App {
         let sessions = Sessions::new(keyring.clone(), settings.secrets.session_lifetime());
         let (waiting_rooms, kicked) =
             WaitingRooms::new(db.clone(), &kv, keyring, metrics.clone(), tasks.clone());
+        let seat_maps = SeatMaps::new(db.clone(), kv.clone(), tasks.clone());
         let reservations = Reservations::new(
             db.clone(),
             kv.clone(),
             waiting_rooms.clone(),
+            seat_maps.clone(),
             metrics.clone(),
             &tasks,
             settings.hold_seconds,
@@ -102,7 +104,7 @@ impl App {
                 &tasks,
                 settings.database.patience(),
             ),
-            seat_maps: SeatMaps::new(db.clone(), kv.clone(), tasks.clone()),
+            seat_maps,
             settings: Arc::new(settings),
             db,
             kv,

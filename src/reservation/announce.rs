@@ -2,32 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
-use super::{Reservations, SeatStatus};
+use super::Reservations;
 use crate::{
-    kernel::{PersonId, ReservationId, ScheduleId, SeatId, Timestamp},
+    kernel::{PersonId, ReservationId, ScheduleId},
     kv::Kv,
+    seat_map::{SeatChange, seat_channel},
 };
-
-/// A seat's new state. Of two changes the one with the larger version holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SeatChange {
-    /// The seat.
-    pub seat_id: SeatId,
-    /// Its status.
-    pub status: SeatStatus,
-    /// Its version.
-    pub version: i32,
-    /// When its hold lapses.
-    #[serde(with = "chrono::serde::ts_milliseconds_option", default)]
-    pub hold_expires_at: Option<Timestamp>,
-}
-
-/// Where changes of a performance's seats are told: a JSON array of [`SeatChange`].
-pub fn seat_channel(schedule_id: ScheduleId) -> String {
-    format!("seats:{{{schedule_id}}}")
-}
 
 /// Where changes of a person's reservations are told: the reservation's id.
 pub fn person_channel(person_id: PersonId) -> String {

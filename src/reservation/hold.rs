@@ -1,15 +1,13 @@
 //! Holding seats: in a lane, with whoever else asks at the moment; and words for why not.
 
-use std::collections::HashSet;
-
 use super::{
-    HoldCode, Reservation, Reservations, SeatStatus,
+    HoldCode, Reservation, Reservations,
     lane::{self, Outcome},
     rules,
     store::{self, HoldOrder, Locks},
 };
 use crate::{
-    kernel::{Actor, Failure, Fault, ReservationId, ScheduleId, SeatId},
+    kernel::{Actor, Failure, ReservationId, ScheduleId, SeatId},
     telemetry::OutcomeLabels,
     waiting_room::Admission,
 };
@@ -29,13 +27,6 @@ const TRIES: usize = 2;
 /// A statement that found nothing in its way and yet held nothing met a passing lock, or another hold, payment or
 /// cancellation of the same person; it is run again so many times. A person in a hurry has one for each of their seats.
 const ATTEMPTS: usize = rules::SEATS_MAX + 5;
-/// Blocks of neighbours that are tried while others take them away.
-const BLOCKS: usize = 50;
-/// The first try is for the best block. Everybody who loses it would meet again at the next best, so the next tries are
-/// for one of the best 2, 4, 8 and so on, up to this power of two.
-const CHOICES_LOG: usize = 6;
-/// The hall is read anew after so many tries.
-const READ_EVERY: usize = 4;
 
 impl Reservations {
     /// Holds seats for the caller, all of them or none.
@@ -59,30 +50,7 @@ impl Reservations {
         result
     }
 
-    /// Holds the best `count` adjacent free seats of a grade.
-    ///
-    /// # Errors
-    /// A [`HoldRefusal`], or a fault; in both cases nothing is held.
-    pub async fn hold_best(
-        &self,
-        actor: Actor,
-        schedule_id: ScheduleId,
-        grade: &str,
-        count: usize,
-        queue_token: &str,
-    ) -> Result<Reservation, Failure<HoldRefusal>> {
-        let result = match self.check(actor, schedule_id, queue_token) {
-            Ok(admission) => {
-                let result = self.hold_best_as(actor, admission, schedule_id, grade, count).await;
-                self.touch(admission, schedule_id, result).await
-            }
-            Err(refusal) => Err(Failure::Refused(refusal)),
-        };
-        self.count(&result);
-        result
-    }
-
-    fn check(
+    pub(super) fn check(
         &self,
         actor: Actor,
         schedule_id: ScheduleId,
@@ -92,7 +60,7 @@ impl Reservations {
         self.waiting_rooms.check(actor, schedule_id, queue_token).map_err(invalid)
     }
 
-    async fn hold_as(
+    pub(super) async fn hold_as(
         &self,
         actor: Actor,
         admission: Admission,
@@ -144,70 +112,8 @@ impl Reservations {
         Err(Failure::Refused(HoldRefusal { code: HoldCode::SeatHeld, seat_ids: order.seat_ids }))
     }
 
-    async fn hold_best_as(
-        &self,
-        actor: Actor,
-        admission: Admission,
-        schedule_id: ScheduleId,
-        grade: &str,
-        count: usize,
-    ) -> Result<Reservation, Failure<HoldRefusal>> {
-        // Who may not hold at all is told so, before the hall is read for them.
-        if let Some(refusal) = self.why_not(actor, admission, schedule_id, count).await? {
-            return Err(Failure::Refused(refusal));
-        }
-        let mut free = Vec::new();
-        let mut lost = HashSet::new();
-        for attempt in 0..BLOCKS {
-            let among = 1 << attempt.min(CHOICES_LOG);
-            let mut blocks = rules::best_blocks(&free, count, &lost, among);
-            if attempt % READ_EVERY == 0 || blocks.is_empty() {
-                // Postgres has no text with a NUL, so no grade is called that.
-                if !grade.contains('\0') {
-                    free = store::free_seats(&self.db, schedule_id, grade).await?;
-                }
-                lost.clear();
-                blocks = rules::best_blocks(&free, count, &lost, among);
-            }
-            if blocks.is_empty() {
-                break;
-            }
-            let block = blocks.swap_remove(dice() % blocks.len());
-            match self.hold_as(actor, admission, schedule_id, &block).await {
-                Err(Failure::Refused(refusal))
-                    if matches!(refusal.code, HoldCode::SeatHeld | HoldCode::SeatSold) =>
-                {
-                    lost.extend(refusal.seat_ids);
-                }
-                result => return result,
-            }
-        }
-        Err(Failure::Refused(HoldRefusal { code: HoldCode::NoAdjacentSeats, seat_ids: Vec::new() }))
-    }
-
-    async fn why_not(
-        &self,
-        actor: Actor,
-        admission: Admission,
-        schedule_id: ScheduleId,
-        count: usize,
-    ) -> Result<Option<HoldRefusal>, Fault> {
-        let order = store::HoldOrder {
-            queue_token_id: admission.queue_token_id,
-            schedule_id,
-            person_id: actor.person_id,
-            seat_ids: Vec::new(),
-            reservation_id: ReservationId::new(),
-        };
-        let mut facts = store::hold_facts(&self.db, &[&order]).await?.pop().unwrap_or_default();
-        // Stand-ins for the seats that would be asked for, so that the limit is judged as it will be.
-        let imagined: Vec<SeatId> = (0..count).map(|_| SeatId::new()).collect();
-        facts.seats = imagined.iter().map(|id| (*id, SeatStatus::Available)).collect();
-        Ok(rules::why_refused(&facts, &imagined))
-    }
-
     /// Who was refused because of the seats was busy: their idle time starts anew, as it does with a hold.
-    async fn touch(
+    pub(super) async fn touch(
         &self,
         admission: Admission,
         schedule_id: ScheduleId,
@@ -221,7 +127,7 @@ impl Reservations {
         result
     }
 
-    fn count(&self, result: &Result<Reservation, Failure<HoldRefusal>>) {
+    pub(super) fn count(&self, result: &Result<Reservation, Failure<HoldRefusal>>) {
         let outcome = match result {
             Ok(_) => "ok",
             Err(Failure::Refused(_)) => "refused",
@@ -229,10 +135,4 @@ impl Reservations {
         };
         self.metrics.holds.get_or_create(&OutcomeLabels { outcome }).inc();
     }
-}
-
-/// Some number: the random bits of a new id.
-fn dice() -> usize {
-    let (_, low) = ReservationId::new().0.as_u64_pair();
-    usize::try_from(low & 0xffff_ffff).unwrap_or_default()
 }

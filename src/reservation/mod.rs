@@ -5,6 +5,7 @@
 //! counts as free in every read and write by the database's clock; `expire` only tidies.
 
 mod announce;
+mod best;
 mod browse;
 mod expire;
 mod hold;
@@ -14,13 +15,15 @@ mod seats;
 mod store;
 mod watch;
 
-pub use announce::{SeatChange, person_channel, seat_channel};
+pub use announce::person_channel;
 pub use hold::HoldRefusal;
 use lane::HoldLane;
 pub use rules::SEATS_MAX;
 pub(crate) use store::ReservationRow;
 
 use std::time::Duration;
+
+pub use crate::seat_map::{SeatChange, SeatStatus};
 
 use crate::{
     db::Db,
@@ -30,6 +33,7 @@ use crate::{
     },
     kv::Kv,
     lanes::{LaneSettings, Lanes},
+    seat_map::SeatMaps,
     tasks::Tasks,
     telemetry::Metrics,
     waiting_room::WaitingRooms,
@@ -46,18 +50,6 @@ text_enum! {
         Cancelled = "CANCELLED",
         /// Not paid in time.
         Expired = "EXPIRED",
-    }
-}
-
-text_enum! {
-    /// Where a seat stands.
-    pub enum SeatStatus {
-        /// Anybody admitted may hold it.
-        Available = "AVAILABLE",
-        /// Somebody holds it; it may come back.
-        Hold = "HOLD",
-        /// Somebody owns it.
-        SoldOut = "SOLD_OUT",
     }
 }
 
@@ -151,6 +143,7 @@ pub struct Reservations {
     db: Db,
     kv: Kv,
     waiting_rooms: WaitingRooms,
+    seat_maps: SeatMaps,
     metrics: Metrics,
     lanes: Lanes<HoldLane>,
     hold_seconds: u32,
@@ -163,6 +156,7 @@ impl Reservations {
         db: Db,
         kv: Kv,
         waiting_rooms: WaitingRooms,
+        seat_maps: SeatMaps,
         metrics: Metrics,
         tasks: &Tasks,
         hold_seconds: u32,
@@ -171,6 +165,6 @@ impl Reservations {
         let lane = HoldLane::new(&db, &kv, &waiting_rooms, hold_seconds);
         let settings = LaneSettings { name: "holds", task: "serving holds", patience };
         let lanes = Lanes::start(lane, &settings, &metrics, tasks);
-        Self { db, kv, waiting_rooms, metrics, lanes, hold_seconds }
+        Self { db, kv, waiting_rooms, seat_maps, metrics, lanes, hold_seconds }
     }
 }

@@ -1,4 +1,4 @@
-//! Why a hold was refused, and which seats are best side by side. Pure.
+//! Why a hold was refused. Pure.
 
 use std::collections::HashSet;
 
@@ -68,59 +68,6 @@ pub(super) const fn was_busy(code: HoldCode) -> bool {
     )
 }
 
-/// A free seat, for choosing neighbours. Neighbours share section and row and have consecutive numbers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct FreeSeat {
-    pub id: SeatId,
-    pub section: String,
-    pub row_index: i32,
-    pub number: i32,
-    /// Lower is better.
-    pub preference: i32,
-}
-
-/// The best blocks of `count` adjacent seats, at most `most` of them, best first; no two share a seat, and none has a
-/// `lost` one. A block is the better the lower its sum of preferences; the first of equals.
-///
-/// `seats` are sorted by section, row and number.
-pub(super) fn best_blocks(
-    seats: &[FreeSeat],
-    count: usize,
-    lost: &HashSet<SeatId>,
-    most: usize,
-) -> Vec<Vec<SeatId>> {
-    if count == 0 {
-        return Vec::new();
-    }
-    let sum = |block: &[FreeSeat]| block.iter().map(|seat| i64::from(seat.preference)).sum::<i64>();
-    let mut ranked: Vec<(i64, usize)> = seats
-        .windows(count)
-        .enumerate()
-        .filter(|(_, block)| block.windows(2).all(|pair| adjacent(&pair[0], &pair[1])))
-        .map(|(start, block)| (sum(block), start))
-        .collect();
-    ranked.sort_unstable();
-    let mut given: Vec<bool> = seats.iter().map(|seat| lost.contains(&seat.id)).collect();
-    let mut blocks = Vec::new();
-    for (_, start) in ranked {
-        if blocks.len() == most {
-            break;
-        }
-        let place = start..start + count;
-        if !given[place.clone()].contains(&true) {
-            given[place.clone()].fill(true);
-            blocks.push(seats[place].iter().map(|seat| seat.id).collect());
-        }
-    }
-    blocks
-}
-
-fn adjacent(left: &FreeSeat, right: &FreeSeat) -> bool {
-    left.section == right.section
-        && left.row_index == right.row_index
-        && left.number + 1 == right.number
-}
-
 #[cfg(test)]
 mod tests {
     use uuid::Uuid;
@@ -175,37 +122,5 @@ mod tests {
     fn seats_held_and_owned_count_against_the_limit() {
         assert_eq!(code(&HoldFacts { taken: 1, ..facts() }), Some(HoldCode::SeatLimitReached));
         assert_eq!(code(&HoldFacts { taken: 1, limit: 3, ..facts() }), None);
-    }
-
-    fn seat(n: u128, row_index: i32, number: i32, preference: i32) -> FreeSeat {
-        FreeSeat { id: id(n), section: "A".to_owned(), row_index, number, preference }
-    }
-
-    #[test]
-    fn the_best_block_is_adjacent_and_has_the_lowest_sum_of_preferences() {
-        let hall = [
-            seat(1, 0, 1, 9),
-            seat(2, 0, 3, 1),
-            seat(3, 0, 4, 2),
-            seat(4, 1, 5, 1),
-            seat(5, 1, 6, 1),
-        ];
-        let best = |count, lost: &[u128], most| {
-            let lost = lost.iter().map(|n| id(*n)).collect();
-            best_blocks(&hall, count, &lost, most)
-        };
-        assert_eq!(best(2, &[], 1), [[id(4), id(5)]]);
-        assert_eq!(best(2, &[], 9), [[id(4), id(5)], [id(2), id(3)]]);
-        assert_eq!(best(2, &[5], 9), [[id(2), id(3)]]);
-        assert_eq!(best(1, &[], 2), [[id(2)], [id(4)]]);
-        assert!(best(3, &[], 9).is_empty());
-        assert!(best(0, &[], 9).is_empty());
-    }
-
-    #[test]
-    fn blocks_do_not_overlap() {
-        let row: Vec<FreeSeat> = [1, 2, 3, 4, 5].map(|n: u8| seat(n.into(), 0, n.into(), 1)).into();
-        let blocks = best_blocks(&row, 2, &HashSet::new(), 9);
-        assert_eq!(blocks, [[id(1), id(2)], [id(3), id(4)]]);
     }
 }

@@ -11,11 +11,12 @@ use std::{
 
 use tokio::sync::{Mutex, OnceCell, broadcast};
 
-use super::SeatFilter;
-use crate::{
-    kernel::{Points, ScheduleId, SeatId, Timestamp},
-    reservation::{SeatChange, SeatStatus},
+use super::{
+    SeatChange, SeatFilter, SeatStatus,
+    claims::Claims,
+    rules::{Grade, Spot},
 };
+use crate::kernel::{Points, ScheduleId, SeatId, Timestamp};
 
 /// Batches that a slow subscriber may be behind before it is given the whole hall again.
 const BACKLOG: usize = 64;
@@ -33,12 +34,16 @@ pub struct SeatPlace {
     pub section: String,
     /// The row's letters.
     pub row: String,
+    /// The row's place in its section, from the front.
+    pub row_index: i32,
     /// The seat's number in its row, from 1.
     pub number: i32,
     /// Its grade.
     pub grade: String,
     /// Its price.
     pub price: Points,
+    /// How good it is; lower is better.
+    pub preference: i32,
 }
 
 /// A seat as it is shown.
@@ -62,10 +67,17 @@ pub(super) struct BoardSeat {
 }
 
 impl BoardSeat {
+    fn has_lapsed(&self, now: Timestamp) -> bool {
+        self.status == SeatStatus::Hold && self.hold_expires_at.is_some_and(|end| end <= now)
+    }
+
+    fn is_free(&self, now: Timestamp) -> bool {
+        self.status == SeatStatus::Available || self.has_lapsed(now)
+    }
+
     /// A lapsed hold is shown as the free seat that it is, one version on: as the sweeper will write it.
     fn view(&self, now: Timestamp) -> SeatView {
-        let lapsed =
-            self.status == SeatStatus::Hold && self.hold_expires_at.is_some_and(|end| end <= now);
+        let lapsed = self.has_lapsed(now);
         SeatView {
             place: self.place.clone(),
             status: if lapsed { SeatStatus::Available } else { self.status },
@@ -90,6 +102,8 @@ struct State {
     by_id: HashMap<SeatId, usize>,
     /// The database's clock and the process's when the board was loaded.
     loaded: Option<(Timestamp, Instant)>,
+    /// The grades that somebody chose seats of, since the board was loaded.
+    grades: HashMap<String, Arc<Grade>>,
 }
 
 impl SeatFilter {
@@ -117,6 +131,25 @@ impl State {
             filter.status.as_ref().is_none_or(|wanted| wanted.contains(&seat.status))
         })
     }
+
+    /// The seats of a grade; `None` when the hall has none.
+    fn grade(&self, name: &str) -> Option<Grade> {
+        let (mut spots, mut place) = (Vec::new(), 0);
+        let mut before: Option<&SeatPlace> = None;
+        for (index, seat) in self.seats.iter().enumerate() {
+            let seat = &seat.place;
+            let same = |other: &SeatPlace| {
+                other.section == seat.section && other.row_index == seat.row_index
+            };
+            place += usize::from(!before.is_some_and(same));
+            before = Some(seat);
+            if seat.grade == name {
+                let SeatPlace { number, preference, .. } = **seat;
+                spots.push(Spot { index, place, number, preference });
+            }
+        }
+        (!spots.is_empty()).then(|| Grade::new(spots))
+    }
 }
 
 #[derive(Debug)]
@@ -132,6 +165,12 @@ pub(super) struct Board {
     /// When the board was last compared with Postgres, or loaded.
     compared: std::sync::Mutex<Instant>,
     state: RwLock<State>,
+    /// Held while somebody chooses seats.
+    pub(super) choosing: Arc<Mutex<()>>,
+    /// Seats that others are about to have.
+    pub(super) claims: Claims,
+    /// When the last comparison began that somebody waited for; held while there is one.
+    pub(super) confirmed: Mutex<Option<Instant>>,
     changes: broadcast::Sender<Arc<[SeatView]>>,
 }
 
@@ -145,6 +184,9 @@ impl Board {
             used: std::sync::Mutex::new(Instant::now()),
             compared: std::sync::Mutex::new(Instant::now()),
             state: RwLock::default(),
+            choosing: Arc::default(),
+            claims: Claims::default(),
+            confirmed: Mutex::default(),
             changes: broadcast::channel(BACKLOG).0,
         }
     }
@@ -220,6 +262,7 @@ impl Board {
             seats.iter().enumerate().map(|(index, seat)| (seat.place.id, index)).collect();
         state.seats = seats;
         state.loaded = Some((now, Instant::now()));
+        state.grades.clear();
         drop(state);
         self.tell(changed);
     }
@@ -249,6 +292,7 @@ impl Board {
 
     fn tell(&self, changed: Vec<SeatView>) {
         if !changed.is_empty() {
+            self.claims.told(changed.iter().map(|seat| seat.place.id));
             // Nobody subscribed is no error.
             drop(self.changes.send(changed.into()));
         }
@@ -268,6 +312,49 @@ impl Board {
     pub(super) fn count(&self, filter: &SeatFilter) -> usize {
         let state = self.read();
         if filter.is_empty() { state.seats.len() } else { state.shown(filter).count() }
+    }
+
+    /// How many seats the hall has.
+    pub(super) fn size(&self) -> usize {
+        self.read().seats.len()
+    }
+
+    /// The seats of a grade; `None` when the hall has none.
+    pub(super) fn grade(&self, name: &str) -> Option<Arc<Grade>> {
+        if let Some(grade) = self.read().grades.get(name) {
+            return Some(grade.clone());
+        }
+        let mut state = self.write();
+        let grade = Arc::new(state.grade(name)?);
+        state.grades.insert(name.to_owned(), grade.clone());
+        Some(grade)
+    }
+
+    /// Which seats of a grade are free, apart from some.
+    pub(super) fn free(&self, grade: &Grade, without: impl Iterator<Item = SeatId>) -> Vec<bool> {
+        let without = self.positions(grade, without);
+        let state = self.read();
+        let now = state.now();
+        let is_free = |spot: &Spot| state.seats.get(spot.index).is_some_and(|it| it.is_free(now));
+        let mut free: Vec<bool> = grade.spots().iter().map(is_free).collect();
+        without.into_iter().for_each(|at| free[at] = false);
+        free
+    }
+
+    /// Where in a grade some seats stand; those that are not in it are left out.
+    pub(super) fn positions(
+        &self,
+        grade: &Grade,
+        seats: impl Iterator<Item = SeatId>,
+    ) -> Vec<usize> {
+        let state = self.read();
+        seats.filter_map(|id| grade.position(*state.by_id.get(&id)?)).collect()
+    }
+
+    /// The seats at some places of a grade.
+    pub(super) fn seats_at(&self, spots: &[Spot]) -> Vec<SeatId> {
+        let state = self.read();
+        spots.iter().filter_map(|spot| Some(state.seats.get(spot.index)?.place.id)).collect()
     }
 
     /// Batches of changed seats from now on.
@@ -301,9 +388,11 @@ mod tests {
             id,
             section: "A".to_owned(),
             row: "A".to_owned(),
+            row_index: 1,
             number: 1,
             grade: "R".to_owned(),
             price: Points::ZERO,
+            preference: 0,
         };
         BoardSeat { place: Arc::new(place), status, version, hold_expires_at: None }
     }

@@ -1,9 +1,13 @@
 //! The picture of a hall: seats with their status, from memory, so that a crowd looking at one hall costs Postgres nothing.
 //!
-//! A board is loaded once per performance, kept current by the messages of `reservation`, and reloaded on any doubt. Holds
-//! never trust it.
+//! A board is loaded once per performance, kept current by messages about what was committed (`change`), and reloaded on any
+//! doubt. It shows seats, and proposes the best ones (`choose`, by `rules`); holds never trust it.
 
 mod board;
+mod change;
+mod choose;
+mod claims;
+mod rules;
 mod store;
 mod watch;
 
@@ -13,13 +17,14 @@ use std::{
 };
 
 use board::Board;
-pub use board::SeatView;
+pub use board::{SeatPlace, SeatView};
+pub use change::{SeatChange, SeatStatus, seat_channel};
+pub use choose::{Choice, Offer, Wish};
 
 use crate::{
     db::Db,
     kernel::{Fault, ScheduleId},
     kv::Kv,
-    reservation::SeatStatus,
     tasks::Tasks,
 };
 

@@ -4,21 +4,27 @@ use std::sync::Arc;
 
 use sea_orm::FromQueryResult;
 
-use super::board::{BoardSeat, SeatPlace, Tally};
-use crate::{
-    db::{Db, Session},
-    kernel::{Fault, Points, ScheduleId, SeatId, Timestamp},
-    reservation::{SeatChange, SeatStatus},
+use super::{
+    SeatChange, SeatStatus,
+    board::{BoardSeat, SeatPlace, Tally},
 };
+use crate::{
+    db::{Db, Session, text_column},
+    kernel::{Fault, Points, ScheduleId, SeatId, Timestamp},
+};
+
+text_column!(SeatStatus);
 
 #[derive(Debug, FromQueryResult)]
 struct SeatRow {
     id: SeatId,
     section: String,
     row_label: String,
+    row_index: i32,
     number: i32,
     grade: String,
     price: Points,
+    preference: i32,
     status: SeatStatus,
     version: i32,
     hold_expires_at: Option<Timestamp>,
@@ -31,8 +37,8 @@ pub(super) async fn seats(
     schedule_id: ScheduleId,
 ) -> Result<(Option<Timestamp>, Vec<BoardSeat>), Fault> {
     const SQL: &str = "
-        SELECT id, section, row_label, number, grade, price, status, version, hold_expires_at,
-               statement_timestamp() AS now
+        SELECT id, section, row_label, row_index, number, grade, price, preference, status, version,
+               hold_expires_at, statement_timestamp() AS now
         FROM seat WHERE schedule_id = $1
         ORDER BY section, row_index, number";
     let rows: Vec<SeatRow> = db.rows(SQL, vec![schedule_id.into()]).await?;
@@ -42,9 +48,11 @@ pub(super) async fn seats(
             id: row.id,
             section: row.section,
             row: row.row_label,
+            row_index: row.row_index,
             number: row.number,
             grade: row.grade,
             price: row.price,
+            preference: row.preference,
         }),
         status: row.status,
         version: row.version,

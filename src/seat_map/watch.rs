@@ -9,11 +9,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{SeatFilter, SeatMaps, SeatView, board::Board, store};
+use super::{SeatChange, SeatFilter, SeatMaps, SeatView, board::Board, seat_channel, store};
 use crate::{
     kernel::{Fault, ScheduleId, Timestamp},
     kv::{Signal, Topic},
-    reservation::{SeatChange, seat_channel},
 };
 
 /// Without Redis a board is loaded again when it is this old.
@@ -98,7 +97,7 @@ impl SeatMaps {
     }
 
     /// Finds what was changed and never told: its instance had no Redis, or died between the commit and the message.
-    async fn compare(&self, board: &Board) -> Result<(), Fault> {
+    pub(super) async fn compare(&self, board: &Board) -> Result<(), Fault> {
         let shown = board.tally();
         let truth = store::tally(&self.db, board.schedule_id).await?;
         if truth.seats != shown.seats {

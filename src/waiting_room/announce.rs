@@ -70,6 +70,8 @@ impl WaitingRooms {
                 self.metrics.rooms.of(schedule_id).expired.inc();
             }
         }
+        // Those of this instance know before the answer is given, and not only when the message has come round.
+        self.rooms.hear(schedule_id, &event);
         match self.index.publish(schedule_id, &event).await {
             Ok(true) => {}
             Ok(false) => {

@@ -11,6 +11,7 @@ mod enter;
 mod journal;
 mod leave;
 mod newcomers;
+mod passes;
 mod positions;
 mod rebuild;
 mod room;

@@ -1,4 +1,4 @@
-//! The watched rooms of this instance: who watches, what they were shown last, and the arithmetic in between.
+//! The rooms of this instance: who watches, what they were shown last, and the arithmetic in between.
 //!
 //! Everything here happens in memory. `watch` feeds it with what Redis and the journal say.
 
@@ -16,6 +16,7 @@ use tokio::sync::{Notify, SetOnce};
 use super::{
     Change, Event, QueueStatus, QueueToken, RoomStatus, Summary,
     announce::Message,
+    passes::Passes,
     positions::{Gap, Positions},
     rules,
     screen::{Screen, Viewer},
@@ -65,8 +66,10 @@ struct State {
 #[derive(Debug)]
 pub(super) struct Room {
     pub(super) schedule_id: ScheduleId,
-    /// Subscriptions, and those about to be; the room is given up when there are none.
+    /// Subscriptions, and those about to be. The room is given up when there are none, and nobody needs a pass.
     pub(super) guests: AtomicUsize,
+    /// Who is known to be ACTIVE; under a lock of its own, because showing positions takes long.
+    pub(super) passes: Passes,
     claimed: AtomicBool,
     followed: SetOnce<()>,
     /// Rung when the room's summary has to be read again.
@@ -79,6 +82,7 @@ impl Room {
         Self {
             schedule_id,
             guests: AtomicUsize::new(0),
+            passes: Passes::default(),
             claimed: AtomicBool::new(false),
             followed: SetOnce::new(),
             bell: Notify::new(),
@@ -187,13 +191,13 @@ impl Room {
     /// Takes in what Redis has told.
     pub(super) fn apply(&self, message: Message) {
         let mut state = self.state();
-        if state.follows(message.generation) {
-            if state.positions.apply(message.seq, message.gone, message.late).is_err() {
-                state.synced = false;
-            }
-        } else {
+        let follows = state.follows(message.generation)
+            && state.positions.apply(message.seq, message.gone, message.late).is_ok();
+        if !follows {
             state.synced = false;
+            self.passes.doubt();
         }
+        self.passes.hear(&message.event.changes);
         if let Some(summary) = &mut state.summary {
             summary.waiting = message.waiting;
         }
@@ -207,6 +211,8 @@ impl Room {
     pub(super) fn apply_unnumbered(&self, event: &Event) {
         let mut state = self.state();
         state.synced = false;
+        self.passes.doubt();
+        self.passes.hear(&event.changes);
         state.take_in(event);
         if event.room_changed {
             self.bell.notify_one();
@@ -215,6 +221,7 @@ impl Room {
 
     /// Takes in changes of status read from the journal; those known already change nothing.
     pub(super) fn reconcile(&self, changes: Vec<Change>) {
+        self.passes.hear(&changes);
         let mut state = self.state();
         for change in changes {
             state.take_in_change(&change);
@@ -233,6 +240,15 @@ impl Room {
     /// Messages may have been missed.
     pub(super) fn doubt(&self) {
         self.state().synced = false;
+        self.passes.doubt();
+    }
+
+    /// All ranks were read again: unless something was missed meanwhile, everything is told from now on.
+    pub(super) fn resume(&self) {
+        let state = self.state();
+        if state.synced {
+            self.passes.trust();
+        }
     }
 
     /// Doubts the positions when the index has told of changes, for a while now, that have not arrived here.
@@ -241,6 +257,7 @@ impl Room {
         let Some(followed) = state.generation else { return };
         if followed != index.generation || state.positions.missed(index.seq) {
             state.synced = false;
+            self.passes.doubt();
         }
     }
 

@@ -1,4 +1,4 @@
-//! The rooms that somebody watches on this instance, each for as long as somebody does.
+//! The rooms that somebody watches on this instance, or looks at the seats of, each for as long as somebody does.
 
 use std::{
     collections::HashMap,
@@ -26,20 +26,38 @@ impl Rooms {
         Guest { room }
     }
 
+    /// A room whose seats somebody looks at; kept for a while.
+    pub(super) fn look_in(&self, schedule_id: ScheduleId) -> Arc<Room> {
+        let mut rooms = self.map();
+        let room =
+            rooms.entry(schedule_id).or_insert_with(|| Arc::new(Room::new(schedule_id))).clone();
+        // Noted under the lock, so that nobody gives the room up before.
+        room.passes.need();
+        room
+    }
+
     /// How many subscriptions each watched room has.
     pub(super) fn watchers(&self) -> HashMap<ScheduleId, usize> {
         let count = |room: &Room| room.guests.load(Ordering::Acquire);
         self.map().iter().map(|(schedule_id, room)| (*schedule_id, count(room))).collect()
     }
 
-    /// Gives a room up when nobody watches it; `true` when it is gone.
+    /// Gives a room up when nobody needs it; `true` when it is gone.
     pub(super) fn close_if_empty(&self, room: &Arc<Room>) -> bool {
         let mut rooms = self.map();
-        let empty = room.guests.load(Ordering::Acquire) == 0;
+        let empty = room.guests.load(Ordering::Acquire) == 0 && !room.passes.needed();
         if empty {
             rooms.remove(&room.schedule_id);
         }
         empty
+    }
+
+    /// Takes in who changed, before anybody else is told.
+    pub(super) fn hear(&self, schedule_id: ScheduleId, event: &Event) {
+        let room = self.map().get(&schedule_id).cloned();
+        if let Some(room) = room {
+            room.passes.hear(&event.changes);
+        }
     }
 
     pub(super) fn apply_unnumbered(&self, schedule_id: ScheduleId, event: &Event) {

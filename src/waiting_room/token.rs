@@ -74,6 +74,9 @@ impl WaitingRooms {
 
     /// Checks a queue token, and that it is ACTIVE now; counts as an action of its person.
     ///
+    /// Postgres is asked where this instance does not know, where it may have missed something, and where the action has to
+    /// be written down.
+    ///
     /// # Errors
     /// [`PassRefusal`], or a fault.
     pub async fn admitted(
@@ -83,8 +86,20 @@ impl WaitingRooms {
         token: &str,
     ) -> Result<Admission, Failure<PassRefusal>> {
         let admission = self.check(actor, schedule_id, token).map_err(Failure::Refused)?;
-        match self.acted(schedule_id, admission).await? {
-            Some(QueueStatus::Active) => Ok(admission),
+        let room = self.look_in(schedule_id);
+        if self.index.listening() && room.passes.knows(admission.queue_token_id) {
+            return Ok(admission);
+        }
+        let asking = room.passes.ask();
+        let touched = self.touch(schedule_id, admission).await?;
+        match touched.as_ref().map(|touched| touched.status) {
+            Some(QueueStatus::Active) => {
+                let found = touched.and_then(|touched| touched.found);
+                if let Some(found) = found {
+                    room.passes.grant(asking, found);
+                }
+                Ok(admission)
+            }
             Some(QueueStatus::Waiting) => Err(Failure::Refused(PassRefusal::NotActive)),
             Some(QueueStatus::Used | QueueStatus::Expired) => {
                 Err(Failure::Refused(PassRefusal::Ended))
@@ -102,17 +117,24 @@ impl WaitingRooms {
         schedule_id: ScheduleId,
         admission: Admission,
     ) -> Result<Option<QueueStatus>, Fault> {
+        Ok(self.touch(schedule_id, admission).await?.map(|touched| touched.status))
+    }
+
+    /// Writes an action down, where it has to be, and tells.
+    async fn touch(
+        &self,
+        schedule_id: ScheduleId,
+        admission: Admission,
+    ) -> Result<Option<store::Touched>, Fault> {
         let touched = store::touch(&self.db, admission.queue_token_id).await?;
-        Ok(touched.map(|(status, change)| {
-            if let Some(change) = change {
-                let event = Event { changes: vec![change], ..Event::default() };
-                let rooms = self.clone();
-                self.tasks.spawn("announcing an action", async move {
-                    rooms.announce(schedule_id, event).await;
-                });
-            }
-            status
-        }))
+        if let Some(change) = touched.as_ref().and_then(|touched| touched.change.clone()) {
+            let event = Event { changes: vec![change], ..Event::default() };
+            let rooms = self.clone();
+            self.tasks.spawn("announcing an action", async move {
+                rooms.announce(schedule_id, event).await;
+            });
+        }
+        Ok(touched)
     }
 
     /// Counts as an action of many people at once, as [`WaitingRooms::acted`] does for one. Whoever is doing something else

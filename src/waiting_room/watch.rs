@@ -12,8 +12,8 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{
-    Place, QueueStatus, QueueToken, WaitingRooms, announce::Message, room::Room, rooms::Guest,
-    rules, screen::Viewer, store,
+    Admission, Place, QueueStatus, QueueToken, WaitingRooms, announce::Message, passes::Passes,
+    room::Room, rooms::Guest, rules, screen::Viewer, store,
 };
 use crate::{
     kernel::{Actor, Fault, ScheduleId},
@@ -46,17 +46,37 @@ impl WaitingRooms {
         schedule_id: ScheduleId,
     ) -> Result<Option<Watching>, Fault> {
         let guest = self.follow(schedule_id).await;
-        let Some(token) = store::latest(&self.db, schedule_id, actor.person_id).await? else {
-            return Ok(None);
-        };
+        match store::latest(&self.db, schedule_id, actor.person_id).await? {
+            Some(token) => self.watch_as(guest, token).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The place of this token and of no other, whatever else its person does; otherwise as [`WaitingRooms::watch`].
+    ///
+    /// # Errors
+    /// A fault when Postgres cannot be asked.
+    pub async fn watch_token(
+        &self,
+        schedule_id: ScheduleId,
+        admission: Admission,
+    ) -> Result<Option<Watching>, Fault> {
+        let guest = self.follow(schedule_id).await;
+        match store::by_id(&self.db, admission.queue_token_id).await? {
+            Some(token) => self.watch_as(guest, token).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn watch_as(&self, guest: Guest, token: QueueToken) -> Result<Watching, Fault> {
         let viewer = self.join(&guest.room, &token).await?;
         // From here on the place among the watchers is given back, whatever ends this.
         let seat = Seat { number: token.number, guest };
         // Present first, then back: else a round in between finds them away, and passes them over again.
         self.welcome_back(&token).await?;
-        let metrics = self.metrics.rooms.of(schedule_id);
+        let metrics = self.metrics.rooms.of(token.schedule_id);
         let read_at = Instant::now();
-        Ok(Some(Watching { token, read_at, viewer, seat, shown: Shown::Nothing, metrics }))
+        Ok(Watching { token, read_at, viewer, seat, shown: Shown::Nothing, metrics })
     }
 
     async fn join(&self, room: &Room, token: &QueueToken) -> Result<Viewer, Fault> {
@@ -92,15 +112,26 @@ impl WaitingRooms {
     /// Enters a room as a watcher, and starts following it if nobody does yet. When this returns, no event is missed.
     pub(super) async fn follow(&self, schedule_id: ScheduleId) -> Guest {
         let guest = self.rooms.enter(schedule_id);
-        if guest.room.claim_following() {
+        self.have_followed(&guest.room);
+        guest.room.followed().await;
+        guest
+    }
+
+    /// A room whose seats somebody looks at. It is followed from soon on, and for a while.
+    pub(super) fn look_in(&self, schedule_id: ScheduleId) -> Arc<Room> {
+        let room = self.rooms.look_in(schedule_id);
+        self.have_followed(&room);
+        room
+    }
+
+    fn have_followed(&self, room: &Arc<Room>) {
+        if room.claim_following() {
             // A task of its own from the start: who comes first may go away at any moment, and others wait for it too.
-            let (rooms, room, over) = (self.clone(), guest.room.clone(), CancellationToken::new());
+            let (rooms, room, over) = (self.clone(), room.clone(), CancellationToken::new());
             self.tasks.keep("following a room", over.clone(), move || {
                 rooms.clone().follow_room(room.clone(), over.clone())
             });
         }
-        guest.room.followed().await;
-        guest
     }
 
     /// Follows one room until nobody watches it, and says that it is over then. What may take long runs beside it: messages wait for nothing.
@@ -110,6 +141,8 @@ impl WaitingRooms {
             // Whoever followed before has died, and nobody heard the messages since.
             room.doubt();
         }
+        let _deaf = Deaf(&room.passes);
+        self.resume(&room);
         self.refresh(&room).await;
         room.set_followed();
         let (renewing, comparing) = ((self.clone(), room.clone()), (self.clone(), room.clone()));
@@ -210,6 +243,14 @@ impl WaitingRooms {
                 Err(_) => room.doubt(),
             }
         }
+        self.resume(room);
+    }
+
+    /// Lets passes be given out again, if what happens is told.
+    fn resume(&self, room: &Room) {
+        if self.index.listening() {
+            room.resume();
+        }
     }
 
     /// Heals what no message has told: changes of status in the journal.
@@ -279,6 +320,15 @@ fn ticks(period: Duration) -> Interval {
     let mut ticks = interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
+}
+
+/// When nobody follows a room any more, nobody hears who has changed.
+struct Deaf<'a>(&'a Passes);
+
+impl Drop for Deaf<'_> {
+    fn drop(&mut self) {
+        self.0.doubt();
+    }
 }
 
 /// A watcher's place among the watchers, given back when the subscription ends.

@@ -20,10 +20,10 @@ use reading::{Path, Reading};
 const FLOORS: &[&[&str]] = &[
     &["kernel"],
     &["db", "kv", "lanes", "tasks", "telemetry", "turns"],
-    &["account", "catalogue", "wallet"],
+    &["account", "catalogue", "seat_map", "wallet"],
     &["waiting_room"],
     &["reservation"],
-    &["payment", "sale", "seat_map", "audit"],
+    &["payment", "sale", "audit"],
     &["app"],
     &["api", "workers"],
     &["http"],
@@ -37,6 +37,7 @@ const NEIGHBOURS: &[(&str, &str, &str)] = &[
     ("db", "tasks", "looks after idle connections"),
     ("kv", "tasks", "keeps the connection of pub/sub"),
     ("lanes", "tasks", "keeps the lanes"),
+    ("lanes", "turns", "nobody waits beyond their request's deadline"),
     ("lanes", "telemetry", "counts how many requests share a group"),
     ("tasks", "telemetry", "counts and logs deaths"),
 ];
@@ -44,6 +45,7 @@ const NEIGHBOURS: &[(&str, &str, &str)] = &[
 /// Files outside of `tasks` that start something beside themselves.
 const SPAWNS: &[(&str, &str)] = &[
     ("account/password.rs", "hashes on a thread of its own; a panic there is its caller's fault"),
+    ("seat_map/choose.rs", "looks through large halls on a thread of its own; the same"),
     ("http/graphql.rs", "writes large answers on a thread of its own; the same"),
 ];
 

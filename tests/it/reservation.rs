@@ -1,5 +1,7 @@
 //! Holding seats, giving them back, and reading reservations.
 
+mod best;
+
 use chrono::{DateTime, TimeDelta};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -154,77 +156,6 @@ async fn every_reason_not_to_hold_has_its_code() {
 }
 
 /// A hall of two rows with five seats each, of which the middle of the first row is best.
-fn small_hall() -> Setup {
-    Setup { rows: 2, seats_per_row: 5, max_seats_per_person: 4, ..Setup::default() }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_best_seats_are_the_middle_of_the_front_row() {
-    let (world, a, b, show) = world(small_hall()).await;
-    let people = buying::buyers(&world, &[&a, &b], &show, 4).await;
-    let numbers = |held: &Value| -> Vec<(String, i64)> {
-        let seats = held["reservation"]["seats"].as_array().unwrap_or_else(|| panic!("{held}"));
-        let place = |seat: &Value| {
-            (seat["row"].as_str().unwrap().to_owned(), seat["number"].as_i64().unwrap())
-        };
-        seats.iter().map(place).collect()
-    };
-    let row = |row: &str, numbers: &[i64]| -> Vec<(String, i64)> {
-        numbers.iter().map(|number| (row.to_owned(), *number)).collect()
-    };
-    let first = people[0].hold_best(&show, "R", 3).await;
-    assert_eq!(numbers(&first), row("A", &[2, 3, 4]));
-    let second = people[1].hold_best(&show, "R", 4).await;
-    let second = numbers(&second);
-    assert!(second == row("B", &[1, 2, 3, 4]) || second == row("B", &[2, 3, 4, 5]), "{second:?}");
-    let alone = numbers(&people[2].hold_best(&show, "R", 1).await);
-    assert!(alone == row("A", &[1]) || alone == row("A", &[5]), "{alone:?}");
-    assert_eq!(refusal(&people[3].hold_best(&show, "R", 2).await), Some("NO_ADJACENT_SEATS"));
-    // With the first block given back there are neighbours again.
-    people[0].client.cancel(&id(&first)).await;
-    let again = people[3].hold_best(&show, "R", 3).await;
-    assert_eq!(refusal(&again), None, "{again}");
-    world.books_are_true().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn many_people_who_ask_for_the_best_seats_at_once_get_seats_of_their_own() {
-    let setup = Setup { rows: 4, seats_per_row: 6, max_seats_per_person: 2, ..Setup::default() };
-    let (world, a, b, show) = world(setup).await;
-    let people = buying::buyers(&world, &[&a, &b], &show, 20).await;
-    let held = join_all(people.iter().map(|buyer| buyer.hold_best(&show, "R", 2))).await;
-    let mut won = 0;
-    for payload in &held {
-        match refusal(payload) {
-            None => {
-                let seats = payload["reservation"]["seats"].as_array().unwrap();
-                assert_eq!(seats[0]["row"], seats[1]["row"]);
-                let number = |seat: usize| seats[seat]["number"].as_i64().unwrap();
-                assert_eq!(number(0) + 1, number(1));
-                won += 1;
-            }
-            Some(code) => assert_eq!(code, "NO_ADJACENT_SEATS"),
-        }
-    }
-    assert!(won >= 8, "only {won} of 12 pairs found somebody");
-    let taken = world.number("SELECT count(*) FROM seat WHERE status = 'HOLD'").await;
-    assert_eq!(taken, won * 2);
-    world.books_are_true().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn as_long_as_there_are_neighbours_nobody_is_told_that_there_are_none() {
-    let setup = Setup { rows: 10, seats_per_row: 20, max_seats_per_person: 2, ..Setup::default() };
-    let (world, a, b, show) = world(setup).await;
-    let people = buying::buyers(&world, &[&a, &b], &show, 60).await;
-    let held = join_all(people.iter().map(|buyer| buyer.hold_best(&show, "R", 2))).await;
-    let refused: Vec<&Value> = held.iter().filter(|payload| refusal(payload).is_some()).collect();
-    assert!(refused.is_empty(), "{} of 60: {}", refused.len(), refused[0]);
-    let taken = world.number("SELECT count(*) FROM seat WHERE status = 'HOLD'").await;
-    assert_eq!(taken, 120);
-    world.books_are_true().await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hold_is_given_back_and_its_seat_held_by_somebody_else() {
     let (world, a, b, show) = world(Setup::default()).await;

@@ -1,5 +1,7 @@
 //! The seat map, its changes, the changes of one's reservations, and what is left of a performance.
 
+mod passes;
+
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};

@@ -7,10 +7,7 @@ use sea_orm::{FromQueryResult, Value, sea_query::ArrayType};
 use crate::{
     db::{Db, Session, array, bigints, uuids},
     kernel::{Fault, PersonId, Points, QueueTokenId, ReservationId, ScheduleId, SeatId, Timestamp},
-    reservation::{
-        Reservation, ReservationStatus, SeatChange, SeatStatus,
-        rules::{FreeSeat, HoldFacts},
-    },
+    reservation::{Reservation, ReservationStatus, SeatChange, SeatStatus, rules::HoldFacts},
     waiting_room::{Change, QueueStatus},
 };
 
@@ -183,35 +180,4 @@ pub(in crate::reservation) async fn hold_facts(
         facts.seats.extend(row.seat_id.zip(row.seat_status));
     }
     Ok(facts)
-}
-
-#[derive(Debug, FromQueryResult)]
-struct FreeSeatRow {
-    id: SeatId,
-    section: String,
-    row_index: i32,
-    number: i32,
-    preference: i32,
-}
-
-/// The free seats of a grade, by section, row and number.
-pub(in crate::reservation) async fn free_seats(
-    db: &Db,
-    schedule_id: ScheduleId,
-    grade: &str,
-) -> Result<Vec<FreeSeat>, Fault> {
-    const SQL: &str = "
-        SELECT id, section, row_index, number, preference FROM seat
-        WHERE schedule_id = $1 AND grade = $2
-          AND (status = 'AVAILABLE' OR (status = 'HOLD' AND hold_expires_at <= clock_timestamp()))
-        ORDER BY section, row_index, number";
-    let rows: Vec<FreeSeatRow> = db.rows(SQL, vec![schedule_id.into(), grade.into()]).await?;
-    let seat = |row: FreeSeatRow| FreeSeat {
-        id: row.id,
-        section: row.section,
-        row_index: row.row_index,
-        number: row.number,
-        preference: row.preference,
-    };
-    Ok(rows.into_iter().map(seat).collect())
 }

@@ -6,19 +6,19 @@ mod read;
 mod release;
 mod seats;
 
-pub(super) use hold::{Held, HoldOrder, Locks, free_seats, hold, hold_facts};
+pub(super) use hold::{Held, HoldOrder, Locks, hold, hold_facts};
 pub(super) use read::{by_ids, list, seats_of};
 pub(super) use release::{EXPIRE_BATCH, expire};
 use sea_orm::FromQueryResult;
 pub(super) use seats::insert as insert_seats;
 
-use super::{Reservation, ReservationStatus, SeatStatus};
+use super::{Reservation, ReservationStatus};
 use crate::{
     db::text_column,
     kernel::{PersonId, Points, QueueTokenId, ReservationId, ScheduleId, Timestamp},
 };
 
-text_column!(ReservationStatus, SeatStatus);
+text_column!(ReservationStatus);
 
 /// A reservation as statements return it, here and in stores above: its columns, and `now` by the database's clock.
 #[derive(Debug, Clone, FromQueryResult)]

@@ -155,6 +155,11 @@ impl Index {
     }
 
     /// Listens to what happens in a room.
+    /// Whether what is told arrives at the moment, as far as this instance can tell.
+    pub(in crate::waiting_room) fn listening(&self) -> bool {
+        self.kv.listening()
+    }
+
     pub(in crate::waiting_room) async fn listen(&self, schedule_id: ScheduleId) -> Topic {
         self.kv.listen(&channel(schedule_id)).await
     }

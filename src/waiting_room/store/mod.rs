@@ -13,6 +13,7 @@ use sea_orm::FromQueryResult;
 
 use super::{
     Change, DRAW_SECRET_BYTES, Draw, QueueRefusal, QueueStatus, QueueToken, RoomStatus,
+    passes::Found,
     rules::{self, Line, RoomFacts},
 };
 use crate::{
@@ -74,22 +75,40 @@ pub(super) async fn latest(
     Ok(row.map(QueueToken::from))
 }
 
+/// A token by its id.
+pub(super) async fn by_id(db: &Db, id: QueueTokenId) -> Result<Option<QueueToken>, Fault> {
+    const SQL: &str = "
+        SELECT id, schedule_id, person_id, number, status, version, entered_at, passed_over_at, activated_at, expires_at,
+               clock_timestamp() AS now
+        FROM queue_token
+        WHERE id = $1";
+    let row: Option<TokenRow> = db.row(SQL, vec![id.into()]).await?;
+    Ok(row.map(QueueToken::from))
+}
+
 #[derive(Debug, FromQueryResult)]
 struct TouchRow {
     status: QueueStatus,
     touched: bool,
+    quiet_seconds: Option<f64>,
     #[sea_orm(nested)]
     change: journal::ChangeRow,
 }
 
+/// How a token stands after an action of its person.
+#[derive(Debug)]
+pub(super) struct Touched {
+    pub status: QueueStatus,
+    /// What was written.
+    pub change: Option<Change>,
+    /// Of an ACTIVE token: what is known of it until it ends, or the next action has to be written.
+    pub found: Option<Found>,
+}
+
 /// The status of a token by the database's clock; an ACTIVE one has its idle time started anew.
 ///
-/// The row is written at most every tenth of the idle time, so that looking at seats stays a read; the change is returned
-/// when it was.
-pub(super) async fn touch(
-    db: &Db,
-    id: QueueTokenId,
-) -> Result<Option<(QueueStatus, Option<Change>)>, Fault> {
+/// The row is written at most every tenth of the idle time, so that looking at seats stays a read.
+pub(super) async fn touch(db: &Db, id: QueueTokenId) -> Result<Option<Touched>, Fault> {
     const SQL: &str = "
         WITH start AS MATERIALIZED (SELECT clock_timestamp() AS now),
         token AS MATERIALIZED (
@@ -110,18 +129,32 @@ pub(super) async fn touch(
                     token.activated_at + make_interval(secs => token.active_seconds)))
             FROM token, clock
             WHERE t.id = token.id AND token.status = 'ACTIVE' AND token.expires_at > clock.now
-            RETURNING t.id, t.version, t.expires_at
+            RETURNING t.id, t.version, t.expires_at, t.last_action_at
         )
         SELECT CASE WHEN t.status = 'ACTIVE' AND t.expires_at <= clock.now THEN 'EXPIRED' ELSE t.status END AS status,
                touched.id IS NOT NULL AS touched, t.number, t.person_id, t.activated_at,
                coalesce(touched.version, t.version) AS version,
-               coalesce(touched.expires_at, t.expires_at) AS expires_at
+               coalesce(touched.expires_at, t.expires_at) AS expires_at,
+               extract(epoch FROM least(
+                   coalesce(touched.last_action_at, t.last_action_at) + make_interval(secs => w.idle_seconds / 10.0),
+                   coalesce(touched.expires_at, t.expires_at)) - clock.now)::float8 AS quiet_seconds
         FROM queue_token t
+        JOIN waiting_room w ON w.schedule_id = t.schedule_id
         CROSS JOIN clock
         LEFT JOIN touched ON touched.id = t.id
         WHERE t.id = $1";
     let row: Option<TouchRow> = db.row(SQL, vec![id.into()]).await?;
-    Ok(row.map(|row| (row.status, row.touched.then(|| row.change.into()))))
+    Ok(row.map(|row| {
+        let change = Change::from(row.change);
+        let quiet = row.quiet_seconds.and_then(|left| Duration::try_from_secs_f64(left).ok());
+        let found = quiet.filter(|_| row.status == QueueStatus::Active).map(|quiet| Found {
+            id,
+            number: change.number,
+            version: change.version,
+            quiet,
+        });
+        Touched { status: row.status, change: row.touched.then_some(change), found }
+    }))
 }
 
 #[derive(Debug, FromQueryResult)]
