@@ -1,16 +1,46 @@
 // How GraphiQL reaches the server: queries and mutations by POST, subscriptions by graphql-ws, both at /graphql of this origin.
-import { getOperationAST } from "graphql";
+// Answers are observables, which GraphiQL leaves when another tab is chosen: one that comes late is not shown there.
+import { getOperationAST, parse } from "graphql";
 import { createClient } from "graphql-ws";
 import { learn } from "./learned.js";
 
 const endpoint = new URL("/graphql", location.href);
 
-export function fetcher(request, { headers, documentAST } = {}) {
-  const operation = documentAST && getOperationAST(documentAST, request.operationName);
-  return operation?.operation === "subscription" ? subscribe(request, headers) : post(request, headers);
+export function fetcher(request, { headers } = {}) {
+  const operation = operationOf(request);
+  const named = { ...request, operationName: operation?.name?.value };
+  return operation?.operation === "subscription" ? subscribe(named, headers) : post(named, headers);
 }
 
-async function post(request, headers) {
+// GraphiQL looks at an operation some time after it was put into the editor, and may still name the one before.
+function operationOf({ query, operationName }) {
+  try {
+    const document = parse(query);
+    return getOperationAST(document, operationName) ?? getOperationAST(document);
+  } catch {
+    return undefined; // The server says what is wrong with it.
+  }
+}
+
+function post(request, headers) {
+  return {
+    subscribe(observer) {
+      let left = false;
+      send(request, headers).then(
+        (result) => {
+          if (left) return;
+          observer.next(result);
+          observer.complete();
+        },
+        (error) => left || observer.error(error),
+      );
+      return { unsubscribe: () => (left = true) };
+    },
+  };
+}
+
+// Goes on to the end also when nobody waits for the answer: what it teaches holds.
+async function send(request, headers) {
   const response = await fetch(endpoint, {
     method: "POST",
     headers: { accept: "application/json", "content-type": "application/json", ...headers },
@@ -24,7 +54,7 @@ async function post(request, headers) {
   return learn(JSON.parse(text));
 }
 
-// An observable, which is what GraphiQL takes for a stream. Refusals come as a list of errors and are shown like answers.
+// Refusals come as a list of errors and are shown like answers.
 function subscribe(request, headers) {
   return {
     subscribe(observer) {

@@ -1,31 +1,37 @@
 // Puts what was learned into the variables and headers of the tab on show. Only where a value is blank or is what we put
 // there ourselves: what somebody typed stays.
-import { useEffect, useSyncExternalStore } from "react";
-import { useGraphiQL } from "@graphiql/react";
+import { useLayoutEffect, useSyncExternalStore } from "react";
+import { useGraphiQL, useGraphiQLActions } from "@graphiql/react";
 import { facts, onLearned } from "./learned.js";
 
-// What we put where, beside GraphiQL's own memory of the tabs. Headers are not in it: GraphiQL forgets them with the page.
+// What we put where, beside GraphiQL's own memory of the tabs. Headers are not in it: they are forgotten with the page.
 const store = "frontrow:filled";
 const filled = JSON.parse(localStorage.getItem(store)) ?? {};
 const ourSessions = new Set();
 
 export function FillIn() {
   const known = useSyncExternalStore(onLearned, facts);
-  const { tabId, variableEditor, headerEditor } = useGraphiQL((state) => ({
+  const { updateActiveTabValues } = useGraphiQLActions();
+  const { tabId, queryEditor, variableEditor, headerEditor, responseEditor } = useGraphiQL((state) => ({
     tabId: state.tabs[state.activeTabIndex]?.id,
+    queryEditor: state.queryEditor,
     variableEditor: state.variableEditor,
     headerEditor: state.headerEditor,
+    responseEditor: state.responseEditor,
   }));
-  useEffect(() => {
-    if (!tabId || !variableEditor || !headerEditor) return;
-    // GraphiQL fills and watches its editors only a moment after a page has loaded.
-    const timer = setTimeout(() => {
-      edit(variableEditor, (variables) => fillVariables(variables, known, (filled[tabId] ??= {})));
-      edit(headerEditor, (headers) => fillAuthorization(headers, known.authorization));
+  // A layout effect, because it is over before the browser takes the next click: that one may send what stands here.
+  useLayoutEffect(() => {
+    if (!tabId || !queryEditor || !variableEditor || !headerEditor || !responseEditor) return;
+    const variables = edit(variableEditor, (variables) => fillVariables(variables, known, (filled[tabId] ??= {})));
+    const headers = edit(headerEditor, (headers) => fillAuthorization(headers, known.authorization));
+    if (variables || headers) {
+      // GraphiQL itself would note it a moment later, and right after a page has loaded not at all.
+      updateActiveTabValues({ variables: variableEditor.getValue(), headers: headerEditor.getValue() });
       localStorage.setItem(store, JSON.stringify(filled));
-    }, 100);
-    return () => clearTimeout(timer);
-  }, [known, tabId, variableEditor, headerEditor]);
+    }
+    // Shows the button: pressed before now, it would do nothing (index.html).
+    document.getElementById("graphiql").classList.add("ready");
+  }, [known, tabId, queryEditor, variableEditor, headerEditor, responseEditor]);
   return null;
 }
 
@@ -45,16 +51,18 @@ function fillAuthorization(headers, authorization) {
   headers[name] = authorization;
 }
 
-// Leaves alone what is not plain JSON: it is being typed.
+// Whether anything changed. Leaves alone what is not plain JSON: it is being typed.
 function edit(editor, change) {
   const text = editor.getValue();
   let value;
   try {
     value = JSON.parse(text.trim() || "{}");
   } catch {
-    return;
+    return false;
   }
   const before = JSON.stringify(value);
   change(value);
-  if (JSON.stringify(value) !== before) editor.setValue(JSON.stringify(value, null, 2));
+  const changed = JSON.stringify(value) !== before;
+  if (changed) editor.setValue(JSON.stringify(value, null, 2));
+  return changed;
 }

@@ -18,7 +18,7 @@ export function learn(response) {
   visit("data", response?.data, news);
   // With a session that has ended even logging in again may be refused, so it leaves the headers.
   if (response?.errors?.some(({ extensions }) => extensions?.code === "UNAUTHENTICATED")) news.authorization = null;
-  if (Object.keys(news).length > 0) {
+  if (Object.entries(news).some(([name, fact]) => learned[name] !== fact)) {
     learned = { ...learned, ...news };
     sessionStorage.setItem(store, JSON.stringify(learned));
     listeners.forEach((listener) => listener());
@@ -29,7 +29,8 @@ export function learn(response) {
 // By the name of the field. Of a list the first useful one counts: a performance that admits people, a free seat.
 const lessons = {
   session: ({ accessToken }) => ({ authorization: accessToken && `Bearer ${accessToken}` }),
-  schedules: ({ id, waitingRoom }) => ({ scheduleId: waitingRoom?.status === "OPEN" ? id : undefined }),
+  schedules: ({ id, grades, waitingRoom }) =>
+    waitingRoom?.status === "OPEN" ? { scheduleId: id, grade: grades?.find(({ remaining }) => remaining > 0)?.grade } : {},
   queueToken: ({ token, scheduleId }) => ({ queueToken: token, scheduleId }),
   queueStatus: ({ token, scheduleId }) => ({ queueToken: token, scheduleId }),
   seats: ({ id, status }) => ({ seatId: status === "AVAILABLE" ? id : undefined }),

@@ -3,6 +3,7 @@ import { GraphiQL } from "graphiql";
 import "graphiql/style.css";
 import { fetcher } from "./fetcher.js";
 import { FillIn } from "./fill-in.jsx";
+import { keep, storage } from "./memory.js";
 import { tabs } from "./tabs.js";
 
 const workers = { graphql: "graphql.worker.js", json: "json.worker.js" };
@@ -12,7 +13,14 @@ globalThis.MonacoEnvironment = {
 };
 
 createRoot(document.getElementById("graphiql")).render(
-  <GraphiQL fetcher={fetcher} defaultTabs={tabs} defaultEditorToolsVisibility="variables">
+  <GraphiQL
+    fetcher={fetcher}
+    defaultTabs={tabs}
+    defaultEditorToolsVisibility="variables"
+    storage={storage}
+    onTabChange={keep}
+    shouldPersistHeaders={false}
+  >
     <GraphiQL.Logo>Frontrow</GraphiQL.Logo>
     <GraphiQL.Toolbar>
       {({ prettify, merge, copy }) => (

@@ -93,7 +93,8 @@ subscription QueueStatus($scheduleId: ID!) {
   ),
   tab(
     `
-# 5. The free seats, once your place is ACTIVE.
+# 5. The free seats of one grade, once your place is
+#    ACTIVE. Without the grade you see all of them.
 query Seats(
   $scheduleId: ID!
   $queueToken: String!
@@ -114,7 +115,7 @@ query Seats(
     status
   }
 }`,
-    { scheduleId: "", queueToken: "", grade: null },
+    { scheduleId: "", queueToken: "", grade: "" },
   ),
   tab(
     `
