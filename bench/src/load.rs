@@ -7,10 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
+use stampede::net::http::exchange;
+use tokio::net::TcpStream;
 
 use crate::{Result, cpu::Processes};
 
@@ -134,8 +132,7 @@ pub(crate) async fn once(address: SocketAddr, requests: Vec<Vec<Vec<u8>>>) -> Re
             let mut stream = TcpStream::connect(address).await?;
             let mut answer = Vec::new();
             for request in requests {
-                stream.write_all(&request).await?;
-                read_answer(&mut stream, &mut answer).await?;
+                exchange(&mut stream, &request, &mut answer).await?;
                 check(&answer)?;
             }
             Result::<()>::Ok(())
@@ -174,7 +171,7 @@ async fn drive(
             if Instant::now() >= counted.end {
                 return Ok((latencies, refused));
             }
-            let asked = ask(&mut stream, request, &mut answer).await;
+            let asked = exchange(&mut stream, request, &mut answer).await;
             if target.tolerant && asked.is_err() {
                 stream = TcpStream::connect(target.address).await?;
                 continue;
@@ -195,36 +192,6 @@ async fn drive(
         if !target.repeat {
             return Err("the prepared requests ran out; measure for a shorter time".into());
         }
-    }
-}
-
-/// Sends a request and reads its answer.
-pub(crate) async fn ask(
-    stream: &mut TcpStream,
-    request: &[u8],
-    answer: &mut Vec<u8>,
-) -> Result<()> {
-    stream.write_all(request).await?;
-    read_answer(stream, answer).await
-}
-
-/// Reads one answer with a content length.
-async fn read_answer(stream: &mut TcpStream, answer: &mut Vec<u8>) -> Result<()> {
-    answer.clear();
-    loop {
-        if stream.read_buf(answer).await? == 0 {
-            return Err("the server closed the connection".into());
-        }
-        let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
-        let head = std::str::from_utf8(&answer[..end])?.to_ascii_lowercase();
-        let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
-        let length: usize = length.ok_or("an answer without a length")?.trim().parse()?;
-        while answer.len() < end + 4 + length {
-            if stream.read_buf(answer).await? == 0 {
-                return Err("the server closed the connection".into());
-            }
-        }
-        return Ok(());
     }
 }
 

@@ -13,6 +13,7 @@ use axum::{
     routing::{get, post},
     serve::ListenerExt,
 };
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
@@ -71,7 +72,7 @@ pub(crate) async fn run(
     count: usize,
     seconds: u64,
 ) -> Result<()> {
-    allow_open_files();
+    stampede::net::allow_open_files(u64::try_from(count)?)?;
     let ours = subscriptions(scenery, redis_url, count, seconds).await?;
     let floor = bare(count, seconds, ours.bytes).await?;
     println!(
@@ -87,13 +88,6 @@ pub(crate) async fn run(
         );
     }
     Ok(())
-}
-
-/// Each socket is a file; where so many may not be open, opening them says so.
-fn allow_open_files() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 async fn subscriptions(
@@ -189,7 +183,9 @@ async fn publish(server: &Server, text: &str) -> Result<()> {
 
 /// Serves the floor: sockets that are sent whatever was posted last.
 pub(crate) async fn serve_sockets() -> Result<()> {
-    allow_open_files();
+    // Each socket is a file. The limit is raised as the server raises its own.
+    let limit = getrlimit(Resource::Nofile);
+    _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
     let (sender, _) = watch::channel(Utf8Bytes::default());
     let upgrade = async |State(sender): State<watch::Sender<Utf8Bytes>>,
                          upgrade: WebSocketUpgrade| {

@@ -7,6 +7,7 @@ use std::{
 };
 
 use clap::Args;
+use stampede::net::http::exchange;
 use tokio::{net::TcpStream, task::JoinSet};
 
 use crate::{
@@ -106,7 +107,7 @@ async fn buy(buyer: Buyer, n: usize, mut stream: TcpStream, hall: Hall) -> Resul
     {
         let request = buyer.hold(seat);
         let begun = Instant::now();
-        load::ask(&mut stream, &request, &mut answer).await?;
+        exchange(&mut stream, &request, &mut answer).await?;
         let took = begun.elapsed();
         match load::check(&answer) {
             Ok(()) => told.won.push(took),

@@ -4,7 +4,7 @@ use sea_orm::{DbErr, FromQueryResult, sea_query::ArrayType};
 
 use super::{AccountRefusal, Person};
 use crate::{
-    db::{Session, array, constraint, uuids},
+    db::{Db, Session, array, constraint, uuids},
     kernel::{Failure, Fault, PersonId, Role, Timestamp},
 };
 
@@ -44,9 +44,10 @@ pub(super) async fn credentials(
         password_hash: String,
         now: Timestamp,
     }
-    let sql = "SELECT id, email, name, role, created_at, password_hash, clock_timestamp() AS now \
-               FROM person WHERE lower(email COLLATE \"und-x-icu\") = lower($1 COLLATE \"und-x-icu\")";
-    let row: Option<Row> = db.row(sql, vec![email.into()]).await?;
+    const SQL: &str = "
+        SELECT id, email, name, role, created_at, password_hash, clock_timestamp() AS now
+        FROM person WHERE lower(email COLLATE \"und-x-icu\") = lower($1 COLLATE \"und-x-icu\")";
+    let row: Option<Row> = db.row(SQL, vec![email.into()]).await?;
     Ok(row.map(|Row { person, password_hash, now }| Credentials {
         person: person.into(),
         password_hash,
@@ -63,10 +64,11 @@ pub(super) async fn insert(
     password_hash: &str,
     role: Role,
 ) -> Result<(Person, Timestamp), Failure<AccountRefusal>> {
-    let sql = "INSERT INTO person (id, email, name, password_hash, role) VALUES ($1, $2, $3, $4, $5) \
-               RETURNING id, email, name, role, created_at";
+    const SQL: &str = "
+        INSERT INTO person (id, email, name, password_hash, role) VALUES ($1, $2, $3, $4, $5)
+        RETURNING id, email, name, role, created_at";
     let values = vec![id.into(), email.into(), name.into(), password_hash.into(), role.into()];
-    let row: Option<PersonRow> = db.row(sql, values).await.map_err(refusal)?;
+    let row: Option<PersonRow> = db.row(SQL, values).await.map_err(refusal)?;
     let person = Person::from(row.ok_or(Fault::internal("an insert returned no row"))?);
     let now = person.created_at;
     Ok((person, now))
@@ -79,15 +81,15 @@ fn refusal(error: DbErr) -> Failure<AccountRefusal> {
     }
 }
 
-pub(super) async fn people(db: &impl Session, ids: &[PersonId]) -> Result<Vec<Person>, Fault> {
-    let sql = "SELECT id, email, name, role, created_at FROM person WHERE id = ANY($1)";
-    let rows: Vec<PersonRow> = db.rows(sql, vec![uuids(ids.iter().map(|id| id.0))]).await?;
+pub(super) async fn people(db: &Db, ids: &[PersonId]) -> Result<Vec<Person>, Fault> {
+    const SQL: &str = "SELECT id, email, name, role, created_at FROM person WHERE id = ANY($1)";
+    let rows: Vec<PersonRow> = db.rows(SQL, vec![uuids(ids.iter().map(|id| id.0))]).await?;
     Ok(rows.into_iter().map(Person::from).collect())
 }
 
 /// The fans of these addresses in their order, made where missing, each with the database's time.
 pub(super) async fn ensure_fans(
-    db: &impl Session,
+    db: &Db,
     emails: &[String],
     password_hash: &str,
 ) -> Result<Vec<(PersonId, Timestamp)>, Fault> {
@@ -96,14 +98,16 @@ pub(super) async fn ensure_fans(
         id: PersonId,
         now: Timestamp,
     }
+    const MAKE: &str = "
+        INSERT INTO person (id, email, name, password_hash, role)
+        SELECT id, email, split_part(email, '@', 1), $3, 'FAN' FROM unnest($1, $2) AS new (id, email)
+        ON CONFLICT (lower(email COLLATE \"und-x-icu\")) DO NOTHING";
+    const FIND: &str = "
+        SELECT id, clock_timestamp() AS now FROM person
+        WHERE lower(email COLLATE \"und-x-icu\") = ANY($1) AND role = 'FAN' ORDER BY email";
     let addresses = array(ArrayType::String, emails.iter().map(|email| email.as_str().into()));
-    let insert = "INSERT INTO person (id, email, name, password_hash, role) \
-                  SELECT id, email, split_part(email, '@', 1), $3, 'FAN' FROM unnest($1, $2) AS new (id, email) \
-                  ON CONFLICT (lower(email COLLATE \"und-x-icu\")) DO NOTHING";
     let ids = uuids(emails.iter().map(|_| PersonId::new().0));
-    db.run(insert, vec![ids, addresses.clone(), password_hash.into()]).await?;
-    let select = "SELECT id, clock_timestamp() AS now FROM person \
-                  WHERE lower(email COLLATE \"und-x-icu\") = ANY($1) AND role = 'FAN' ORDER BY email";
-    let rows: Vec<Row> = db.rows(select, vec![addresses]).await?;
+    db.run(MAKE, vec![ids, addresses.clone(), password_hash.into()]).await?;
+    let rows: Vec<Row> = db.rows(FIND, vec![addresses]).await?;
     Ok(rows.into_iter().map(|row| (row.id, row.now)).collect())
 }

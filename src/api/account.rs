@@ -7,7 +7,7 @@ use super::{
     error::settle,
     loaders,
     scalars::DateTime,
-    user_error::{AccountError, AccountErrorCode, payload},
+    user_error::{AccountError, payload},
 };
 use crate::{
     account::{self, AccountRefusal, LoggedIn, NewPerson},
@@ -102,6 +102,21 @@ impl From<Result<LoggedIn, AccountRefusal>> for SessionPayload {
             payload(outcome.map(Session::from).map_err(AccountError::from));
         Self { session, user_errors }
     }
+}
+
+/// Why an account was not made or not opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+pub(super) enum AccountErrorCode {
+    /// Not an e-mail address of at most 254 characters.
+    EmailInvalid,
+    /// There is an account with this address already.
+    EmailTaken,
+    /// Not 8 to 128 characters, or what anybody would try first.
+    PasswordWeak,
+    /// Not 1 to 100 characters on one line.
+    NameInvalid,
+    /// No account has this address and this password.
+    WrongCredentials,
 }
 
 impl From<AccountRefusal> for AccountError {

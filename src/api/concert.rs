@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
+use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 
 use super::{
     ApiError, ApiResult, budget, context,
@@ -11,7 +11,7 @@ use super::{
     loaders, page,
     scalars::DateTime,
     schedule::{self, Schedule, ScheduleStatus},
-    user_error::{OrganizerError, OrganizerErrorCode, payload},
+    user_error::{OrganizerError, payload},
 };
 use crate::{
     catalogue::{self, CatalogueRefusal, NewConcert, Search},
@@ -89,6 +89,17 @@ pub(super) struct CreateConcertInput {
 pub(super) struct ConcertPayload {
     concert: Option<Concert>,
     user_errors: Vec<OrganizerError>,
+}
+
+/// Why an organizer's change was not made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+pub(super) enum OrganizerErrorCode {
+    /// It does not exist, or is another organizer's.
+    NotFound,
+    /// A value is not acceptable; `path` says which.
+    ValueInvalid,
+    /// The sale is not where this change needs it to be.
+    WrongState,
 }
 
 impl From<CatalogueRefusal> for OrganizerError {

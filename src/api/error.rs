@@ -1,8 +1,37 @@
 //! How failures reach a client: refusals as payload data, everything else as an entry of `errors` with a code.
 
-use async_graphql::{Error, ErrorExtensionValues};
+use async_graphql::{Enum, Error, ErrorExtensionValues};
 
 use crate::kernel::{Failure, Fault, FaultKind, RequestCode};
+
+/// What stands in errors[].extensions.code. extensions also holds `retryable` (Boolean) and `requestId`, and
+/// `retryAfterSeconds` where waiting helps. The QUEUE_ codes are for `seats` and `seatChanges`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "RequestCode")]
+pub(super) enum RequestErrorCode {
+    /// No session, or one that is no longer good: log in.
+    Unauthenticated,
+    /// A good session that may not do this.
+    Forbidden,
+    /// The request itself is wrong: syntax, types, ranges.
+    BadRequest,
+    /// What was named does not exist, or is not the caller's to see.
+    NotFound,
+    /// Not a queue token of this server, of this person or for this schedule.
+    QueueTokenInvalid,
+    /// The queue token is still WAITING.
+    QueueNotActive,
+    /// The queue token was USED, or EXPIRED.
+    QueueEnded,
+    /// The document asks for more than one request may.
+    QueryTooComplex,
+    /// Too many requests from this caller.
+    RateLimited,
+    /// The server, or something it needs, is too busy or away.
+    Overloaded,
+    /// A failure of the server; nothing was changed.
+    Internal,
+}
 
 /// The result of a resolver. [`ApiError`] has no `Display`, so `?` on a database error does not compile here.
 pub(super) type ApiResult<T> = Result<T, ApiError>;

@@ -91,7 +91,7 @@ pub(crate) fn bare_schema() -> FrontrowSchema {
 fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
     Schema::build(Query::default(), Mutation::default(), Subscription::default())
         .register_output_type::<user_error::UserError>()
-        .register_output_type::<user_error::RequestErrorCode>()
+        .register_output_type::<error::RequestErrorCode>()
         .disable_suggestions()
         .limit_depth(DEPTH_MAX)
         .limit_complexity(VALUES_MAX)

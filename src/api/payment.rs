@@ -8,7 +8,7 @@ use super::{
     loaders,
     reservation::Reservation,
     scalars::{DateTime, PointsScalar},
-    user_error::{PayError, PayErrorCode, payload},
+    user_error::{PayError, payload},
 };
 use crate::{
     kernel::ReservationId,
@@ -107,6 +107,33 @@ impl From<Result<payment::Payment, PayRefusal>> for PayPayload {
         let (payment, user_errors) = payload(outcome.map(Payment::from).map_err(pay_error));
         Self { payment, user_errors }
     }
+}
+
+/// Why a reservation was not paid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+pub(super) enum PayErrorCode {
+    /// It does not exist, or is another person's.
+    ReservationNotFound,
+    /// Already CONFIRMED or CANCELLED.
+    ReservationNotPayable,
+    /// The hold lapsed.
+    HoldExpired,
+    /// A payment for it is being decided; ask again with the same key in a moment.
+    PaymentInProgress,
+    /// The amount is not the reservation's price.
+    AmountMismatch,
+    /// Not enough points.
+    InsufficientBalance,
+    /// Not 1 to 255 characters.
+    IdempotencyKeyInvalid,
+    /// The key was used before with other input.
+    IdempotencyKeyReused,
+    /// CARD needs a `cardToken`.
+    CardTokenMissing,
+    /// The card gateway declined.
+    CardDeclined,
+    /// The card gateway cannot be reached; nothing was charged.
+    GatewayUnavailable,
 }
 
 fn pay_error(refusal: PayRefusal) -> PayError {

@@ -18,7 +18,7 @@ use super::{
     scalars::{DateTime, PointsScalar},
     schedule::Schedule,
     seat::Seat,
-    user_error::{CancelError, CancelErrorCode, HoldError, HoldErrorCode, payload},
+    user_error::{CancelError, payload},
 };
 use crate::{
     kernel::{Actor, Failure, RequestCode, ReservationId, ScheduleId, SeatId},
@@ -144,6 +144,42 @@ impl HoldPayload {
     }
 }
 
+/// Why seats were not held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+pub(super) enum HoldErrorCode {
+    /// Not a token of this server, of this person or for this schedule.
+    QueueTokenInvalid,
+    /// Still WAITING.
+    QueueNotActive,
+    /// The token was USED, or EXPIRED.
+    QueueEnded,
+    /// There is no such seat at this schedule.
+    SeatNotFound,
+    /// Somebody holds it; it may come back.
+    SeatHeld,
+    /// Somebody owns it.
+    SeatSold,
+    /// No `count` adjacent free seats of that grade.
+    NoAdjacentSeats,
+    /// More seats than one person may hold and own at this schedule.
+    SeatLimitReached,
+    /// Not on sale any more.
+    SaleClosed,
+}
+
+/// Why seats were not held.
+#[derive(Debug, Clone, SimpleObject)]
+pub(super) struct HoldError {
+    /// What a program decides by.
+    pub(super) code: HoldErrorCode,
+    /// What a person reads, in English.
+    pub(super) message: String,
+    /// The input field at fault, from the mutation's argument down.
+    pub(super) path: Option<Vec<String>>,
+    /// The seats that were the cause.
+    pub(super) seat_ids: Vec<ID>,
+}
+
 /// `seats` names the input field that chooses seats, in this mutation; `asked` are what it names.
 fn hold_error(refusal: HoldRefusal, seats: &[&str], asked: &AskedSeats<'_>) -> HoldError {
     use HoldErrorCode as Code;
@@ -201,6 +237,21 @@ impl From<Result<reservation::Reservation, CancelRefusal>> for CancelPayload {
             payload(outcome.map(Reservation::from).map_err(cancel_error));
         Self { reservation, user_errors }
     }
+}
+
+/// Why a reservation was not cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+pub(super) enum CancelErrorCode {
+    /// It does not exist, or is another person's.
+    ReservationNotFound,
+    /// The hold lapsed; there is nothing to cancel.
+    ReservationExpired,
+    /// Too late: the performance has started.
+    CancellationClosed,
+    /// A payment for it is being decided; try again in a moment.
+    PaymentInProgress,
+    /// The card gateway cannot be reached; nothing was changed.
+    GatewayUnavailable,
 }
 
 fn cancel_error(refusal: CancelRefusal) -> CancelError {

@@ -11,7 +11,7 @@ use super::{
     error::settle,
     queue_updates::{Leaf, QueueUpdates},
     scalars::DateTime,
-    user_error::{QueueError, QueueErrorCode, payload},
+    user_error::{QueueError, payload},
 };
 use crate::{
     kernel::{RequestCode, ScheduleId},
@@ -160,6 +160,23 @@ impl From<Result<Place, QueueRefusal>> for QueuePayload {
         let (queue_token, user_errors) = payload(outcome.map(QueueToken).map_err(refusal));
         Self { queue_token, user_errors }
     }
+}
+
+/// Why a place in line was not taken or not given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+pub(super) enum QueueErrorCode {
+    /// There is no such schedule.
+    ScheduleNotFound,
+    /// Not on sale yet; nobody can enter.
+    SaleNotOpen,
+    /// Not on sale any more.
+    SaleClosed,
+    /// Every seat is sold. A ticket that comes back goes to those who wait.
+    SoldOut,
+    /// The caller has no place to give up.
+    NotInQueue,
+    /// The caller owns as many seats as one person may: there is nothing to wait for.
+    SeatLimitReached,
 }
 
 fn refusal(refusal: QueueRefusal) -> QueueError {

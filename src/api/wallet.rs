@@ -9,7 +9,7 @@ use super::{
     page::{self, Connection},
     payment::Payment,
     scalars::{DateTime, PointsScalar, SignedPoints},
-    user_error::{ChargeError, ChargeErrorCode, payload},
+    user_error::{ChargeError, payload},
 };
 use crate::{
     kernel::{PaymentId, Points},
@@ -90,6 +90,19 @@ impl From<Result<wallet::WalletEntry, ChargeRefusal>> for ChargePayload {
         let (entry, user_errors) = payload(outcome.map(WalletEntry::from).map_err(charge_error));
         Self { entry, balance, user_errors }
     }
+}
+
+/// Why points were not added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+pub(super) enum ChargeErrorCode {
+    /// Not 1 to 10000000 points.
+    AmountInvalid,
+    /// The balance would exceed what a wallet can hold.
+    BalanceLimit,
+    /// Not 1 to 255 characters.
+    IdempotencyKeyInvalid,
+    /// The key was used before with other input.
+    IdempotencyKeyReused,
 }
 
 fn charge_error(refusal: ChargeRefusal) -> ChargeError {

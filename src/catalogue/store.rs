@@ -9,7 +9,7 @@ use super::{
     ScheduleStatus, Search, TitledConcert,
 };
 use crate::{
-    db::{Session, Tx, array, entity, text_column, uuids},
+    db::{Db, Session, Tx, array, entity, text_column, uuids},
     kernel::{ConcertId, Fault, Page, PageRequest, PersonId, Points, ScheduleId, Timestamp},
 };
 
@@ -78,7 +78,7 @@ macro_rules! schedules_where {
 }
 
 pub(super) async fn concerts_page(
-    db: &impl Session,
+    db: &Db,
     page: &PageRequest<ConcertId>,
     search: Option<&Search>,
 ) -> Result<Page<Concert>, Fault> {
@@ -98,7 +98,7 @@ pub(super) async fn concerts_page(
     Ok(Page::from_rows(rows, page.first).map(Concert::from))
 }
 
-pub(super) async fn concerts(db: &impl Session, ids: &[ConcertId]) -> Result<Vec<Concert>, Fault> {
+pub(super) async fn concerts(db: &Db, ids: &[ConcertId]) -> Result<Vec<Concert>, Fault> {
     const SQL: &str = "
         SELECT id, organizer_id, title, artist, venue, description, time_zone, created_at FROM concert
         WHERE id = ANY($1)";
@@ -118,7 +118,7 @@ pub(super) async fn schedules(
 
 /// Earliest first within each concert.
 pub(super) async fn schedules_of(
-    db: &impl Session,
+    db: &Db,
     concerts: &[ConcertId],
     filter: &ScheduleFilter,
 ) -> Result<Vec<Schedule>, Fault> {
@@ -146,7 +146,7 @@ pub(super) async fn schedules_of(
 
 /// Counts the seats of all these schedules in one statement. A hold that has lapsed counts as free.
 pub(super) async fn availability(
-    db: &impl Session,
+    db: &Db,
     ids: &[ScheduleId],
 ) -> Result<HashMap<ScheduleId, Availability>, Fault> {
     #[derive(FromQueryResult)]

@@ -3,7 +3,7 @@
 //! In reading order: `options` and `plan` say who comes and what they do, `stage` and `fan` play it over `api` and `net`,
 //! `history` and `measure` keep what happened, `check` and `report` judge and tell. Nothing here knows the server's code.
 //!
-//! What is public is the client, for tools that speak to the server as stampede does: `storm` is one.
+//! What is public is the client, for tools that speak to the server as stampede does: `storm` and `bench`.
 
 pub mod api;
 mod check;

@@ -20,6 +20,8 @@ use super::{Sources, Target};
 
 /// No answer is larger.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Most are smaller.
+const ANSWER_BYTES_USUAL: usize = 2_048;
 
 /// Connections to one instance.
 #[derive(Debug)]
@@ -78,20 +80,22 @@ impl Pool {
         let request = self.request(session, body);
         let sent = Instant::now();
         let answered = timeout(self.patience, async {
+            let mut answer = Vec::with_capacity(ANSWER_BYTES_USUAL);
             if let Some(mut stream) = self.kept() {
-                match exchange(&mut stream, &request).await {
+                match exchange(&mut stream, &request, &mut answer).await {
                     Err(error)
                         if self.resends && error.kind() == io::ErrorKind::ConnectionAborted => {}
-                    outcome => return outcome.map(|body| (stream, body)),
+                    outcome => return outcome.map(|head| (stream, answer, head)),
                 }
             }
             let mut stream = sources.connect(&self.target).await?;
-            let body = exchange(&mut stream, &request).await?;
-            Ok((stream, body))
+            let head = exchange(&mut stream, &request, &mut answer).await?;
+            Ok((stream, answer, head))
         });
-        let (stream, body) =
+        let (stream, mut body, head) =
             answered.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         let latency = sent.elapsed();
+        body.drain(..head);
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(stream);
         drop(permit);
         Ok(Answer { body, latency, queued })
@@ -128,30 +132,37 @@ impl Pool {
     }
 }
 
-/// `ConnectionAborted` when the connection was closed before the answer began.
-async fn exchange(stream: &mut TcpStream, request: &[u8]) -> io::Result<Vec<u8>> {
+/// Sends a request as it stands and reads one answer, which replaces what is in `answer`; how long its head is.
+///
+/// # Errors
+/// `ConnectionAborted` when the connection was closed before the answer began, others when it broke off later, or has no
+/// content length.
+pub async fn exchange(
+    stream: &mut TcpStream,
+    request: &[u8],
+    answer: &mut Vec<u8>,
+) -> io::Result<usize> {
     let aborted = |_| io::Error::from(io::ErrorKind::ConnectionAborted);
+    answer.clear();
     stream.write_all(request).await.map_err(aborted)?;
-    let mut answer = Vec::with_capacity(2_048);
     loop {
         let before = answer.len();
-        let read = stream.read_buf(&mut answer).await;
+        let read = stream.read_buf(answer).await;
         match read {
             Ok(0) | Err(_) if before == 0 => return Err(io::ErrorKind::ConnectionAborted.into()),
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             other => other?,
         };
-        let Some((head, length)) = head_of(&answer)? else { continue };
+        let Some((head, length)) = head_of(answer)? else { continue };
         if length > ANSWER_BYTES_MAX {
             return Err(io::Error::other("the answer is too large"));
         }
         while answer.len() < head + length {
-            if stream.read_buf(&mut answer).await? == 0 {
+            if stream.read_buf(answer).await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
-        answer.drain(..head);
-        return Ok(answer);
+        return Ok(head);
     }
 }
 

@@ -68,16 +68,7 @@ impl Socket {
         session: &str,
         payloads: &[String],
     ) -> io::Result<Self> {
-        let mut socket =
-            Self { stream: sources.connect(target).await?, pending: Vec::with_capacity(512) };
-        let Target { host, path, .. } = target;
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
-             sec-websocket-version: 13\r\nsec-websocket-key: {KEY}\r\n\
-             sec-websocket-protocol: graphql-transport-ws\r\n\r\n"
-        );
-        socket.stream.write_all(request.as_bytes()).await?;
-        socket.shake_hands().await?;
+        let mut socket = Self::connect(target, sources).await?;
         let init = format!(
             r#"{{"type":"connection_init","payload":{{"authorization":"Bearer {session}"}}}}"#
         );
@@ -90,6 +81,24 @@ impl Socket {
             let message = format!(r#"{{"type":"subscribe","id":"{id}","payload":{payload}}}"#);
             socket.send(&message).await?;
         }
+        Ok(socket)
+    }
+
+    /// Connects and shakes hands; nothing is said yet.
+    ///
+    /// # Errors
+    /// When the server is no WebSocket.
+    pub async fn connect(target: &Target, sources: &Sources) -> io::Result<Self> {
+        let mut socket =
+            Self { stream: sources.connect(target).await?, pending: Vec::with_capacity(512) };
+        let Target { host, path, .. } = target;
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
+             sec-websocket-version: 13\r\nsec-websocket-key: {KEY}\r\n\
+             sec-websocket-protocol: graphql-transport-ws\r\n\r\n"
+        );
+        socket.stream.write_all(request.as_bytes()).await?;
+        socket.shake_hands().await?;
         Ok(socket)
     }
 
@@ -135,28 +144,36 @@ impl Socket {
     /// # Errors
     /// As [`Socket::next`].
     pub async fn next_of(&mut self) -> io::Result<(usize, Pushed)> {
+        message(&self.next_text().await?)
+    }
+
+    /// The next message as it came, whatever it says; pings are answered on the way. Nothing is lost when this is dropped half
+    /// way.
+    ///
+    /// # Errors
+    /// As [`Socket::next`].
+    pub async fn next_text(&mut self) -> io::Result<Vec<u8>> {
         loop {
             while let Some(frame) = parse(&self.pending)? {
-                let end = frame.payload.end;
-                let said = self.take(&frame)?;
-                if end == self.pending.len() {
+                let text = self.take(&frame)?;
+                if frame.payload.end == self.pending.len() {
                     // An idle socket keeps nothing.
                     self.pending = Vec::new();
                 } else {
-                    self.pending.drain(..end);
+                    self.pending.drain(..frame.payload.end);
                 }
-                if let Some(said) = said {
-                    return Ok(said);
+                if let Some(text) = text {
+                    return Ok(text);
                 }
             }
             self.fill().await?;
         }
     }
 
-    fn take(&self, frame: &Frame) -> io::Result<Option<(usize, Pushed)>> {
+    fn take(&self, frame: &Frame) -> io::Result<Option<Vec<u8>>> {
         let payload = &self.pending[frame.payload.clone()];
         match frame.opcode {
-            0x1 => message(payload).map(Some),
+            0x1 => Ok(Some(payload.to_vec())),
             0x8 => {
                 let code = payload.first_chunk().map_or(1005, |code| u16::from_be_bytes(*code));
                 let reason = String::from_utf8_lossy(payload.get(2..).unwrap_or_default());
@@ -175,7 +192,11 @@ impl Socket {
         }
     }
 
-    async fn send(&mut self, text: &str) -> io::Result<()> {
+    /// Says something.
+    ///
+    /// # Errors
+    /// When the socket is closed.
+    pub async fn send(&mut self, text: &str) -> io::Result<()> {
         self.stream.write_all(&masked(0x1, text.as_bytes())).await
     }
 }

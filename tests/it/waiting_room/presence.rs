@@ -82,6 +82,7 @@ async fn who_is_away_is_passed_over_keeps_the_number_and_is_first_when_polling_a
     stage.next(3).await;
     assert_eq!(stage.status(&stage.fans[2]).await, "WAITING AWAY");
     assert_eq!(stage.status(&stage.fans[3]).await, "ACTIVE");
+    stage.world.books_are_true().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,6 +103,7 @@ async fn who_was_passed_over_is_first_when_subscribing_or_entering_again() {
     assert_eq!(stage.status(&stage.fans[0]).await, "ACTIVE");
     stage.next(1).await;
     watch.until("ACTIVE", |token| token["status"] == "ACTIVE").await;
+    stage.world.books_are_true().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,6 +146,7 @@ async fn when_everybody_is_away_nobody_is_admitted_and_the_first_to_be_back_is()
     back.queue_status(&stage.show.id).await;
     stage.round().await;
     assert_eq!(stage.status(back).await, "ACTIVE");
+    stage.world.books_are_true().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
