@@ -14,7 +14,6 @@ mod live;
 mod loaders;
 mod page;
 mod payment;
-mod queue_updates;
 mod reservation;
 mod scalars;
 mod schedule;
