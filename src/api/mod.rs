@@ -15,7 +15,6 @@ mod loaders;
 mod page;
 mod payment;
 mod plan;
-mod queue_updates;
 mod reservation;
 mod scalars;
 mod schedule;

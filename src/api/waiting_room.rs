@@ -9,7 +9,7 @@ use futures_util::{Stream, StreamExt, stream};
 use super::{
     ApiError, ApiResult, Handover, budget, context,
     error::settle,
-    queue_updates::{Leaf, QueueUpdates},
+    live::{Leaf, QueueUpdates},
     scalars::DateTime,
     user_error::{QueueError, payload},
 };
@@ -294,22 +294,22 @@ impl WaitingRoomSubscription {
     ) -> Result<impl Stream<Item = QueueToken> + use<>, ApiError> {
         let actor = context::actor(ctx)?;
         let rooms = &context::app(ctx)?.waiting_rooms;
-        let watching = match ScheduleId::parse(&schedule_id) {
+        let watch = match ScheduleId::parse(&schedule_id) {
             Some(id) => rooms.watch(actor, id).await?,
             None => None,
         };
-        if watching.is_none() {
+        if watch.is_none() {
             context::still_here(ctx, actor).await?;
         }
-        let mut watching = watching.ok_or_else(schedule_not_found)?;
+        let mut watch = watch.ok_or_else(schedule_not_found)?;
         let handover = ctx.data_opt::<Arc<Handover>>();
         let Some((handover, plan)) = handover.and_then(|it| Some((it, it.plan()?))) else {
-            return Ok(watching.map(QueueToken).left_stream());
+            return Ok(watch.map(QueueToken).left_stream());
         };
-        let first = watching.look();
+        let first = watch.look();
         let signed = if plan.has(Leaf::Token) { rooms.sign(&first.token)? } else { String::new() };
         let plan = plan.clone();
-        handover.leave(Box::new(QueueUpdates { watching, plan, signed: signed.into() }));
+        handover.leave(Box::new(QueueUpdates { watch, plan, signed: signed.into() }));
         Ok(stream::iter([QueueToken(first)]).right_stream())
     }
 }

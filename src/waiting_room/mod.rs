@@ -1,37 +1,29 @@
-//! The waiting room: who may go in, in which order, and what everybody is shown meanwhile.
+//! The waiting room: who may go in, in which order, and what everybody is shown meanwhile. Here are its nouns and its service.
 //!
-//! The line is a journal in Postgres (`store::journal`), Redis is its index (`store::index`). `enter` and `leave` write the
-//! journal, `newcomers` are put into the index, `admit` runs the rounds, `settings` says how, `status` and `watch` show the place in
-//! line. `positions`, `draw` and `rules` are pure.
+//! The line is a journal in Postgres (`store`), Redis is its index (`index`). `enter` and `leave` write the journal, `rounds` let
+//! people in and send them home, `draw` settles the order of a pre-queue, `settings` says how a room works. `status`, `summary` and
+//! `live` show how things stand; `announce` tells every instance what changed. `rules` is pure.
 
-mod admit;
 mod announce;
 mod draw;
 mod enter;
-mod journal;
+mod index;
 mod leave;
-mod newcomers;
-mod passes;
-mod positions;
-mod rebuild;
-mod room;
-mod rooms;
-mod roster;
+mod live;
+mod rounds;
 mod rules;
-mod screen;
 mod settings;
 mod status;
 mod store;
 mod summary;
 mod token;
-mod watch;
 
 use std::sync::Arc;
 
 pub use announce::{Change, Event};
 pub use draw::{
-    DRAW_SECRET_BYTES, Draw, DrawFault, Drawn, commitment, draw_number, from_hexadecimal,
-    hexadecimal, verify_draw,
+    DRAW_SECRET_BYTES, Draw, DrawFault, Drawn, Entrant, commitment, draw_number, from_hexadecimal,
+    hexadecimal, roster, verify_draw,
 };
 use tokio::sync::mpsc;
 
@@ -43,13 +35,12 @@ use crate::{
     tasks::Tasks,
     telemetry::Metrics,
 };
-pub use roster::{Entrant, roster};
+pub use live::Watch;
 pub use rules::Line;
 pub use settings::{WaitingRoomPatch, WaitingRoomSettings};
 pub use status::Place;
 pub use summary::Summary;
 pub use token::{Admission, PassRefusal};
-pub use watch::Watching;
 
 text_enum! {
     /// Where a person stands.
@@ -142,11 +133,12 @@ pub struct WaitingRooms {
     keyring: Keyring,
     metrics: Metrics,
     tasks: Tasks,
-    index: store::index::Index,
-    journal: Arc<journal::Journal>,
-    rooms: Arc<rooms::Rooms>,
+    index: index::Index,
+    backlog: Arc<enter::Backlog>,
+    rooms: Arc<live::Rooms>,
     summaries: Arc<summary::Summaries>,
-    rebuilds: Arc<rebuild::Rebuilds>,
+    snapshots: Arc<status::Snapshots>,
+    rebuilds: Arc<index::Rebuilds>,
     kicks: mpsc::Sender<ScheduleId>,
 }
 
@@ -167,10 +159,11 @@ impl WaitingRooms {
             keyring,
             metrics,
             tasks,
-            index: store::index::Index::new(kv.clone()),
-            journal: Arc::default(),
+            index: index::Index::new(kv.clone()),
+            backlog: Arc::default(),
             rooms: Arc::default(),
             summaries: Arc::default(),
+            snapshots: Arc::default(),
             rebuilds: Arc::default(),
             kicks,
         };

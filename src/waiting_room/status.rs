@@ -1,10 +1,29 @@
 //! What one person is shown of their place.
 
+use std::{sync::Arc, time::Duration};
+
 use super::{
-    QueueStatus, QueueToken, RoomStatus, Summary, WaitingRooms, rules,
-    store::{self, index::Ranks},
+    QueueStatus, QueueToken, RoomStatus, Summary, WaitingRooms, index::Ranks, rules, store,
 };
-use crate::kernel::{Actor, Fault, ScheduleId, seconds_between};
+use crate::{
+    db::Fresh,
+    kernel::{Actor, Fault, ScheduleId, seconds_between},
+};
+
+/// Without Redis, positions come from a list of numbers that is at most this old.
+const SNAPSHOT_MAX_AGE: Duration = Duration::from_secs(2);
+/// People in a snapshot at most.
+const SNAPSHOT_LIMIT: i64 = 2_000_000;
+
+/// The numbers of everybody WAITING, per room, as they were a moment ago.
+#[derive(Debug)]
+pub(super) struct Snapshots(Fresh<ScheduleId, Arc<[i64]>>);
+
+impl Default for Snapshots {
+    fn default() -> Self {
+        Self(Fresh::new(SNAPSHOT_MAX_AGE))
+    }
+}
 
 /// A place in line, with everything that a client is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,6 +154,16 @@ impl WaitingRooms {
     pub(super) async fn position_from_journal(&self, token: &QueueToken) -> Result<i64, Fault> {
         let line = self.snapshot(token.schedule_id).await?;
         Ok(rules::position_in(&line, token.number))
+    }
+
+    /// The numbers of everybody WAITING in order, at most two seconds old: what positions come from without Redis.
+    pub(super) async fn snapshot(&self, schedule_id: ScheduleId) -> Result<Arc<[i64]>, Fault> {
+        self.snapshots
+            .0
+            .get(schedule_id, || async {
+                store::journal::numbers(&self.db, schedule_id, SNAPSHOT_LIMIT).await.map(Arc::from)
+            })
+            .await
     }
 
     /// Puts a person who had been passed over back to where they stood: at the front.

@@ -86,17 +86,17 @@ impl WaitingRooms {
         token: &str,
     ) -> Result<Admission, Failure<PassRefusal>> {
         let admission = self.check(actor, schedule_id, token).map_err(Failure::Refused)?;
-        let room = self.look_in(schedule_id);
-        if self.index.listening() && room.passes.knows(admission.queue_token_id) {
+        let passes = self.look_in(schedule_id);
+        if self.index.listening() && passes.knows(admission.queue_token_id) {
             return Ok(admission);
         }
-        let asking = room.passes.ask();
+        let asking = passes.ask();
         let touched = self.touch(schedule_id, admission).await?;
         match touched.as_ref().map(|touched| touched.status) {
             Some(QueueStatus::Active) => {
                 let found = touched.and_then(|touched| touched.found);
                 if let Some(found) = found {
-                    room.passes.grant(asking, found);
+                    passes.grant(asking, found);
                 }
                 Ok(admission)
             }

@@ -60,13 +60,13 @@ const LOOPS: &[(&str, &str)] = &[
     ),
     ("kv/fan_out.rs", "keeps one connection of the process subscribed, and reconnects it"),
     ("seat_map/watch.rs", "follows one hall for as long as somebody looks at it"),
-    ("waiting_room/watch.rs", "follows one room for as long as somebody waits in it"),
+    ("waiting_room/live/follow.rs", "follows one room for as long as somebody waits in it"),
     (
-        "waiting_room/journal.rs",
+        "waiting_room/enter/newcomers.rs",
         "newcomers wait a moment for those whom another instance has before them",
     ),
     ("tasks/mod.rs", "starts again what died, after a pause"),
-    ("waiting_room/rebuild.rs", "looks twice before it rebuilds; its worker is the loop"),
+    ("waiting_room/index/rebuild.rs", "looks twice before it rebuilds; its worker is the loop"),
 ];
 
 const LINES_MAX: usize = 500;

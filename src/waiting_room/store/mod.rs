@@ -1,7 +1,6 @@
-//! Where the waiting room's facts live: the journal in Postgres, its index in Redis.
+//! The statements: the journal of all lines, and the rooms' settings. What is asked of Redis stands in `index::store`.
 
 pub(super) mod enter;
-pub(super) mod index;
 pub(super) mod journal;
 pub(super) mod rebuild;
 pub(super) mod rounds;
@@ -13,7 +12,7 @@ use sea_orm::FromQueryResult;
 
 use super::{
     Change, DRAW_SECRET_BYTES, Draw, QueueRefusal, QueueStatus, QueueToken, RoomStatus,
-    passes::Found,
+    live::Found,
     rules::{self, Line, RoomFacts},
 };
 use crate::{

@@ -71,7 +71,7 @@ pub(in crate::waiting_room) async fn drawn_after(
 }
 
 /// A line as the journal has it: how many people, and what their numbers add up to, each taken modulo 1,000,003 (as in
-/// `lua/line.lua`). Where one has come and another is gone, the count alone would not tell.
+/// `index/lua/line.lua`). Where one has come and another is gone, the count alone would not tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromQueryResult)]
 pub(in crate::waiting_room) struct Tally {
     pub schedule_id: ScheduleId,

@@ -13,8 +13,8 @@ use crate::support::redis::{forget_room, indexed};
 
 static ENTER: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
-        include_str!("../../../src/waiting_room/lua/line.lua"),
-        include_str!("../../../src/waiting_room/lua/enter.lua")
+        include_str!("../../../src/waiting_room/index/lua/line.lua"),
+        include_str!("../../../src/waiting_room/index/lua/enter.lua")
     ))
 });
 

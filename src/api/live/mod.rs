@@ -6,7 +6,10 @@
 //! the execution when it has ended, and goes on with the [`Updates`] that it left in the [`Handover`].
 //!
 //! A [`Plan`] says how a document wants the results written. It belongs to the document and is shared by all who send it.
-//! Documents that ask for more than a plan can say have none, and run in async-graphql to their end.
+//! Documents that ask for more than a plan can say have none, and run in async-graphql to their end. What a place is written
+//! like stands in `queue_updates`.
+
+mod queue_updates;
 
 use std::{
     fmt,
@@ -19,7 +22,9 @@ use async_graphql::{
     parser::types::{ExecutableDocument, OperationDefinition, Selection},
 };
 
-use super::{plan::ObjectPlan, queue_updates::Leaf};
+use super::plan::ObjectPlan;
+
+pub(super) use queue_updates::{Leaf, QueueUpdates};
 
 /// What follows the first result of a subscription.
 pub trait Updates: Send {

@@ -6,18 +6,16 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{
-    live::{Plan, Updates},
-    plan::{self, plain, quoted},
-};
+use super::{Plan, Updates};
 use crate::{
+    api::plan::{self, plain, quoted},
     kernel::Timestamp,
-    waiting_room::{Place, Watching},
+    waiting_room::{Place, Watch},
 };
 
 /// A field of a queue token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Leaf {
+pub(in crate::api) enum Leaf {
     Token,
     ScheduleId,
     Status,
@@ -83,26 +81,26 @@ fn or_null(out: &mut String, value: Option<i32>) {
 
 fn instant(out: &mut String, instant: Option<Timestamp>) {
     match instant {
-        Some(instant) => quoted(out, super::scalars::DateTime(instant)),
+        Some(instant) => quoted(out, crate::api::scalars::DateTime(instant)),
         None => out.push_str("null"),
     }
 }
 
 /// What follows the first result of one `queueStatus`.
-pub(super) struct QueueUpdates {
-    pub(super) watching: Watching,
-    pub(super) plan: Arc<Plan>,
+pub(in crate::api) struct QueueUpdates {
+    pub(in crate::api) watch: Watch,
+    pub(in crate::api) plan: Arc<Plan>,
     /// The text of the queue token, if the plan has it; the same for as long as the place lives.
-    pub(super) signed: Box<str>,
+    pub(in crate::api) signed: Box<str>,
 }
 
 impl Updates for QueueUpdates {
     fn poll_change(&mut self, context: &mut Context<'_>) -> Poll<bool> {
-        self.watching.poll_change(context)
+        self.watch.poll_change(context)
     }
 
     fn write(&mut self, out: &mut String) {
-        let place = self.watching.look();
+        let place = self.watch.look();
         write_place(&self.plan, &place, &self.signed, out);
     }
 }

@@ -2,19 +2,26 @@
 //!
 //! Nobody waits for a batch to fill: an entry that finds no commit running starts one at once. Under load batches grow by
 //! themselves, and one commit carries hundreds of people. Redis is not asked here: who is committed is put into the index and
-//! answered in `newcomers`, while the next commit runs.
+//! answered in `newcomers`, while the next commit runs. Who waits for either is in `backlog`.
+
+mod backlog;
+mod newcomers;
 
 use std::{
     collections::{HashMap, HashSet},
     time::Duration,
 };
 
+pub(super) use backlog::Backlog;
+use backlog::{Duty, Entry, Newcomer};
 use tokio::{sync::oneshot, time::timeout};
 
 use super::{
-    Event, Place, QueueRefusal, QueueToken, WaitingRooms,
-    journal::{Duty, Entry, Newcomer},
-    store::enter::{self, Outcome},
+    Change, Event, Place, QueueRefusal, QueueToken, WaitingRooms,
+    store::{
+        enter::{self, Outcome},
+        journal,
+    },
 };
 use crate::{
     kernel::{Actor, Failure, Fault, FaultKind, PersonId, ScheduleId},
@@ -89,7 +96,7 @@ impl WaitingRooms {
     ) -> Result<Place, Failure<QueueRefusal>> {
         let (reply, answer) = oneshot::channel();
         let entry = Entry { person_id: actor.person_id, reply };
-        if let Some(duty) = self.journal.push(schedule_id, entry)? {
+        if let Some(duty) = self.backlog.push(schedule_id, entry)? {
             let rooms = self.clone();
             self.tasks.spawn_vital("writing a journal", async move {
                 rooms.write_journal(schedule_id, duty).await;
@@ -155,7 +162,7 @@ impl WaitingRooms {
         if newcomers.is_empty() {
             return;
         }
-        if let Some(duty) = self.journal.committed(schedule_id, newcomers) {
+        if let Some(duty) = self.backlog.committed(schedule_id, newcomers) {
             let rooms = self.clone();
             self.tasks.spawn_vital("answering newcomers", async move {
                 rooms.answer_newcomers(schedule_id, duty).await;
@@ -234,13 +241,13 @@ impl WaitingRooms {
     }
 
     async fn end_lapsed(&self, schedule_id: ScheduleId, people: &[PersonId]) -> Result<(), Fault> {
-        let changes = super::store::journal::end_lapsed(&self.db, schedule_id, people).await?;
+        let changes = journal::end_lapsed(&self.db, schedule_id, people).await?;
         self.tell_ended(schedule_id, changes);
         Ok(())
     }
 
     /// Announces who is not in any more, without waiting for it.
-    fn tell_ended(&self, schedule_id: ScheduleId, changes: Vec<super::Change>) {
+    fn tell_ended(&self, schedule_id: ScheduleId, changes: Vec<Change>) {
         if changes.is_empty() {
             return;
         }

@@ -1,8 +1,13 @@
 //! The draw of the pre-queue: who enters before the sale opens has a number that follows from a secret and from who they
-//! are. Pure, so that anybody can recompute it; docs/fairness.md says what that proves and what it does not.
+//! are. Pure, so that anybody can recompute it; docs/fairness.md says what that proves and what it does not. Ending a draw stands in
+//! `close`, who took part in `roster`.
+
+mod close;
+mod roster;
 
 use std::collections::{HashMap, HashSet};
 
+pub use roster::{Entrant, roster};
 use sha2::{Digest, Sha256};
 
 use crate::kernel::{PersonId, ScheduleId};

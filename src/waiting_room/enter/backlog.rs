@@ -1,5 +1,5 @@
 //! Who waits to be written into the journal on this instance, and who to be answered: lists in memory, per room, and the
-//! duties of the tasks that empty them. How people are written stands in `enter`, how they are answered in `newcomers`.
+//! duties of the tasks that empty them. How people are written stands in `mod.rs`, how they are answered in `newcomers`.
 
 use std::{
     collections::HashMap,
@@ -9,13 +9,15 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{Place, QueueRefusal, QueueToken};
-use crate::kernel::{Failure, Fault, PersonId, ScheduleId};
+use crate::{
+    kernel::{Failure, Fault, PersonId, ScheduleId},
+    waiting_room::{Place, QueueRefusal, QueueToken},
+};
 
 /// People in one commit at most.
 const BATCH: usize = 500;
 /// People of one room who may wait on this instance, for a commit or for the answer after it; more are told to come back.
-const BACKLOG: usize = 20_000;
+const WAITING_MAX: usize = 20_000;
 
 /// Where the answer goes.
 pub(super) type Reply = oneshot::Sender<Result<Place, Failure<QueueRefusal>>>;
@@ -34,7 +36,7 @@ pub(super) struct Newcomer {
 
 /// The lists of all rooms. A room is here as long as anybody is in its lists, or a task has the duty to empty them.
 #[derive(Default)]
-pub(super) struct Journal {
+pub(in crate::waiting_room) struct Backlog {
     rooms: Mutex<HashMap<ScheduleId, Lists>>,
 }
 
@@ -58,13 +60,13 @@ impl Lists {
     }
 }
 
-impl std::fmt::Debug for Journal {
+impl std::fmt::Debug for Backlog {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Journal")
+        f.write_str("Backlog")
     }
 }
 
-impl Journal {
+impl Backlog {
     fn rooms(&self) -> MutexGuard<'_, HashMap<ScheduleId, Lists>> {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -80,7 +82,7 @@ impl Journal {
     ) -> Result<Option<Duty>, Fault> {
         let mut rooms = self.rooms();
         let lists = rooms.entry(schedule_id).or_default();
-        if lists.entries.len() + lists.newcomers.len() + lists.in_hand >= BACKLOG {
+        if lists.entries.len() + lists.newcomers.len() + lists.in_hand >= WAITING_MAX {
             return Err(Fault::unavailable("too many people entering at once"));
         }
         lists.entries.push(entry);
@@ -111,15 +113,15 @@ enum Work {
 /// Held by the task that empties a list. Should that die, the list goes with it: those in it are told to come back, and the
 /// first of them starts another task.
 pub(super) struct Duty {
-    journal: Arc<Journal>,
+    backlog: Arc<Backlog>,
     schedule_id: ScheduleId,
     work: Work,
     done: bool,
 }
 
 impl Duty {
-    fn new(journal: &Arc<Journal>, schedule_id: ScheduleId, work: Work) -> Self {
-        Self { journal: journal.clone(), schedule_id, work, done: false }
+    fn new(backlog: &Arc<Backlog>, schedule_id: ScheduleId, work: Work) -> Self {
+        Self { backlog: backlog.clone(), schedule_id, work, done: false }
     }
 
     /// The next people to be written in one commit, in order of arrival. With nothing, the duty is over: whoever comes next
@@ -145,7 +147,7 @@ impl Duty {
     }
 
     fn take<T>(&mut self, take: impl FnOnce(&mut Lists) -> Vec<T>) -> Option<Vec<T>> {
-        let mut rooms = self.journal.rooms();
+        let mut rooms = self.backlog.rooms();
         let taken = rooms.get_mut(&self.schedule_id).map(take).unwrap_or_default();
         self.done = taken.is_empty();
         if rooms.get(&self.schedule_id).is_some_and(Lists::idle) {
@@ -161,7 +163,7 @@ impl Drop for Duty {
             return;
         }
         let mut abandoned = Lists::default();
-        let mut rooms = self.journal.rooms();
+        let mut rooms = self.backlog.rooms();
         if let Some(lists) = rooms.get_mut(&self.schedule_id) {
             match self.work {
                 Work::Writing => {
@@ -221,12 +223,12 @@ mod tests {
     #[tokio::test]
     #[expect(clippy::panic, reason = "that is what is tried")]
     async fn a_room_takes_people_again_when_its_writer_died() {
-        let (journal, schedule_id) = (Arc::<Journal>::default(), ScheduleId::new());
+        let (backlog, schedule_id) = (Arc::<Backlog>::default(), ScheduleId::new());
         let tasks = Tasks::new(&Metrics::new());
         let (first, first_answer) = entry();
         let (second, second_answer) = entry();
-        let mut writing = journal.push(schedule_id, first).unwrap().expect("the first writes");
-        assert!(journal.push(schedule_id, second).unwrap().is_none());
+        let mut writing = backlog.push(schedule_id, first).unwrap().expect("the first writes");
+        assert!(backlog.push(schedule_id, second).unwrap().is_none());
         let died = tasks.spawn_vital("writing a journal", async move {
             let _batch = writing.entries();
             panic!("planted");
@@ -234,46 +236,46 @@ mod tests {
         assert_eq!(died.await.unwrap(), None::<()>);
         assert!(first_answer.await.is_err() && second_answer.await.is_err(), "nobody waits on");
         let (third, _answer) = entry();
-        let mut writing = journal.push(schedule_id, third).unwrap().expect("another writes");
+        let mut writing = backlog.push(schedule_id, third).unwrap().expect("another writes");
         assert_eq!(writing.entries().map(|batch| batch.len()), Some(1));
-        assert!(writing.entries().is_none() && journal.rooms().is_empty(), "all is done");
+        assert!(writing.entries().is_none() && backlog.rooms().is_empty(), "all is done");
         // One whose duty is over takes nobody along.
         let (fourth, mut answer) = entry();
-        let _next = journal.push(schedule_id, fourth).unwrap().expect("another writes");
+        let _next = backlog.push(schedule_id, fourth).unwrap().expect("another writes");
         drop(writing);
         assert!(answer.try_recv().is_err_and(|it| it == oneshot::error::TryRecvError::Empty));
     }
 
     #[tokio::test]
     async fn newcomers_are_answered_in_the_order_of_their_commits_and_by_one_task() {
-        let (journal, schedule_id) = (Arc::<Journal>::default(), ScheduleId::new());
+        let (backlog, schedule_id) = (Arc::<Backlog>::default(), ScheduleId::new());
         let [(one, _a), (two, _b), (three, lost)] = [1, 2, 3].map(|n| newcomer(schedule_id, n));
-        let mut answering = journal.committed(schedule_id, vec![one]).expect("a duty");
-        assert!(journal.committed(schedule_id, vec![two]).is_none());
+        let mut answering = backlog.committed(schedule_id, vec![one]).expect("a duty");
+        assert!(backlog.committed(schedule_id, vec![two]).is_none());
         let numbers = |people: Vec<Newcomer>| -> Vec<i64> {
             people.iter().map(|newcomer| newcomer.token.number).collect()
         };
         assert_eq!(answering.newcomers().map(numbers), Some(vec![1, 2]));
-        assert!(journal.committed(schedule_id, vec![three]).is_none(), "it will look again");
+        assert!(backlog.committed(schedule_id, vec![three]).is_none(), "it will look again");
         drop(answering);
         assert!(lost.await.is_err(), "nobody waits on");
-        assert!(journal.rooms().is_empty());
+        assert!(backlog.rooms().is_empty());
         let (four, _d) = newcomer(schedule_id, 4);
-        assert!(journal.committed(schedule_id, vec![four]).is_some(), "another answers");
+        assert!(backlog.committed(schedule_id, vec![four]).is_some(), "another answers");
     }
 
     #[tokio::test]
     async fn whoever_waits_for_an_answer_counts_among_those_who_may_wait() {
-        let (journal, schedule_id) = (Arc::<Journal>::default(), ScheduleId::new());
+        let (backlog, schedule_id) = (Arc::<Backlog>::default(), ScheduleId::new());
         let crowd = (0..1_000).map(|number| newcomer(schedule_id, number).0).collect();
-        let mut answering = journal.committed(schedule_id, crowd).expect("a duty");
+        let mut answering = backlog.committed(schedule_id, crowd).expect("a duty");
         let in_hand = answering.newcomers().expect("a thousand");
-        let more = (1_001..BACKLOG).map(|_| newcomer(schedule_id, 1).0);
-        assert!(journal.committed(schedule_id, more.collect()).is_none());
-        let _writing = journal.push(schedule_id, entry().0).unwrap().expect("room for one");
-        assert!(journal.push(schedule_id, entry().0).is_err(), "and for no more");
+        let more = (1_001..WAITING_MAX).map(|_| newcomer(schedule_id, 1).0);
+        assert!(backlog.committed(schedule_id, more.collect()).is_none());
+        let _writing = backlog.push(schedule_id, entry().0).unwrap().expect("room for one");
+        assert!(backlog.push(schedule_id, entry().0).is_err(), "and for no more");
         drop(in_hand);
-        assert!(answering.newcomers().is_some_and(|people| people.len() == BACKLOG - 1_001));
-        assert!(journal.push(schedule_id, entry().0).is_ok(), "a thousand were answered");
+        assert!(answering.newcomers().is_some_and(|people| people.len() == WAITING_MAX - 1_001));
+        assert!(backlog.push(schedule_id, entry().0).is_ok(), "a thousand were answered");
     }
 }

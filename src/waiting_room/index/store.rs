@@ -1,4 +1,4 @@
-//! The index of the line in Redis: ranks, presence, and the numbered stream of changes.
+//! The calls of Redis: ranks, presence, and the numbered stream of changes. What they do stands in `lua/`.
 //!
 //! Every script begins with the generation: where it is missing, or bound to another run of the server, the line was wiped,
 //! rolled back or never built, and the answer is "no line here", never "an empty line". All keys of a room share a hash tag,
@@ -19,10 +19,7 @@ use crate::{
 macro_rules! script {
     ($name:literal) => {
         LazyLock::new(|| {
-            Script::new(concat!(
-                include_str!("../lua/line.lua"),
-                include_str!(concat!("../lua/", $name))
-            ))
+            Script::new(concat!(include_str!("lua/line.lua"), include_str!(concat!("lua/", $name))))
         })
     };
 }
@@ -52,7 +49,7 @@ pub(in crate::waiting_room) struct Ranks {
     pub generation: u64,
     pub seq: u64,
     pub waiting: i64,
-    /// What the numbers of everybody in line add up to, as in [`super::rebuild::Tally`].
+    /// What the numbers of everybody in line add up to, as in `Tally` of `waiting_room::store::rebuild`.
     pub sum: i64,
     /// After entering: how many numbers below these people's were given out and have not come into the line yet.
     pub hole: i64,
@@ -154,12 +151,12 @@ impl Index {
         }
     }
 
-    /// Listens to what happens in a room.
     /// Whether what is told arrives at the moment, as far as this instance can tell.
     pub(in crate::waiting_room) fn listening(&self) -> bool {
         self.kv.listening()
     }
 
+    /// Listens to what happens in a room.
     pub(in crate::waiting_room) async fn listen(&self, schedule_id: ScheduleId) -> Topic {
         self.kv.listen(&channel(schedule_id)).await
     }

@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Draw, Drawn, store};
+use super::{Draw, Drawn};
 use crate::{
     db::Db,
     kernel::{Fault, PersonId, ScheduleId, Timestamp},
+    waiting_room::store,
 };
 
 /// Somebody who took part in a draw; one line of a published roster.

@@ -5,14 +5,16 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use super::{
-    Place, QueueStatus, QueueToken, WaitingRooms,
-    journal::{Duty, Newcomer},
-    rules,
-    status::Located,
-    store::{self, index::Ranks},
+use super::backlog::{Duty, Newcomer};
+use crate::{
+    kernel::{PersonId, ScheduleId},
+    waiting_room::{
+        Place, QueueStatus, QueueToken, WaitingRooms,
+        index::{CHUNK, Ranks},
+        rules,
+        status::Located,
+    },
 };
-use crate::kernel::{PersonId, ScheduleId};
 
 /// How often newcomers look for those before them to come into the index, with a pause before each look.
 const HOLE_LOOKS: usize = 5;
@@ -61,7 +63,7 @@ impl WaitingRooms {
         people: &[(PersonId, i64)],
     ) -> HashMap<PersonId, Located> {
         let mut located = HashMap::new();
-        for chunk in people.chunks(store::index::CHUNK) {
+        for chunk in people.chunks(CHUNK) {
             let mut ranks = self.index.enter(schedule_id, chunk, rules::POLL_PRESENCE).await;
             if matches!(ranks, Ok(None)) {
                 self.rebuild_now(schedule_id).await;

@@ -1,6 +1,6 @@
-//! The rooms of this instance: who watches, what they were shown last, and the arithmetic in between.
+//! One room of this instance: who watches, what they were shown last, and the arithmetic in between.
 //!
-//! Everything here happens in memory. `watch` feeds it with what Redis and the journal say.
+//! Everything here happens in memory. `follow` feeds it with what Redis and the journal say.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -14,15 +14,17 @@ use std::{
 use tokio::sync::{Notify, SetOnce};
 
 use super::{
-    Change, Event, QueueStatus, QueueToken, RoomStatus, Summary,
-    announce::Message,
     passes::Passes,
     positions::{Gap, Positions},
-    rules,
-    screen::{Screen, Viewer},
-    store::index::Ranks,
+    screen::{Screen, ScreenWatch},
 };
-use crate::kernel::{PersonId, ScheduleId, Timestamp};
+use crate::{
+    kernel::{PersonId, ScheduleId, Timestamp},
+    waiting_room::{
+        Change, Event, QueueStatus, QueueToken, RoomStatus, Summary, announce::Message,
+        index::Ranks, rules,
+    },
+};
 
 /// Changes of status remembered for people who subscribe while they are being told.
 const REMEMBERED_CHANGES: usize = 2_048;
@@ -43,8 +45,8 @@ pub(super) struct View {
 #[derive(Debug)]
 struct Watcher {
     person_id: PersonId,
-    /// Subscriptions of this person on this instance: tabs and devices.
-    subscriptions: usize,
+    /// Of this person on this instance: tabs and devices.
+    watches: usize,
     screen: Arc<Screen>,
     shown_at: Instant,
 }
@@ -66,10 +68,10 @@ struct State {
 #[derive(Debug)]
 pub(super) struct Room {
     pub(super) schedule_id: ScheduleId,
-    /// Subscriptions, and those about to be. The room is given up when there are none, and nobody needs a pass.
-    pub(super) guests: AtomicUsize,
+    /// Watches, and those about to be. The room is given up when there are none, and nobody needs a pass.
+    pub(super) watches: AtomicUsize,
     /// Who is known to be ACTIVE; under a lock of its own, because showing positions takes long.
-    pub(super) passes: Passes,
+    pub(super) passes: Arc<Passes>,
     claimed: AtomicBool,
     followed: SetOnce<()>,
     /// Rung when the room's summary has to be read again.
@@ -81,8 +83,8 @@ impl Room {
     pub(super) fn new(schedule_id: ScheduleId) -> Self {
         Self {
             schedule_id,
-            guests: AtomicUsize::new(0),
-            passes: Passes::default(),
+            watches: AtomicUsize::new(0),
+            passes: Arc::default(),
             claimed: AtomicBool::new(false),
             followed: SetOnce::new(),
             bell: Notify::new(),
@@ -132,7 +134,7 @@ impl Room {
         token: &QueueToken,
         ranks: Option<&Ranks>,
         position: Option<i64>,
-    ) -> Result<Viewer, Gap> {
+    ) -> Result<ScreenWatch, Gap> {
         let mut state = self.state();
         let mut view = View {
             status: token.status,
@@ -166,23 +168,23 @@ impl Room {
         view = state.estimated(view);
         let watcher = state.watchers.entry(token.number).or_insert_with(|| Watcher {
             person_id: token.person_id,
-            subscriptions: 0,
+            watches: 0,
             screen: Screen::new(view),
             shown_at: Instant::now(),
         });
-        watcher.subscriptions += 1;
+        watcher.watches += 1;
         if rank(view.status) > rank(watcher.screen.view().status) {
             watcher.screen.show(view);
         }
         Ok(watcher.screen.watch())
     }
 
-    /// A subscription has ended.
+    /// A watch has ended.
     pub(super) fn leave(&self, number: i64) {
         let mut state = self.state();
         let Some(watcher) = state.watchers.get_mut(&number) else { return };
-        watcher.subscriptions -= 1;
-        if watcher.subscriptions == 0 {
+        watcher.watches -= 1;
+        if watcher.watches == 0 {
             state.watchers.remove(&number);
             state.positions.forget(number);
         }
@@ -488,3 +490,7 @@ const fn rank(status: QueueStatus) -> u8 {
         QueueStatus::Used | QueueStatus::Expired => 2,
     }
 }
+
+#[cfg(test)]
+#[path = "room_tests.rs"]
+mod tests;

@@ -12,15 +12,17 @@ use tokio::{
     time::Instant,
 };
 
-use super::{
-    QueueStatus, WaitingRooms, rules,
-    store::{
-        self,
-        index::{Claim, Index, Ranks},
-        rebuild::{Generation, Tally},
+use super::{CHUNK, Claim, Index, Ranks};
+use crate::{
+    kernel::{Fault, PersonId, RebuildId, ScheduleId, Timestamp},
+    waiting_room::{
+        Event, QueueStatus, WaitingRooms, rules,
+        store::{
+            self,
+            rebuild::{Generation, Tally},
+        },
     },
 };
-use crate::kernel::{Fault, PersonId, RebuildId, ScheduleId, Timestamp};
 
 /// How long after its beginning somebody who enters waits for a rebuild.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -45,7 +47,7 @@ const LOOKS_AT_ONCE: usize = 32;
 
 /// Which rooms this instance is rebuilding, and who waits for the end of it.
 #[derive(Debug)]
-pub(super) struct Rebuilds {
+pub(in crate::waiting_room) struct Rebuilds {
     running: Mutex<HashMap<ScheduleId, Rebuild>>,
     at_once: Semaphore,
     /// Not earlier are lines compared again.
@@ -112,7 +114,7 @@ impl Drop for Running {
 
 impl WaitingRooms {
     /// Rebuilds a room's index in the background, unless this instance is at it already.
-    pub(super) fn rebuild_soon(&self, schedule_id: ScheduleId) {
+    pub(in crate::waiting_room) fn rebuild_soon(&self, schedule_id: ScheduleId) {
         self.start_rebuild(schedule_id);
     }
 
@@ -126,7 +128,7 @@ impl WaitingRooms {
     }
 
     /// Rebuilds a room's index, and waits for it as long as a person would: short lines are back at once.
-    pub(super) async fn rebuild_now(&self, schedule_id: ScheduleId) {
+    pub(in crate::waiting_room) async fn rebuild_now(&self, schedule_id: ScheduleId) {
         let (rebuild, fresh) = self.rebuilds.begin(schedule_id);
         let done = rebuild.done.notified_owned();
         if fresh {
@@ -253,8 +255,8 @@ impl WaitingRooms {
         let changes = store::journal::recent_changes(&self.background, schedule_id, window).await?;
         let gone: Vec<_> =
             changes.into_iter().filter(|change| change.status != QueueStatus::Waiting).collect();
-        for chunk in gone.chunks(store::index::CHUNK) {
-            let event = super::Event { changes: chunk.to_vec(), ..super::Event::default() };
+        for chunk in gone.chunks(CHUNK) {
+            let event = Event { changes: chunk.to_vec(), ..Event::default() };
             self.index.publish(schedule_id, &event).await?;
         }
         Ok(())
@@ -265,7 +267,7 @@ impl WaitingRooms {
         schedule_id: ScheduleId,
         people: &[(PersonId, i64)],
     ) -> Result<(), Fault> {
-        for chunk in people.chunks(store::index::CHUNK) {
+        for chunk in people.chunks(CHUNK) {
             self.index.enter(schedule_id, chunk, rules::POLL_PRESENCE).await?;
         }
         Ok(())

@@ -10,8 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Change, QueueStatus};
-use crate::kernel::QueueTokenId;
+use crate::{
+    kernel::QueueTokenId,
+    waiting_room::{Change, QueueStatus},
+};
 
 /// The longest time for which a pass is good. The journal is compared more often, and further back; so this bounds what can
 /// go wrong when messages and comparisons both fail.
@@ -25,7 +27,7 @@ const REMEMBERED: usize = 2_048;
 
 /// The passes of one room.
 #[derive(Debug, Default)]
-pub(super) struct Passes(Mutex<State>);
+pub(in crate::waiting_room) struct Passes(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -67,7 +69,7 @@ struct Pass {
 
 /// What Postgres said of an ACTIVE token.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Found {
+pub(in crate::waiting_room) struct Found {
     pub id: QueueTokenId,
     pub number: i64,
     pub version: i64,
@@ -77,7 +79,7 @@ pub(super) struct Found {
 
 /// Taken before Postgres is asked: what is told from then on counts.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Asking {
+pub(in crate::waiting_room) struct Asking {
     doubts: u64,
     told: u64,
     at: Instant,
@@ -89,29 +91,29 @@ impl Passes {
     }
 
     /// Notes that somebody looks at the seats.
-    pub(super) fn need(&self) {
+    pub(in crate::waiting_room) fn need(&self) {
         self.state().needed = Some(Instant::now());
     }
 
     /// Whether somebody looked at the seats of late.
-    pub(super) fn needed(&self) -> bool {
+    pub(in crate::waiting_room) fn needed(&self) -> bool {
         self.state().needed.is_some_and(|at| at.elapsed() < NEEDED)
     }
 
     /// Whether a token is known to be ACTIVE. `false` says nothing: ask Postgres.
-    pub(super) fn knows(&self, id: QueueTokenId) -> bool {
+    pub(in crate::waiting_room) fn knows(&self, id: QueueTokenId) -> bool {
         let state = self.state();
         state.sound && state.passes.get(&id).is_some_and(|pass| Instant::now() < pass.until)
     }
 
     /// To be called before Postgres is asked.
-    pub(super) fn ask(&self) -> Asking {
+    pub(in crate::waiting_room) fn ask(&self) -> Asking {
         let state = self.state();
         Asking { doubts: state.doubts, told: state.told, at: Instant::now() }
     }
 
     /// Keeps what Postgres said, unless something was told or missed since it was asked.
-    pub(super) fn grant(&self, asking: Asking, found: Found) {
+    pub(in crate::waiting_room) fn grant(&self, asking: Asking, found: Found) {
         let mut state = self.state();
         if state.sound && state.doubts == asking.doubts && !state.told_otherwise(asking, &found) {
             let until = asking.at + found.quiet.min(TRUSTED);
@@ -120,7 +122,7 @@ impl Passes {
     }
 
     /// Takes in what is told of people, by a message or by the journal.
-    pub(super) fn hear(&self, changes: &[Change]) {
+    pub(in crate::waiting_room) fn hear(&self, changes: &[Change]) {
         let mut state = self.state();
         for change in changes {
             let active = (change.status == QueueStatus::Active).then_some(change.version);
@@ -139,7 +141,7 @@ impl Passes {
     }
 
     /// Something may have been missed, or is about to be.
-    pub(super) fn doubt(&self) {
+    pub(in crate::waiting_room) fn doubt(&self) {
         let mut state = self.state();
         state.sound = false;
         state.doubts += 1;
@@ -148,7 +150,7 @@ impl Passes {
     }
 
     /// From now on everything is told.
-    pub(super) fn trust(&self) {
+    pub(in crate::waiting_room) fn trust(&self) {
         self.state().sound = true;
     }
 }

@@ -5,25 +5,25 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
 };
 
-use super::{Event, room::Room};
-use crate::kernel::ScheduleId;
+use super::room::Room;
+use crate::{kernel::ScheduleId, waiting_room::Event};
 
 /// The watched rooms by schedule.
 #[derive(Debug, Default)]
-pub(super) struct Rooms(Mutex<HashMap<ScheduleId, Arc<Room>>>);
+pub(in crate::waiting_room) struct Rooms(Mutex<HashMap<ScheduleId, Arc<Room>>>);
 
 impl Rooms {
     fn map(&self) -> MutexGuard<'_, HashMap<ScheduleId, Arc<Room>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A room to watch; kept as long as the guest is.
-    pub(super) fn enter(&self, schedule_id: ScheduleId) -> Guest {
+    /// A room to watch; followed as long as what is returned is there.
+    pub(super) fn enter(&self, schedule_id: ScheduleId) -> Followed {
         let mut rooms = self.map();
         let room =
             rooms.entry(schedule_id).or_insert_with(|| Arc::new(Room::new(schedule_id))).clone();
-        room.guests.fetch_add(1, Ordering::AcqRel);
-        Guest { room }
+        room.watches.fetch_add(1, Ordering::AcqRel);
+        Followed { room }
     }
 
     /// A room whose seats somebody looks at; kept for a while.
@@ -37,15 +37,15 @@ impl Rooms {
     }
 
     /// How many subscriptions each watched room has.
-    pub(super) fn watchers(&self) -> HashMap<ScheduleId, usize> {
-        let count = |room: &Room| room.guests.load(Ordering::Acquire);
+    pub(in crate::waiting_room) fn watchers(&self) -> HashMap<ScheduleId, usize> {
+        let count = |room: &Room| room.watches.load(Ordering::Acquire);
         self.map().iter().map(|(schedule_id, room)| (*schedule_id, count(room))).collect()
     }
 
     /// Gives a room up when nobody needs it; `true` when it is gone.
     pub(super) fn close_if_empty(&self, room: &Arc<Room>) -> bool {
         let mut rooms = self.map();
-        let empty = room.guests.load(Ordering::Acquire) == 0 && !room.passes.needed();
+        let empty = room.watches.load(Ordering::Acquire) == 0 && !room.passes.needed();
         if empty {
             rooms.remove(&room.schedule_id);
         }
@@ -53,14 +53,14 @@ impl Rooms {
     }
 
     /// Takes in who changed, before anybody else is told.
-    pub(super) fn hear(&self, schedule_id: ScheduleId, event: &Event) {
+    pub(in crate::waiting_room) fn hear(&self, schedule_id: ScheduleId, event: &Event) {
         let room = self.map().get(&schedule_id).cloned();
         if let Some(room) = room {
             room.passes.hear(&event.changes);
         }
     }
 
-    pub(super) fn apply_unnumbered(&self, schedule_id: ScheduleId, event: &Event) {
+    pub(in crate::waiting_room) fn apply_unnumbered(&self, schedule_id: ScheduleId, event: &Event) {
         let room = self.map().get(&schedule_id).cloned();
         if let Some(room) = room {
             room.apply_unnumbered(event);
@@ -68,7 +68,7 @@ impl Rooms {
     }
 
     /// Has a room's ranks read again.
-    pub(super) fn resync(&self, schedule_id: ScheduleId) {
+    pub(in crate::waiting_room) fn resync(&self, schedule_id: ScheduleId) {
         let room = self.map().get(&schedule_id).cloned();
         if let Some(room) = room {
             room.doubt();
@@ -76,14 +76,14 @@ impl Rooms {
     }
 }
 
-/// Keeps a room watched.
+/// Keeps a room followed.
 #[derive(Debug)]
-pub(super) struct Guest {
+pub(super) struct Followed {
     pub(super) room: Arc<Room>,
 }
 
-impl Drop for Guest {
+impl Drop for Followed {
     fn drop(&mut self) {
-        self.room.guests.fetch_sub(1, Ordering::AcqRel);
+        self.room.watches.fetch_sub(1, Ordering::AcqRel);
     }
 }

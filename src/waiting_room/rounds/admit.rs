@@ -1,21 +1,21 @@
-//! Rounds: letting in the front of the line, and ending what is over.
+//! One round of a room: letting in the front of the line, and ending what is over. When rounds run is said by `workers`.
 
 use std::{collections::HashSet, time::Duration};
 
-use futures_util::{StreamExt, stream};
-
-use super::{
-    Change, Event, QueueStatus, WaitingRooms, rules, store,
-    store::rounds::{self, Turn},
+use crate::{
+    kernel::{Fault, PersonId, ScheduleId},
+    waiting_room::{
+        Change, Event, QueueStatus, WaitingRooms,
+        index::CHUNK,
+        rules,
+        store::rounds::{self, Turn},
+    },
 };
-use crate::kernel::{Fault, PersonId, ScheduleId};
 
 /// People whose presence is looked up at once: at first about as many as there are places, then ever more.
 const LOOKUP: std::ops::RangeInclusive<i64> = 20..=1_000;
 /// Lookups in one round at most. Then those who are away are passed over, and the next round goes on from there at once.
 const LOOKUPS: usize = 20;
-/// Draws that are ended at once: half of the connections for what runs by itself, so that rounds go on beside them.
-const DRAWS_AT_ONCE: usize = 2;
 
 /// The front of the line, as far as somebody has looked.
 struct Front {
@@ -40,30 +40,6 @@ impl WaitingRooms {
     /// A fault when Postgres cannot be asked.
     pub async fn with_time_over(&self) -> Result<Vec<ScheduleId>, Fault> {
         rounds::with_time_over(&self.background).await
-    }
-
-    /// Ends the draw of every room whose sale has opened, and tells who waits there; people are admitted from then on.
-    ///
-    /// # Errors
-    /// A fault; the next call goes on. A room whose draw cannot be ended does not keep others waiting.
-    pub async fn close_draws(&self) -> Result<(), Fault> {
-        let due = rounds::with_draws_over(&self.background).await?;
-        let closed = stream::iter(due)
-            .map(async |id| (id, rounds::close_draw(&self.background, id).await))
-            .buffer_unordered(DRAWS_AT_ONCE);
-        let mut closed = std::pin::pin!(closed);
-        let mut failed = Ok(());
-        while let Some((schedule_id, outcome)) = closed.next().await {
-            match outcome {
-                Ok(true) => {
-                    tracing::info!(%schedule_id, "the draw is over");
-                    self.announce_room(schedule_id).await;
-                }
-                Ok(false) => {}
-                Err(fault) => failed = Err(fault),
-            }
-        }
-        failed
     }
 
     /// Runs one round of a room. Any number of instances may do so at once: Postgres lets one of them through.
@@ -91,7 +67,7 @@ impl WaitingRooms {
             .filter(|change| change.status != QueueStatus::Waiting)
             .collect();
         let nothing = changes.is_empty();
-        for chunk in changes.chunks(store::index::CHUNK) {
+        for chunk in changes.chunks(CHUNK) {
             let event = Event { changes: chunk.to_vec(), ..Event::default() };
             self.announce(schedule_id, event).await;
         }
@@ -118,25 +94,6 @@ impl WaitingRooms {
         room.admitted.inc_by(admitted);
         room.passed_over.inc_by(passed_over);
         (admitted, passed_over)
-    }
-
-    /// Counts who is in and who is away in the rooms that are open, for those who look at the metrics, and takes the others
-    /// off the page. Lines are counted when they are compared.
-    ///
-    /// # Errors
-    /// A fault when Postgres cannot be asked.
-    pub async fn count_heads(&self) -> Result<(), Fault> {
-        let rooms = rounds::headcounts(&self.background).await?;
-        self.metrics.rooms.keep(&rooms.iter().map(|room| room.schedule_id).collect());
-        let watchers = self.rooms.watchers();
-        for room in rooms {
-            let metrics = self.metrics.rooms.of(room.schedule_id);
-            metrics.active.set(room.active);
-            metrics.absent.set(room.absent);
-            let watchers = watchers.get(&room.schedule_id).copied().unwrap_or(0);
-            metrics.watchers.set(i64::try_from(watchers).unwrap_or(i64::MAX));
-        }
-        Ok(())
     }
 
     /// Looks who is away, from the front of the line as far back as it takes to fill `places`.
@@ -182,22 +139,5 @@ impl WaitingRooms {
             }
         }
         Ok(front)
-    }
-
-    /// Sends people home whose sale is over, a few thousand at a time; `true` when there may be more.
-    ///
-    /// # Errors
-    /// A fault; the next call goes on.
-    pub async fn drain_closed(&self) -> Result<bool, Fault> {
-        let drained = rounds::drain(&self.background).await?;
-        let Some(schedule_id) = drained.first().map(|(schedule_id, _)| *schedule_id) else {
-            return Ok(false);
-        };
-        let changes: Vec<_> = drained.into_iter().map(|(_, change)| change).collect();
-        for chunk in changes.chunks(store::index::CHUNK) {
-            let event = Event { changes: chunk.to_vec(), room_changed: true };
-            self.announce(schedule_id, event).await;
-        }
-        Ok(true)
     }
 }

@@ -18,15 +18,15 @@ struct Shown {
     view: View,
     /// How many views there were.
     count: u64,
-    /// By viewer; kept from view to view, because most tasks come back with the same waker.
+    /// By watch; kept from view to view, because most tasks come back with the same waker.
     wakers: Vec<(u64, Waker)>,
-    viewers: u64,
+    watches: u64,
 }
 
 impl Screen {
     /// A screen that shows this.
     pub(super) fn new(view: View) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Shown { view, count: 1, wakers: Vec::new(), viewers: 0 })))
+        Arc::new(Self(Mutex::new(Shown { view, count: 1, wakers: Vec::new(), watches: 0 })))
     }
 
     fn shown(&self) -> MutexGuard<'_, Shown> {
@@ -49,24 +49,24 @@ impl Screen {
     }
 
     /// Somebody more watches; what is shown now is new to them.
-    pub(super) fn watch(self: &Arc<Self>) -> Viewer {
+    pub(super) fn watch(self: &Arc<Self>) -> ScreenWatch {
         let mut shown = self.shown();
-        shown.viewers += 1;
-        Viewer { screen: self.clone(), number: shown.viewers, seen: 0 }
+        shown.watches += 1;
+        ScreenWatch { screen: self.clone(), number: shown.watches, seen: 0 }
     }
 }
 
-/// One who watches a screen.
+/// One watch of a screen.
 #[derive(Debug)]
-pub(super) struct Viewer {
+pub(super) struct ScreenWatch {
     screen: Arc<Screen>,
     number: u64,
     /// Which of the views they saw last; 0 for none.
     seen: u64,
 }
 
-impl Viewer {
-    /// Ready when something is shown that this viewer has not seen.
+impl ScreenWatch {
+    /// Ready when something is shown that this watch has not seen.
     pub(super) fn poll_change(&self, context: &Context<'_>) -> Poll<()> {
         let mut shown = self.screen.shown();
         if shown.count > self.seen {
@@ -92,7 +92,7 @@ impl Viewer {
     }
 }
 
-impl Drop for Viewer {
+impl Drop for ScreenWatch {
     fn drop(&mut self) {
         let own = {
             let mut shown = self.screen.shown();
@@ -125,29 +125,29 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_viewer_sees_the_newest_view_once_and_none_of_those_before() {
+    fn a_slow_watch_sees_the_newest_view_once_and_none_of_those_before() {
         let screen = Screen::new(at(9));
-        let mut viewer = screen.watch();
+        let mut watch = screen.watch();
         let context = Context::from_waker(noop_waker_ref());
-        assert_eq!(viewer.poll_change(&context), Poll::Ready(()));
-        assert_eq!(viewer.look(), at(9));
-        assert_eq!(viewer.poll_change(&context), Poll::Pending);
+        assert_eq!(watch.poll_change(&context), Poll::Ready(()));
+        assert_eq!(watch.look(), at(9));
+        assert_eq!(watch.poll_change(&context), Poll::Pending);
         for position in (1..9).rev() {
             screen.show(at(position));
         }
-        assert_eq!(viewer.poll_change(&context), Poll::Ready(()));
-        assert_eq!(viewer.look(), at(1));
-        assert_eq!(viewer.poll_change(&context), Poll::Pending);
+        assert_eq!(watch.poll_change(&context), Poll::Ready(()));
+        assert_eq!(watch.look(), at(1));
+        assert_eq!(watch.poll_change(&context), Poll::Pending);
     }
 
     #[tokio::test]
-    async fn every_viewer_is_woken_and_one_who_went_is_forgotten() {
+    async fn every_watch_is_woken_and_one_who_went_is_forgotten() {
         let screen = Screen::new(at(9));
         let mut stays = screen.watch();
         let mut goes = screen.watch();
-        for viewer in [&mut stays, &mut goes] {
-            viewer.look();
-            assert!(viewer.poll_change(&Context::from_waker(noop_waker_ref())).is_pending());
+        for watch in [&mut stays, &mut goes] {
+            watch.look();
+            assert!(watch.poll_change(&Context::from_waker(noop_waker_ref())).is_pending());
         }
         let woken = tokio::spawn(async move {
             std::future::poll_fn(|context| stays.poll_change(context)).await;

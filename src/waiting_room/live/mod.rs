@@ -1,0 +1,18 @@
+//! Showing places live. One family of names: a *watch* is one subscription, a *watcher* a person with all their watches on this
+//! instance, a *screen* what a watcher is shown.
+//!
+//! `follow` feeds each watched `room` with what Redis and the journal say, `presence` tells that its watchers are here,
+//! `positions` is the arithmetic in between, and `passes` know whose turn it is. How often something is shown is said by `rules`.
+
+mod follow;
+mod passes;
+mod positions;
+mod presence;
+mod room;
+mod rooms;
+mod screen;
+mod watch;
+
+pub(super) use passes::Found;
+pub(super) use rooms::Rooms;
+pub use watch::Watch;
