@@ -6,11 +6,9 @@ use async_graphql::{EmptyMutation, EmptySubscription, Object, Request, Schema, V
 use proptest::{prelude::*, sample};
 use serde_json::json;
 
-use super::{
-    super::{budget::Budget, list::List},
-    *,
-};
+use super::*;
 use crate::{
+    api::{budget::Budget, list::List},
     kernel::{Points, SeatId},
     seat_map::{SeatPlace, SeatStatus},
 };

@@ -13,6 +13,7 @@ use tokio::sync::{Mutex, OnceCell, broadcast};
 
 use super::{
     SeatChange, SeatFilter, SeatStatus,
+    choose::SortedGrade,
     claims::Claims,
     rules::{Grade, Spot},
 };
@@ -103,7 +104,7 @@ struct State {
     /// The database's clock and the process's when the board was loaded.
     loaded: Option<(Timestamp, Instant)>,
     /// The grades that somebody chose seats of, since the board was loaded.
-    grades: HashMap<String, Arc<Grade>>,
+    grades: HashMap<String, Arc<SortedGrade>>,
 }
 
 impl SeatFilter {
@@ -320,12 +321,12 @@ impl Board {
     }
 
     /// The seats of a grade; `None` when the hall has none.
-    pub(super) fn grade(&self, name: &str) -> Option<Arc<Grade>> {
+    pub(super) fn grade(&self, name: &str) -> Option<Arc<SortedGrade>> {
         if let Some(grade) = self.read().grades.get(name) {
             return Some(grade.clone());
         }
         let mut state = self.write();
-        let grade = Arc::new(state.grade(name)?);
+        let grade = Arc::new(SortedGrade::new(state.grade(name)?));
         state.grades.insert(name.to_owned(), grade.clone());
         Some(grade)
     }

@@ -1,8 +1,17 @@
 //! Choosing the best free seats side by side from a board. What is chosen is an offer: Postgres decides who has it.
 
-use std::{collections::HashSet, ops::Range, sync::Arc, time::Instant};
+use std::{
+    collections::{HashMap, HashSet},
+    ops::Range,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
 
-use super::{SeatMaps, board::Board};
+use super::{
+    SeatMaps,
+    board::Board,
+    rules::{Grade, Order},
+};
 use crate::kernel::{Fault, ScheduleId, SeatId};
 
 /// Larger halls are looked through on a thread where nobody else waits.
@@ -102,19 +111,40 @@ impl SeatMaps {
     }
 }
 
+/// A grade whose blocks were sorted when they were first asked for.
+#[derive(Debug)]
+pub(super) struct SortedGrade {
+    grade: Grade,
+    /// By how many seats a block has.
+    orders: Mutex<HashMap<usize, Arc<Order>>>,
+}
+
+impl SortedGrade {
+    /// Nothing is sorted yet.
+    pub(super) fn new(grade: Grade) -> Self {
+        Self { grade, orders: Mutex::default() }
+    }
+
+    fn order(&self, count: usize) -> Arc<Order> {
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        orders.entry(count).or_insert_with(|| Arc::new(self.grade.order(count))).clone()
+    }
+}
+
 fn offer(board: &Arc<Board>, wish: &Wish) -> Offer {
-    let Some(grade) = board.grade(&wish.grade) else { return Offer::Never };
-    if !grade.has_block(wish.count) {
+    let Some(sorted) = board.grade(&wish.grade) else { return Offer::Never };
+    let (grade, order) = (&sorted.grade, sorted.order(wish.count));
+    if order.is_empty() {
         return Offer::Never;
     }
-    let free = board.free(&grade, wish.without.iter().copied());
-    let others = board.positions(&grade, board.claims.now().into_iter());
+    let free = board.free(grade, wish.without.iter().copied());
+    let others = board.positions(grade, board.claims.now().into_iter());
     // Most of all those that nobody is about to have; then those too, for not everybody gets what they try.
     let mut unclaimed = free.clone();
     others.iter().for_each(|at| unclaimed[*at] = false);
-    let mut blocks = grade.best(wish.count, wish.among.max(1), &unclaimed);
+    let mut blocks = grade.best(&order, wish.among.max(1), &unclaimed);
     if blocks.is_empty() && !others.is_empty() {
-        blocks = grade.best(wish.count, wish.among.max(1), &free);
+        blocks = grade.best(&order, wish.among.max(1), &free);
     }
     let Some(block) = pick(blocks, wish.dice) else { return Offer::Taken };
     let seats = board.seats_at(grade.spots().get(block).unwrap_or_default());

@@ -10,11 +10,7 @@
 //!
 //! So a free block that strands nothing is always chosen before one that does, however far behind it is.
 
-use std::{
-    collections::HashMap,
-    ops::Range,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::ops::Range;
 
 /// A seat of a grade, as it is compared. `place` is equal for seats of one section and row, and for no others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,14 +24,26 @@ pub(super) struct Spot {
     pub preference: i32,
 }
 
-/// The seats of one grade in the order of the hall, and which blocks of them are better than which.
+/// The seats of one grade in the order of the hall.
 #[derive(Debug)]
 pub(super) struct Grade {
     spots: Vec<Spot>,
     /// Where the seats end that are side by side with each.
     ends: Vec<usize>,
-    /// The first seats of all blocks of so many seats, best first, whether free or not; made when they are first asked for.
-    orders: Mutex<HashMap<usize, Arc<[usize]>>>,
+}
+
+/// The blocks of so many seats that a grade has, best first, whether free or not: the first seat of each.
+#[derive(Debug)]
+pub(super) struct Order {
+    count: usize,
+    starts: Vec<usize>,
+}
+
+impl Order {
+    /// Whether there is no such block, if all seats are free.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.starts.is_empty()
+    }
 }
 
 impl Grade {
@@ -50,7 +58,7 @@ impl Grade {
                 ends[at] = ends[at + 1];
             }
         }
-        Self { spots, ends, orders: Mutex::default() }
+        Self { spots, ends }
     }
 
     /// The seats, in the order of the hall.
@@ -63,18 +71,13 @@ impl Grade {
         self.spots.binary_search_by_key(&index, |spot| spot.index).ok()
     }
 
-    /// Whether there is a block of so many seats, if all are free.
-    pub(super) fn has_block(&self, count: usize) -> bool {
-        !self.order(count).is_empty()
-    }
-
-    /// The best free blocks of `count` seats, at most `most` of them, best first; no two share a seat. `free` tells of each of
+    /// The best free blocks of an order, at most `most` of them, best first; no two share a seat. `free` tells of each of
     /// [`Grade::spots`] whether it is.
-    pub(super) fn best(&self, count: usize, most: usize, free: &[bool]) -> Vec<Range<usize>> {
+    pub(super) fn best(&self, order: &Order, most: usize, free: &[bool]) -> Vec<Range<usize>> {
         let mut worse = [Vec::new(), Vec::new()];
         let mut chosen = Chosen { given: vec![false; free.len()], blocks: Vec::new(), most };
-        for start in self.order(count).iter().copied() {
-            let block = start..start + count;
+        for start in order.starts.iter().copied() {
+            let block = start..start + order.count;
             if !free[block.clone()].iter().all(|free| *free) {
                 continue;
             }
@@ -104,26 +107,21 @@ impl Grade {
         usize::from(before) + usize::from(after)
     }
 
-    fn order(&self, count: usize) -> Arc<[usize]> {
-        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        orders.entry(count).or_insert_with(|| self.sorted(count)).clone()
-    }
-
-    fn sorted(&self, count: usize) -> Arc<[usize]> {
+    /// The blocks of `count` seats. To be kept: they are sorted here, and that takes long for a large hall.
+    pub(super) fn order(&self, count: usize) -> Order {
         if count == 0 {
-            return Arc::default();
+            return Order { count, starts: Vec::new() };
         }
+        let sum = |seats: &[Spot]| seats.iter().map(|seat| i64::from(seat.preference)).sum();
         let mut blocks: Vec<(i64, usize)> = self
             .spots
             .windows(count)
             .enumerate()
             .filter(|(start, _)| start + count <= self.ends[*start])
-            .map(|(start, seats)| {
-                (seats.iter().map(|seat| i64::from(seat.preference)).sum(), start)
-            })
+            .map(|(start, seats)| (sum(seats), start))
             .collect();
         blocks.sort_unstable();
-        blocks.into_iter().map(|(_, start)| start).collect()
+        Order { count, starts: blocks.into_iter().map(|(_, start)| start).collect() }
     }
 }
 
@@ -177,7 +175,7 @@ mod tests {
     ) -> Vec<Vec<(usize, i32)>> {
         let name = |spot: &Spot| (spot.place, spot.number);
         let free: Vec<bool> = grade.spots.iter().map(|spot| !taken.contains(&name(spot))).collect();
-        let blocks = grade.best(count, most, &free);
+        let blocks = grade.best(&grade.order(count), most, &free);
         blocks.into_iter().map(|block| grade.spots[block].iter().map(name).collect()).collect()
     }
 
@@ -189,7 +187,7 @@ mod tests {
         assert_eq!(chosen(&grade, 2, 1, &front), [[(1, 5), (1, 6)]]);
         assert!(chosen(&grade, 11, 1, &[]).is_empty());
         assert!(chosen(&grade, 0, 9, &[]).is_empty());
-        assert!(grade.has_block(10) && !grade.has_block(11) && !grade.has_block(0));
+        assert_eq!([10, 11, 0].map(|count| grade.order(count).is_empty()), [false, true, true]);
     }
 
     #[test]
@@ -265,7 +263,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2_000))]
         #[test]
         fn the_best_of_all_blocks_is_chosen((grade, free) in any_hall(), count in 1_usize..6, most in 1_usize..6) {
-            let blocks = grade.best(count, most, &free);
+            let blocks = grade.best(&grade.order(count), most, &free);
             let all = all(&grade, count, &free);
             prop_assert_eq!(blocks.first().map(|it| it.start), all.first().map(|it| it.2));
             // Each next one is the best that shares no seat with those before.

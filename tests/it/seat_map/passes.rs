@@ -1,5 +1,7 @@
 //! Whose turn it is to look at seats, as an instance knows it without asking Postgres; and that nobody looks longer than that.
 
+use futures_util::future::join_all;
+
 use super::*;
 
 /// Runs something while Postgres knows of no place in line.
@@ -41,9 +43,12 @@ async fn an_instance_knows_who_may_look_and_asks_when_it_may_have_missed_somethi
             "QUEUE_TOKEN_INVALID"
         );
         let channel = format!("room:{{{}}}:events", show.id);
+        let told = Instant::now();
         a.app.kv.publish(&channel, b"gossip".to_vec()).await.expect("published");
-        eventually("doubt", async || (refused(&viewer, &show).await == "INTERNAL").then_some(()))
-            .await;
+        let code = async || (refused(&viewer, &show).await == "INTERNAL").then_some(());
+        eventually("doubt", code).await;
+        // Not only when nobody has said anything of them for too long.
+        assert!(told.elapsed() < Duration::from_secs(6), "{:?}", told.elapsed());
     });
     asked.await;
     known(&world, &viewer, &show).await;
@@ -53,12 +58,20 @@ async fn an_instance_knows_who_may_look_and_asks_when_it_may_have_missed_somethi
 async fn whoever_is_known_and_leaves_is_refused_on_every_instance() {
     let (world, a, _b, show) = world(Setup::default()).await;
     let (c, d) = (world.quiet_instance(&[]).await, world.quiet_instance(&[]).await);
+    // Where they leave, at once: each of them asks before a message is likely to have come round.
+    let crowd = buying::buyers(&world, &[&a], &show, 30).await;
+    let crowd: Vec<Buyer> = crowd.iter().map(|buyer| buyer.at(&c)).collect();
+    known(&world, &crowd[0], &show).await;
+    join_all(crowd.iter().map(|viewer| refused(viewer, &show))).await;
+    let codes = join_all(crowd.iter().map(async |viewer| {
+        viewer.client.leave(&show.id).await;
+        refused(viewer, &show).await
+    }));
+    assert_eq!(codes.await, vec!["QUEUE_ENDED"; crowd.len()]);
     let viewer = buying::buyer(&world, &a, &show).await;
     let (here, there) = (viewer.at(&c), viewer.at(&d));
-    known(&world, &here, &show).await;
     known(&world, &there, &show).await;
     here.client.leave(&show.id).await;
-    assert_eq!(refused(&here, &show).await, "QUEUE_ENDED", "where they left, at once");
     // Not only when nobody has said anything of them for too long.
     let told = Instant::now();
     eventually("the other instance to be told", async || {
