@@ -36,16 +36,18 @@ fn id(set: &Set<'_>, kind: u32) -> String {
     format!("bench_id({}, {kind}, :n)", set.number)
 }
 
-/// The server's hold statement.
+/// The server's hold statement, for one person.
 pub(crate) fn hold(set: &Set<'_>) -> Script {
     let schedule = format!("bench_id({}, {SCHEDULE}, :n / 1000)", set.number);
-    let seats = format!("ARRAY[{}]", id(set, SEAT));
+    let one = |value: String| format!("ARRAY[{value}]");
     let parameters = [
-        id(set, TOKEN),
-        schedule,
-        id(set, PERSON),
-        seats,
-        id(set, RESERVATION),
+        one(id(set, TOKEN)),
+        one(schedule),
+        one(id(set, PERSON)),
+        one(id(set, RESERVATION)),
+        "ARRAY[1]".to_owned(),
+        "ARRAY[1]".to_owned(),
+        one(id(set, SEAT)),
         "3600.0".to_owned(),
     ];
     script(set, HOLD, &parameters)

@@ -29,6 +29,10 @@ const SCRIPTS: &[Script] = &[
     Script { name: "0007_draw", sql: include_str!("sql/0007_draw.sql") },
     Script { name: "0008_front", sql: include_str!("sql/0008_front.sql") },
     Script {
+        name: "0009_reservation_follows_its_token",
+        sql: include_str!("sql/0009_reservation_follows_its_token.sql"),
+    },
+    Script {
         name: "0010_turns_end_with_the_last_seat",
         sql: include_str!("sql/0010_turns_end_with_the_last_seat.sql"),
     },

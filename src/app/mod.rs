@@ -81,7 +81,9 @@ impl App {
             kv.clone(),
             waiting_rooms.clone(),
             metrics.clone(),
+            &tasks,
             settings.hold_seconds,
+            settings.database.patience(),
         );
         let wallets = Wallets::new(db.clone());
         let app = Self {

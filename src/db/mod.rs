@@ -444,7 +444,6 @@ fn database_error(error: &DbErr) -> Option<&(dyn sea_orm::sqlx::error::DatabaseE
 const OWNERS: &[&str] = &[
     "concert_organizer_fkey",
     "queue_token_person_fkey",
-    "reservation_person_fkey",
     "wallet_person_fkey",
     "payment_person_fkey",
 ];

@@ -126,6 +126,30 @@ impl Kv {
         self.anywhere(&name, &command).await
     }
 
+    /// The same for several messages, each with its channel, in one trip: they are told in their order.
+    ///
+    /// # Errors
+    /// As [`Kv::call`]; some of them may have been told.
+    pub async fn publish_all(&self, messages: &[(String, Vec<u8>)]) -> Result<(), Fault> {
+        let Some((first, _)) = messages.first() else { return Ok(()) };
+        let mut commands = redis::pipe();
+        for (channel, payload) in messages {
+            commands.cmd("PUBLISH").arg(self.name(channel)).arg(payload.as_slice()).ignore();
+        }
+        let mut result = Err(node::away());
+        for node in self.inner.nodes.by_preference(&self.name(first)).await {
+            result = node
+                .call(async |mut connected| {
+                    commands.query_async::<()>(&mut connected.connection).await
+                })
+                .await;
+            if result.is_ok() {
+                break;
+            }
+        }
+        self.settle(result)
+    }
+
     async fn anywhere(&self, key: &str, command: &redis::Cmd) -> Result<(), Fault> {
         let mut result = Err(node::away());
         for node in self.inner.nodes.by_preference(key).await {

@@ -1,10 +1,14 @@
 //! Telling every instance which seats and reservations changed, after Postgres has it.
 
-use futures_util::future::join_all;
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Reservations, SeatStatus};
-use crate::kernel::{PersonId, ReservationId, ScheduleId, SeatId, Timestamp};
+use crate::{
+    kernel::{PersonId, ReservationId, ScheduleId, SeatId, Timestamp},
+    kv::Kv,
+};
 
 /// A seat's new state. Of two changes the one with the larger version holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,34 +47,54 @@ impl Reservations {
         reservation_id: ReservationId,
         seats: &[SeatChange],
     ) {
-        self.announce_all(schedule_id, &[(person_id, reservation_id)], seats).await;
+        let mut news = News::default();
+        news.seats(schedule_id, seats);
+        news.reservation(person_id, reservation_id);
+        self.tell(news).await;
     }
 
-    /// The same for reservations of several people that changed together: the seats in one message, and each person is told of
-    /// their own.
-    pub async fn announce_all(
-        &self,
-        schedule_id: ScheduleId,
-        whose: &[(PersonId, ReservationId)],
-        seats: &[SeatChange],
-    ) {
-        let people = whose.iter().map(async |(person_id, reservation_id)| {
-            let channel = person_channel(*person_id);
-            let told = self.kv.publish(&channel, reservation_id.to_string().into_bytes()).await;
-            if let Err(fault) = told {
-                tracing::debug!(fault = %fault.report(), "a reservation's change was not told");
-            }
+    /// Tells all instances of many changes, as [`Reservations::announce`] does of one.
+    pub async fn tell(&self, news: News) {
+        news.tell(&self.kv).await;
+    }
+}
+
+/// Changes of many people at once, told in one trip to Redis: one message for the seats of each performance, one for each
+/// reservation.
+#[derive(Debug, Default)]
+pub struct News {
+    seats: BTreeMap<ScheduleId, Vec<SeatChange>>,
+    reservations: Vec<(PersonId, ReservationId)>,
+}
+
+impl News {
+    /// Seats of a performance have changed.
+    pub fn seats(&mut self, schedule_id: ScheduleId, changes: &[SeatChange]) {
+        if !changes.is_empty() {
+            self.seats.entry(schedule_id).or_default().extend(changes);
+        }
+    }
+
+    /// A person's reservation has changed.
+    pub fn reservation(&mut self, person_id: PersonId, id: ReservationId) {
+        self.reservations.push((person_id, id));
+    }
+
+    /// Tells all instances, as [`Reservations::announce`] does.
+    pub(super) async fn tell(self, kv: &Kv) {
+        let seats = self.seats.iter().filter_map(|(schedule_id, changes)| {
+            Some((seat_channel(*schedule_id), serde_json::to_vec(changes).ok()?))
         });
-        tokio::join!(self.announce_seats(schedule_id, seats), join_all(people));
-    }
-
-    pub(super) async fn announce_seats(&self, schedule_id: ScheduleId, seats: &[SeatChange]) {
-        if seats.is_empty() {
+        let reservations = self
+            .reservations
+            .iter()
+            .map(|(person_id, id)| (person_channel(*person_id), id.to_string().into_bytes()));
+        let messages: Vec<_> = seats.chain(reservations).collect();
+        if messages.is_empty() {
             return;
         }
-        let Ok(json) = serde_json::to_vec(seats) else { return };
-        if let Err(fault) = self.kv.publish(&seat_channel(schedule_id), json).await {
-            tracing::debug!(fault = %fault.report(), "changed seats were not told");
+        if let Err(fault) = kv.publish_all(&messages).await {
+            tracing::debug!(fault = %fault.report(), "changed seats and reservations were not told");
         }
     }
 }

@@ -1,12 +1,17 @@
-//! Holding seats: one guarded statement, and words for why not.
+//! Holding seats: in a lane, with whoever else asks at the moment; and words for why not.
 
 use std::collections::HashSet;
 
-use super::{HoldCode, Reservation, Reservations, SeatStatus, rules, store};
+use super::{
+    HoldCode, Reservation, Reservations, SeatStatus,
+    lane::{self, Outcome},
+    rules,
+    store::{self, HoldOrder, Locks},
+};
 use crate::{
     kernel::{Actor, Failure, Fault, ReservationId, ScheduleId, SeatId},
     telemetry::OutcomeLabels,
-    waiting_room::{Admission, Event},
+    waiting_room::Admission,
 };
 
 /// Why seats cannot be held, and which of them were the cause.
@@ -18,6 +23,9 @@ pub struct HoldRefusal {
     pub seat_ids: Vec<SeatId>,
 }
 
+/// A hold that is left out of its group is in another one at most; then it is made by itself. It was left out because something
+/// of the person's was locked or had just changed, or because somebody was taking one of the seats.
+const TRIES: usize = 2;
 /// A statement that found nothing in its way and yet held nothing met a passing lock, or another hold, payment or
 /// cancellation of the same person; it is run again so many times. A person in a hurry has one for each of their seats.
 const ATTEMPTS: usize = rules::SEATS_MAX + 5;
@@ -44,10 +52,7 @@ impl Reservations {
         queue_token: &str,
     ) -> Result<Reservation, Failure<HoldRefusal>> {
         let result = match self.check(actor, schedule_id, queue_token) {
-            Ok(admission) => {
-                let result = self.hold_as(actor, admission, schedule_id, seat_ids).await;
-                self.touch(admission, schedule_id, result).await
-            }
+            Ok(admission) => self.hold_as(actor, admission, schedule_id, seat_ids).await,
             Err(refusal) => Err(Failure::Refused(refusal)),
         };
         self.count(&result);
@@ -98,35 +103,45 @@ impl Reservations {
         seat_ids.sort_unstable();
         seat_ids.dedup();
         if seat_ids.len() > rules::SEATS_MAX {
-            return Err(Failure::Refused(HoldRefusal {
-                code: HoldCode::SeatLimitReached,
-                seat_ids: Vec::new(),
-            }));
+            let refusal = HoldRefusal { code: HoldCode::SeatLimitReached, seat_ids: Vec::new() };
+            return self.touch(admission, schedule_id, Err(Failure::Refused(refusal))).await;
         }
         let order = store::HoldOrder {
             queue_token_id: admission.queue_token_id,
             schedule_id,
             person_id: actor.person_id,
-            seat_ids: &seat_ids,
+            seat_ids,
             reservation_id: ReservationId::new(),
-            hold_seconds: self.hold_seconds,
         };
-        for _ in 0..ATTEMPTS {
-            if let Some(held) = store::hold(&self.db, &order).await? {
-                let event = Event { changes: vec![held.token], ..Event::default() };
-                tokio::join!(
-                    self.announce(schedule_id, actor.person_id, held.reservation.id, &held.seats),
-                    self.waiting_rooms.announce(schedule_id, event),
-                );
-                return Ok(held.reservation);
+        for _ in 0..TRIES {
+            match self.lanes.ask(order.clone()).await? {
+                Outcome::Held(held) => return Ok(held.reservation),
+                Outcome::Refused(refusal) => return Err(Failure::Refused(refusal)),
+                Outcome::Failed(fault) => return Err(Failure::Fault(fault)),
+                Outcome::Again => {}
             }
-            let facts = store::hold_facts(&self.db, &order).await?;
-            if let Some(refusal) = rules::why_refused(&facts, &seat_ids) {
-                return Err(Failure::Refused(refusal));
+        }
+        let result = self.hold_alone(order).await;
+        self.touch(admission, schedule_id, result).await
+    }
+
+    /// Holds by itself, waiting for whoever has locked what is the person's.
+    async fn hold_alone(&self, order: HoldOrder) -> Result<Reservation, Failure<HoldRefusal>> {
+        let orders = [&order];
+        for _ in 0..ATTEMPTS {
+            let outcomes = lane::attempt(&self.db, &orders, self.hold_seconds, Locks::Awaited);
+            match outcomes.await?.pop() {
+                Some(Outcome::Held(held)) => {
+                    lane::tell(&self.kv, &self.waiting_rooms, [&*held]).await;
+                    return Ok(held.reservation);
+                }
+                Some(Outcome::Refused(refusal)) => return Err(Failure::Refused(refusal)),
+                Some(Outcome::Failed(fault)) => return Err(Failure::Fault(fault)),
+                Some(Outcome::Again) | None => {}
             }
         }
         // Free by every rule, and locked each time that we looked: somebody else is taking it this instant.
-        Err(Failure::Refused(HoldRefusal { code: HoldCode::SeatHeld, seat_ids }))
+        Err(Failure::Refused(HoldRefusal { code: HoldCode::SeatHeld, seat_ids: order.seat_ids }))
     }
 
     async fn hold_best_as(
@@ -181,11 +196,10 @@ impl Reservations {
             queue_token_id: admission.queue_token_id,
             schedule_id,
             person_id: actor.person_id,
-            seat_ids: &[],
+            seat_ids: Vec::new(),
             reservation_id: ReservationId::new(),
-            hold_seconds: self.hold_seconds,
         };
-        let mut facts = store::hold_facts(&self.db, &order).await?;
+        let mut facts = store::hold_facts(&self.db, &[&order]).await?.pop().unwrap_or_default();
         // Stand-ins for the seats that would be asked for, so that the limit is judged as it will be.
         let imagined: Vec<SeatId> = (0..count).map(|_| SeatId::new()).collect();
         facts.seats = imagined.iter().map(|id| (*id, SeatStatus::Available)).collect();
@@ -200,13 +214,7 @@ impl Reservations {
         result: Result<Reservation, Failure<HoldRefusal>>,
     ) -> Result<Reservation, Failure<HoldRefusal>> {
         if let Err(Failure::Refused(refusal)) = &result
-            && matches!(
-                refusal.code,
-                HoldCode::SeatHeld
-                    | HoldCode::SeatSold
-                    | HoldCode::NoAdjacentSeats
-                    | HoldCode::SeatLimitReached
-            )
+            && rules::was_busy(refusal.code)
         {
             self.waiting_rooms.acted(schedule_id, admission).await?;
         }

@@ -8,14 +8,18 @@ mod announce;
 mod browse;
 mod expire;
 mod hold;
+mod lane;
 mod rules;
 mod store;
 mod watch;
 
-pub use announce::{SeatChange, person_channel, seat_channel};
+pub use announce::{News, SeatChange, person_channel, seat_channel};
 pub use hold::HoldRefusal;
+use lane::HoldLane;
 pub use rules::SEATS_MAX;
 pub(crate) use store::ReservationRow;
+
+use std::time::Duration;
 
 use crate::{
     db::Db,
@@ -24,6 +28,8 @@ use crate::{
         seconds_between, text_enum,
     },
     kv::Kv,
+    lanes::{LaneSettings, Lanes},
+    tasks::Tasks,
     telemetry::Metrics,
     waiting_room::WaitingRooms,
 };
@@ -145,18 +151,25 @@ pub struct Reservations {
     kv: Kv,
     waiting_rooms: WaitingRooms,
     metrics: Metrics,
+    lanes: Lanes<HoldLane>,
     hold_seconds: u32,
 }
 
 impl Reservations {
-    /// Builds the service; a hold lasts `hold_seconds`.
+    /// Builds the service, and starts the lanes in which holds share statements. A hold lasts `hold_seconds`; a request waits
+    /// for a lane with `patience` while nobody is served.
     pub fn new(
         db: Db,
         kv: Kv,
         waiting_rooms: WaitingRooms,
         metrics: Metrics,
+        tasks: &Tasks,
         hold_seconds: u32,
+        patience: Duration,
     ) -> Self {
-        Self { db, kv, waiting_rooms, metrics, hold_seconds }
+        let lane = HoldLane::new(&db, &kv, &waiting_rooms, hold_seconds);
+        let settings = LaneSettings { name: "holds", task: "serving holds", patience };
+        let lanes = Lanes::start(lane, &settings, &metrics, tasks);
+        Self { db, kv, waiting_rooms, metrics, lanes, hold_seconds }
     }
 }

@@ -9,9 +9,10 @@ use crate::{kernel::SeatId, waiting_room::QueueStatus};
 pub const SEATS_MAX: usize = 20;
 
 /// What a refused hold found.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct HoldFacts {
-    /// The token's status by the database's clock; `None` when there is no such token of this person and schedule.
+    /// What the token is worth to a new hold, by the database's clock: EXPIRED too when its ACTIVE time since admission is
+    /// over and only a hold keeps it; `None` when there is no such token of this person and schedule.
     pub token: Option<QueueStatus>,
     /// ON_SALE, and between opening and closing.
     pub on_sale: bool,
@@ -54,6 +55,17 @@ pub(super) fn why_refused(facts: &HoldFacts, asked: &[SeatId]) -> Option<HoldRef
         }
     }
     None
+}
+
+/// Whether somebody was refused because of the seats, and not because of themselves or the sale: they are still choosing.
+pub(super) const fn was_busy(code: HoldCode) -> bool {
+    matches!(
+        code,
+        HoldCode::SeatHeld
+            | HoldCode::SeatSold
+            | HoldCode::NoAdjacentSeats
+            | HoldCode::SeatLimitReached
+    )
 }
 
 /// A free seat, for choosing neighbours. Neighbours share section and row and have consecutive numbers.

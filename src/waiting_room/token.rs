@@ -1,5 +1,7 @@
 //! The queue token as clients hold it: signed, so that it is checked in memory, and bound to person and schedule.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Event, QueueStatus, QueueToken, WaitingRooms, store};
@@ -111,5 +113,24 @@ impl WaitingRooms {
             }
             status
         }))
+    }
+
+    /// Counts as an action of many people at once, as [`WaitingRooms::acted`] does for one. Whoever is doing something else
+    /// this instant is left out: that counts.
+    ///
+    /// # Errors
+    /// A fault.
+    pub async fn all_acted(&self, tokens: &[QueueTokenId]) -> Result<(), Fault> {
+        let mut events: HashMap<ScheduleId, Event> = HashMap::new();
+        for (schedule_id, change) in store::touch_all(&self.db, tokens).await? {
+            events.entry(schedule_id).or_default().changes.push(change);
+        }
+        for (schedule_id, event) in events {
+            let rooms = self.clone();
+            self.tasks.spawn("announcing an action", async move {
+                rooms.announce(schedule_id, event).await;
+            });
+        }
+        Ok(())
     }
 }

@@ -1,28 +1,37 @@
 //! Claiming seats.
 
-use sea_orm::FromQueryResult;
+use std::sync::LazyLock;
 
-use super::ReservationRow;
+use sea_orm::{FromQueryResult, Value, sea_query::ArrayType};
+
 use crate::{
-    db::{Db, Session, uuids},
-    kernel::{Fault, PersonId, QueueTokenId, ReservationId, ScheduleId, SeatId, Timestamp},
+    db::{Db, Session, array, bigints, uuids},
+    kernel::{Fault, PersonId, Points, QueueTokenId, ReservationId, ScheduleId, SeatId, Timestamp},
     reservation::{
-        Reservation, SeatChange, SeatStatus,
+        Reservation, ReservationStatus, SeatChange, SeatStatus,
         rules::{FreeSeat, HoldFacts},
     },
     waiting_room::{Change, QueueStatus},
 };
 
-/// What is to be held, by whom, for how long.
-#[derive(Debug)]
-pub(in crate::reservation) struct HoldOrder<'a> {
+/// What is to be held, and by whom.
+#[derive(Debug, Clone)]
+pub(in crate::reservation) struct HoldOrder {
     pub queue_token_id: QueueTokenId,
     pub schedule_id: ScheduleId,
     pub person_id: PersonId,
     /// Sorted, without doubles.
-    pub seat_ids: &'a [SeatId],
+    pub seat_ids: Vec<SeatId>,
     pub reservation_id: ReservationId,
-    pub hold_seconds: u32,
+}
+
+/// What becomes of a hold when somebody else has locked the person's token, or what they held by an earlier one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::reservation) enum Locks {
+    /// The hold is left out, and costs the others of its group no time.
+    Skipped,
+    /// The hold waits; for one that is by itself.
+    Awaited,
 }
 
 /// A hold that was just made, and what has to be told.
@@ -35,109 +44,145 @@ pub(in crate::reservation) struct Held {
 
 #[derive(Debug, FromQueryResult)]
 struct HeldRow {
+    n: i64,
     seat_id: SeatId,
     seat_version: i32,
+    total_price: Points,
+    held_at: Timestamp,
+    hold_expires_at: Timestamp,
     number: i64,
     token_version: i64,
     activated_at: Option<Timestamp>,
     token_expires_at: Option<Timestamp>,
-    #[sea_orm(nested)]
-    reservation: ReservationRow,
 }
 
-/// The whole hold in one statement; `None` when something stood in its way, and then nothing was changed.
+/// Many holds in one statement, each all or none, in the order of the orders; `None` for one that something stood in the way
+/// of, and of which nothing was changed. Of one person there is one order.
 ///
-/// Locks in the order token, reservations of earlier tokens, seats. The token's row lock lets one hold of a person through
+/// Locks in the order tokens, reservations of earlier tokens, seats. A token's row lock lets one hold of a person through
 /// at a time, and the version it finds there must be that of the statement's snapshot: else another hold of theirs was
 /// committed in between, and the seats counted against the limit are stale. What the person holds by an earlier token is
-/// locked too: it may be being paid, and a payment that comes later finds it lapsed if this hold did. A seat whose hold has lapsed is free; its version grows by two, one for
-/// the lapse that nobody has written down yet.
+/// locked too: it may be being paid, and a payment that comes later finds it lapsed if this hold did. A seat whose hold has
+/// lapsed is free; its version grows by two, one for the lapse that nobody has written down yet.
 pub(in crate::reservation) async fn hold(
     db: &Db,
-    order: &HoldOrder<'_>,
-) -> Result<Option<Held>, Fault> {
-    const SQL: &str = include_str!("hold.sql");
+    orders: &[&HoldOrder],
+    hold_seconds: u32,
+    locks: Locks,
+) -> Result<Vec<Option<Held>>, Fault> {
+    const GROUP: &str = include_str!("hold.sql");
+    static ALONE: LazyLock<String> =
+        LazyLock::new(|| GROUP.replace("SKIP LOCKED -- unless alone", ""));
+    let counts =
+        orders.iter().map(|order| i32::try_from(order.seat_ids.len()).unwrap_or(i32::MAX).into());
+    let [tokens, schedules, people] = asked(orders);
+    let [of, seats] = wanted(orders);
     let values = vec![
-        order.queue_token_id.into(),
-        order.schedule_id.into(),
-        order.person_id.into(),
-        uuids(order.seat_ids.iter().map(|seat| seat.0)),
-        order.reservation_id.into(),
-        f64::from(order.hold_seconds).into(),
+        tokens,
+        schedules,
+        people,
+        uuids(orders.iter().map(|order| order.reservation_id.0)),
+        array(ArrayType::Int, counts),
+        of,
+        seats,
+        f64::from(hold_seconds).into(),
     ];
-    let rows: Vec<HeldRow> = db.rows(SQL, values).await?;
-    let Some(first) = rows.first() else { return Ok(None) };
-    let reservation = Reservation::from(first.reservation.clone());
+    let sql: &'static str = match locks {
+        Locks::Skipped => GROUP,
+        Locks::Awaited => &ALONE,
+    };
+    let rows: Vec<HeldRow> = db.rows(sql, values).await?;
+    let mut held: Vec<Option<Held>> = orders.iter().map(|_| None).collect();
+    for row in rows {
+        let Some(at) = index(row.n) else { continue };
+        let (Some(place), Some(order)) = (held.get_mut(at), orders.get(at)) else { continue };
+        place.get_or_insert_with(|| made(order, &row)).seats.push(SeatChange {
+            seat_id: row.seat_id,
+            status: SeatStatus::Hold,
+            version: row.seat_version,
+            hold_expires_at: Some(row.hold_expires_at),
+        });
+    }
+    Ok(held)
+}
+
+/// A hold as it was written, without its seats.
+fn made(order: &HoldOrder, row: &HeldRow) -> Held {
+    let reservation = Reservation {
+        id: order.reservation_id,
+        person_id: order.person_id,
+        schedule_id: order.schedule_id,
+        queue_token_id: order.queue_token_id,
+        status: ReservationStatus::Hold,
+        seat_count: i32::try_from(order.seat_ids.len()).unwrap_or(i32::MAX),
+        total_price: row.total_price,
+        held_at: row.held_at,
+        expires_at: row.hold_expires_at,
+        confirmed_at: None,
+        cancelled_at: None,
+        now: row.held_at,
+    };
     let token = Change {
-        number: first.number,
+        number: row.number,
         person_id: order.person_id,
         status: QueueStatus::Active,
-        version: first.token_version,
-        activated_at: first.activated_at,
-        expires_at: first.token_expires_at,
+        version: row.token_version,
+        activated_at: row.activated_at,
+        expires_at: row.token_expires_at,
     };
-    let hold_expires_at = Some(reservation.expires_at);
-    let seat = |row: &HeldRow| SeatChange {
-        seat_id: row.seat_id,
-        status: SeatStatus::Hold,
-        version: row.seat_version,
-        hold_expires_at,
-    };
-    Ok(Some(Held { seats: rows.iter().map(seat).collect(), reservation, token }))
+    Held { reservation, seats: Vec::new(), token }
+}
+
+/// Where a statement's n-th order stands.
+fn index(n: i64) -> Option<usize> {
+    usize::try_from(n).ok()?.checked_sub(1)
+}
+
+/// Tokens, schedules and people of some orders.
+fn asked(orders: &[&HoldOrder]) -> [Value; 3] {
+    [
+        uuids(orders.iter().map(|order| order.queue_token_id.0)),
+        uuids(orders.iter().map(|order| order.schedule_id.0)),
+        uuids(orders.iter().map(|order| order.person_id.0)),
+    ]
+}
+
+/// The seats of some orders: of which order each is, and its id.
+fn wanted(orders: &[&HoldOrder]) -> [Value; 2] {
+    let of = (1_i64..).zip(orders).flat_map(|(n, order)| order.seat_ids.iter().map(move |_| n));
+    [bigints(of), uuids(orders.iter().flat_map(|order| &order.seat_ids).map(|seat| seat.0))]
 }
 
 #[derive(Debug, FromQueryResult)]
 struct HoldFactsRow {
+    n: i64,
     token: Option<QueueStatus>,
     on_sale: bool,
     taken: i64,
     seat_limit: i32,
+    seat_id: Option<SeatId>,
+    seat_status: Option<SeatStatus>,
 }
 
-#[derive(Debug, FromQueryResult)]
-struct SeatStatusRow {
-    id: SeatId,
-    status: SeatStatus,
-}
-
-/// What stood in the way of a hold.
+/// What stood in the way of some holds, in the order of the orders.
 pub(in crate::reservation) async fn hold_facts(
     db: &Db,
-    order: &HoldOrder<'_>,
-) -> Result<HoldFacts, Fault> {
-    const SQL: &str = "
-        WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
-        SELECT (SELECT CASE WHEN t.status = 'ACTIVE' AND t.expires_at <= clock.now THEN 'EXPIRED'
-                            ELSE t.status END
-                FROM queue_token t WHERE t.id = $1 AND t.schedule_id = s.id AND t.person_id = $3) AS token,
-               s.status = 'ON_SALE' AND clock.now >= s.sales_open_at AND clock.now < s.sales_close_at AS on_sale,
-               (SELECT coalesce(sum(r.seat_count), 0) FROM reservation r
-                WHERE r.schedule_id = s.id AND r.person_id = $3
-                  AND (r.status = 'CONFIRMED' OR (r.status = 'HOLD' AND r.expires_at > clock.now)))::bigint AS taken,
-               s.max_seats_per_person AS seat_limit
-        FROM schedule s, clock
-        WHERE s.id = $2";
-    const SEATS: &str = "
-        SELECT id, CASE WHEN status = 'HOLD' AND hold_expires_at <= clock_timestamp() THEN 'AVAILABLE'
-                        ELSE status END AS status
-        FROM seat WHERE id = ANY($1) AND schedule_id = $2";
-    let values =
-        vec![order.queue_token_id.into(), order.schedule_id.into(), order.person_id.into()];
-    let row: Option<HoldFactsRow> = db.row(SQL, values).await?;
-    let ids = uuids(order.seat_ids.iter().map(|seat| seat.0));
-    let seats: Vec<SeatStatusRow> = if order.seat_ids.is_empty() {
-        Vec::new()
-    } else {
-        db.rows(SEATS, vec![ids, order.schedule_id.into()]).await?
-    };
-    let row = row.unwrap_or(HoldFactsRow { token: None, on_sale: false, taken: 0, seat_limit: 0 });
-    Ok(HoldFacts {
-        token: row.token,
-        on_sale: row.on_sale,
-        taken: row.taken,
-        limit: row.seat_limit,
-        seats: seats.into_iter().map(|seat| (seat.id, seat.status)).collect(),
-    })
+    orders: &[&HoldOrder],
+) -> Result<Vec<HoldFacts>, Fault> {
+    const SQL: &str = include_str!("hold_facts.sql");
+    let mut facts: Vec<HoldFacts> = orders.iter().map(|_| HoldFacts::default()).collect();
+    if orders.is_empty() {
+        return Ok(facts);
+    }
+    let values = asked(orders).into_iter().chain(wanted(orders)).collect();
+    let rows: Vec<HoldFactsRow> = db.rows(SQL, values).await?;
+    for row in rows {
+        let Some(facts) = index(row.n).and_then(|at| facts.get_mut(at)) else { continue };
+        (facts.token, facts.on_sale) = (row.token, row.on_sale);
+        (facts.taken, facts.limit) = (row.taken, row.seat_limit);
+        facts.seats.extend(row.seat_id.zip(row.seat_status));
+    }
+    Ok(facts)
 }
 
 #[derive(Debug, FromQueryResult)]

@@ -4,7 +4,7 @@ mod hold;
 mod read;
 mod release;
 
-pub(super) use hold::{HoldOrder, free_seats, hold, hold_facts};
+pub(super) use hold::{Held, HoldOrder, Locks, free_seats, hold, hold_facts};
 pub(super) use read::{by_ids, list, seats_of};
 pub(super) use release::{EXPIRE_BATCH, expire};
 use sea_orm::FromQueryResult;

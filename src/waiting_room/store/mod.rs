@@ -113,6 +113,43 @@ pub(super) async fn touch(
     Ok(row.map(|row| (row.status, row.touched.then(|| row.change.into()))))
 }
 
+#[derive(Debug, FromQueryResult)]
+struct TouchedRow {
+    schedule_id: ScheduleId,
+    #[sea_orm(nested)]
+    change: journal::ChangeRow,
+}
+
+/// [`touch`] for many tokens: the changes of those that were written. Nobody's lock is waited for.
+pub(super) async fn touch_all(
+    db: &Db,
+    ids: &[QueueTokenId],
+) -> Result<Vec<(ScheduleId, Change)>, Fault> {
+    const SQL: &str = "
+        WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
+        due AS MATERIALIZED (
+            SELECT held.id, room.idle_seconds, room.active_seconds
+            FROM clock, unnest($1::uuid[]) AS ask (id),
+            LATERAL (SELECT t.schedule_id, t.last_action_at FROM queue_token t WHERE t.id = ask.id OFFSET 0) seen,
+            LATERAL (SELECT w.idle_seconds, w.active_seconds FROM waiting_room w
+                     WHERE w.schedule_id = seen.schedule_id
+                       AND seen.last_action_at < clock.now - make_interval(secs => w.idle_seconds / 10.0) OFFSET 0) room,
+            LATERAL (SELECT t.id, t.status, t.expires_at FROM queue_token t WHERE t.id = ask.id
+                     OFFSET 0 FOR NO KEY UPDATE SKIP LOCKED) held
+            WHERE held.status = 'ACTIVE' AND held.expires_at > clock.now
+        )
+        UPDATE queue_token t
+        SET last_action_at = clock.now, version = t.version + 1,
+            expires_at = greatest(t.expires_at, least(
+                clock.now + make_interval(secs => due.idle_seconds),
+                t.activated_at + make_interval(secs => due.active_seconds)))
+        FROM due, clock
+        WHERE t.id = due.id
+        RETURNING t.schedule_id, t.number, t.person_id, t.status, t.version, t.activated_at, t.expires_at";
+    let rows: Vec<TouchedRow> = db.rows(SQL, vec![uuids(ids.iter().map(|id| id.0))]).await?;
+    Ok(rows.into_iter().map(|row| (row.schedule_id, row.change.into())).collect())
+}
+
 /// A room's settings and how it stands, apart from who is WAITING.
 #[derive(Debug, Clone, FromQueryResult)]
 pub(super) struct RoomRow {
