@@ -15,7 +15,7 @@ pub struct DatabaseArgs {
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_parser = hidden)]
     pub database_url: SecretString,
     /// Connections to Postgres for requests at most; 4 per core and at least 8 when left out. Half as many again serve
-    /// payments, 4 the lanes in which holds and payments share statements, and 5 what runs by itself.
+    /// payments, 6 the lanes in which holds, payments and charges share statements, and 5 what runs by itself.
     #[arg(long, env = "FRONTROW_DATABASE_POOL", value_parser = clap::value_parser!(u32).range(2..=1000))]
     pub database_pool: Option<u32>,
     /// How long a request waits for a connection while none comes back, in milliseconds; then it is told to come back. Behind

@@ -90,7 +90,8 @@ impl App {
             settings.hold_seconds,
             settings.database.patience(),
         );
-        let wallets = Wallets::new(db.clone());
+        let patience = settings.database.patience();
+        let wallets = Wallets::new(db.clone(), &metrics, &tasks, patience);
         let app = Self {
             accounts: Accounts::new(db.clone(), sessions.clone()),
             catalogue: Catalogue::new(db.clone()),
@@ -102,7 +103,7 @@ impl App {
                 waiting_rooms.clone(),
                 metrics.clone(),
                 &tasks,
-                settings.database.patience(),
+                patience,
             ),
             seat_maps,
             settings: Arc::new(settings),

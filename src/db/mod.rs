@@ -46,8 +46,8 @@ pub struct DbSettings {
 const BACKGROUND_CONNECTIONS: u32 = 4;
 /// So many times a request's patience, what runs by itself waits for its turn: nobody has to be told anything.
 const BACKGROUND_PATIENCES: u32 = 10;
-/// Connections for lanes: two lanes for holds, and two for payments. Each serves one group at a time.
-const LANE_CONNECTIONS: u32 = 4;
+/// Connections for lanes: two lanes each for holds, payments and charges. Each serves one group at a time.
+const LANE_CONNECTIONS: u32 = 6;
 /// Connections for payments at least: one person may have two payments under way, which wait for each other.
 const MONEY_CONNECTIONS_MIN: u32 = 4;
 

@@ -1,6 +1,6 @@
 //! Payments that have arrived together: how a lane serves them, and how everybody is told.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 
@@ -9,7 +9,7 @@ use crate::{
     db::Db,
     kernel::{Fault, PersonId, ScheduleId},
     lanes::{Claims, GroupWork},
-    reservation::{Reservations, SeatChange},
+    reservation::{News, Reservations},
     waiting_room::{Event, WaitingRooms},
 };
 
@@ -47,31 +47,24 @@ pub(super) struct Herald {
 }
 
 impl Herald {
-    /// Tells of payments, once for each performance.
+    /// Tells of payments: of each performance's seats, people and places at once.
     pub(super) async fn tell(&self, paid: impl IntoIterator<Item = &Paid>) {
-        let mut shows: HashMap<ScheduleId, Vec<&Paid>> = HashMap::new();
+        let (mut news, mut events) = (News::default(), BTreeMap::<ScheduleId, Event>::new());
         for paid in paid {
-            shows.entry(paid.schedule_id).or_default().push(paid);
+            news.seats(paid.schedule_id, &paid.seats);
+            news.reservation(paid.payment.person_id, paid.payment.reservation_id);
+            events.entry(paid.schedule_id).or_default().changes.extend(paid.token.clone());
         }
-        let told = shows.iter().map(|(schedule_id, paid)| self.tell_of(*schedule_id, paid));
-        join_all(told).await;
-    }
-
-    async fn tell_of(&self, schedule_id: ScheduleId, paid: &[&Paid]) {
-        let whose: Vec<_> =
-            paid.iter().map(|it| (it.payment.person_id, it.payment.reservation_id)).collect();
-        let seats: Vec<SeatChange> = paid.iter().flat_map(|it| it.seats.iter().copied()).collect();
-        let changes: Vec<_> = paid.iter().filter_map(|it| it.token.clone()).collect();
-        let room = async {
-            if !changes.is_empty() {
-                self.waiting_rooms
-                    .announce(schedule_id, Event { changes, ..Event::default() })
-                    .await;
-            }
-        };
-        tokio::join!(self.reservations.announce_all(schedule_id, &whose, &seats), room);
-        self.waiting_rooms.sold(schedule_id);
-        // A used token is a free place.
-        self.waiting_rooms.kick(schedule_id);
+        let shows: Vec<ScheduleId> = events.keys().copied().collect();
+        let rooms = events
+            .into_iter()
+            .filter(|(_, event)| !event.changes.is_empty())
+            .map(|(schedule_id, event)| self.waiting_rooms.announce(schedule_id, event));
+        tokio::join!(self.reservations.tell(news), join_all(rooms));
+        for schedule_id in shows {
+            self.waiting_rooms.sold(schedule_id);
+            // A used token is a free place.
+            self.waiting_rooms.kick(schedule_id);
+        }
     }
 }

@@ -63,12 +63,13 @@ impl Payments {
                 Ok(None) => {}
                 Err(fault) => return self.after(fault, actor, order, &asked.fingerprint).await,
             }
+            // In this order: whoever finds the reservation paid finds the payment that did it, if that was this one.
+            let facts =
+                store::pay_facts(&self.money, actor.person_id, order.reservation_id).await?;
             if let Some(payment) = self.replay(actor, order, &asked.fingerprint).await? {
                 return Ok(payment);
             }
-            let Some(facts) =
-                store::pay_facts(&self.money, actor.person_id, order.reservation_id).await?
-            else {
+            let Some(facts) = facts else {
                 return Err(Failure::Refused(PayRefusal::ReservationNotFound));
             };
             if let Some(refusal) = rules::why_refused(&facts, order.amount) {

@@ -27,22 +27,14 @@ impl Reservations {
         reservation_id: ReservationId,
         seats: &[SeatChange],
     ) {
-        self.announce_all(schedule_id, &[(person_id, reservation_id)], seats).await;
-    }
-
-    /// The same for reservations of several people that changed together: the seats in one message, and each person is told of
-    /// their own.
-    pub async fn announce_all(
-        &self,
-        schedule_id: ScheduleId,
-        whose: &[(PersonId, ReservationId)],
-        seats: &[SeatChange],
-    ) {
         let mut news = News::default();
         news.seats(schedule_id, seats);
-        for (person_id, reservation_id) in whose {
-            news.reservation(*person_id, *reservation_id);
-        }
+        news.reservation(person_id, reservation_id);
+        self.tell(news).await;
+    }
+
+    /// Tells all instances of many changes, as [`Reservations::announce`] does of one.
+    pub async fn tell(&self, news: News) {
         news.tell(&self.kv).await;
     }
 }
@@ -50,21 +42,21 @@ impl Reservations {
 /// Changes of many people at once, told in one trip to Redis: one message for the seats of each performance, one for each
 /// reservation.
 #[derive(Debug, Default)]
-pub(super) struct News {
+pub struct News {
     seats: BTreeMap<ScheduleId, Vec<SeatChange>>,
     reservations: Vec<(PersonId, ReservationId)>,
 }
 
 impl News {
     /// Seats of a performance have changed.
-    pub(super) fn seats(&mut self, schedule_id: ScheduleId, changes: &[SeatChange]) {
+    pub fn seats(&mut self, schedule_id: ScheduleId, changes: &[SeatChange]) {
         if !changes.is_empty() {
             self.seats.entry(schedule_id).or_default().extend(changes);
         }
     }
 
     /// A person's reservation has changed.
-    pub(super) fn reservation(&mut self, person_id: PersonId, id: ReservationId) {
+    pub fn reservation(&mut self, person_id: PersonId, id: ReservationId) {
         self.reservations.push((person_id, id));
     }
 

@@ -15,7 +15,7 @@ mod seats;
 mod store;
 mod watch;
 
-pub use announce::person_channel;
+pub use announce::{News, person_channel};
 pub use hold::HoldRefusal;
 use lane::HoldLane;
 pub use rules::SEATS_MAX;

@@ -43,7 +43,7 @@ pub struct EndedLabels {
 /// Which kind of request shares statements.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct LaneLabels {
-    /// `holds` or `payments`.
+    /// `holds`, `payments` or `charges`.
     pub lane: &'static str,
 }
 

@@ -1,6 +1,9 @@
 //! Adding points.
 
-use super::{ChargeRefusal, WalletEntry, Wallets, rules, store};
+use super::{
+    ChargeRefusal, WalletEntry, Wallets, rules,
+    store::{self, Charge},
+};
 use crate::{
     db::constraint,
     kernel::{Actor, Failure, Points},
@@ -18,13 +21,18 @@ impl Wallets {
         key: &str,
     ) -> Result<WalletEntry, Failure<ChargeRefusal>> {
         rules::check_charge(amount, key).map_err(Failure::Refused)?;
-        match store::charge(&self.money, actor.person_id, amount, key).await {
+        let charge = Charge { person_id: actor.person_id, amount, key: key.to_owned() };
+        if let Some(entry) = self.lanes.ask(charge.clone()).await? {
+            return Ok(entry);
+        }
+        // The key was used before, the wallet is full, or somebody has locked it. By itself it keeps nobody else waiting.
+        match store::charge(&self.money, &charge).await {
             Ok(entry) => Ok(entry),
             Err(error) => {
                 let refused_by = constraint(&error).map(str::to_owned);
                 match refused_by.as_deref() {
                     Some("wallet_entry_purpose_unique" | "wallet_balance_range") => {
-                        self.explain(actor, amount, key).await
+                        self.explain(&charge).await
                     }
                     _ => Err(Failure::Fault(error.into())),
                 }
@@ -33,14 +41,9 @@ impl Wallets {
     }
 
     /// A charge was refused: by its key, which was used before, or by the limit of the balance.
-    async fn explain(
-        &self,
-        actor: Actor,
-        amount: Points,
-        key: &str,
-    ) -> Result<WalletEntry, Failure<ChargeRefusal>> {
-        match store::charge_by_key(&self.money, actor.person_id, key).await? {
-            Some(entry) if entry.delta == amount.get() => Ok(entry),
+    async fn explain(&self, charge: &Charge) -> Result<WalletEntry, Failure<ChargeRefusal>> {
+        match store::charge_by_key(&self.money, charge.person_id, &charge.key).await? {
+            Some(entry) if entry.delta == charge.amount.get() => Ok(entry),
             Some(_) => Err(Failure::Refused(ChargeRefusal::KeyReused)),
             None => Err(Failure::Refused(ChargeRefusal::BalanceLimit)),
         }

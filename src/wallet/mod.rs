@@ -1,13 +1,17 @@
 //! Wallets: points that a person charged, and the ledger of everything that moved them.
 //!
-//! The ledger is append-only, and the balance is the last entry's `balance_after`. Paying and refunding write it inside the
-//! payment's own statement; this module charges and reads.
+//! The ledger is append-only, and the balance is the last entry's `balance_after`. Paying and refunding write it inside
+//! `payment`'s own statements; this module charges and reads.
 
 mod charge;
+mod lane;
 mod open;
 mod rules;
 mod store;
 
+use std::time::Duration;
+
+use lane::Charging;
 pub use rules::{CHARGE_MAX, key_is_valid};
 
 use crate::{
@@ -15,6 +19,9 @@ use crate::{
     kernel::{
         Actor, Fault, Page, PageRequest, PaymentId, Points, Timestamp, WalletEntryId, text_enum,
     },
+    lanes::{LaneSettings, Lanes},
+    tasks::Tasks,
+    telemetry::Metrics,
 };
 
 text_enum! {
@@ -67,12 +74,15 @@ pub struct WalletEntry {
 pub struct Wallets {
     db: Db,
     money: Db,
+    lanes: Lanes<Charging>,
 }
 
 impl Wallets {
-    /// Builds the service.
-    pub fn new(db: Db) -> Self {
-        Self { money: db.for_money(), db }
+    /// Builds the service and starts its lanes. `patience` is how long a charge waits for a lane while nobody is served.
+    pub fn new(db: Db, metrics: &Metrics, tasks: &Tasks, patience: Duration) -> Self {
+        let settings = LaneSettings { name: "charges", task: "serving charges", patience };
+        let lanes = Lanes::start(Charging { db: db.for_lanes() }, &settings, metrics, tasks);
+        Self { money: db.for_money(), db, lanes }
     }
 
     /// The caller's points.

@@ -1,13 +1,18 @@
 //! The wallet's tables.
 
+use std::collections::HashMap;
+
 use sea_orm::{
     ColumnTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::ArrayType,
 };
 
 use super::{WalletEntry, WalletEntryKind};
 use crate::{
-    db::{Db, Session, entity::wallet_entry, text_column},
-    kernel::{Fault, Page, PageRequest, PaymentId, PersonId, Points, Timestamp, WalletEntryId},
+    db::{Db, Session, array, bigints, entity::wallet_entry, text_column, uuids},
+    kernel::{
+        Fault, POINTS_MAX, Page, PageRequest, PaymentId, PersonId, Points, Timestamp, WalletEntryId,
+    },
 };
 
 text_column!(WalletEntryKind);
@@ -37,15 +42,86 @@ impl From<EntryRow> for WalletEntry {
     }
 }
 
-/// Adds points and writes the entry, in one statement. The wallet's row lock makes the ledger's order that of the balance.
+/// Points to be added, and to whose wallet.
+#[derive(Debug, Clone)]
+pub(super) struct Charge {
+    pub person_id: PersonId,
+    pub amount: Points,
+    pub key: String,
+}
+
+/// Adds points for several people in one statement, and writes their entries; nothing for one whose key was used before, whose
+/// wallet would be too full, or whose wallet somebody else has locked. Of one person's charges only the first is looked at.
+///
+/// Nobody's lock is waited for. Wallets are opened in the order of people: two statements that open the same ones meet there.
+pub(super) async fn charge_group(
+    db: &Db,
+    charges: &[Charge],
+) -> Result<Vec<Option<WalletEntry>>, DbErr> {
+    const SQL: &str = "
+        WITH ask AS MATERIALIZED (
+            SELECT DISTINCT ON (a.person_id) a.*
+            FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::text[])
+                WITH ORDINALITY AS a (person_id, amount, entry_id, key, n)
+            ORDER BY a.person_id, a.n
+        ),
+        fresh AS MATERIALIZED (
+            SELECT * FROM ask
+            -- A key that was used is answered by the caller; here it only must not fail the others.
+            WHERE (SELECT e.id FROM wallet_entry e
+                   WHERE e.person_id = ask.person_id AND e.purpose = 'CHARGE' AND e.key = ask.key) IS NULL
+        ),
+        purse AS MATERIALIZED (
+            SELECT fresh.*, w.balance FROM fresh, LATERAL (
+                SELECT w.balance FROM wallet w WHERE w.person_id = fresh.person_id AND w.balance <= $5 - fresh.amount
+                FOR NO KEY UPDATE SKIP LOCKED
+            ) w
+        ),
+        opened AS (
+            INSERT INTO wallet (person_id, balance)
+            SELECT fresh.person_id, fresh.amount FROM fresh
+            WHERE (SELECT w.person_id FROM wallet w WHERE w.person_id = fresh.person_id) IS NULL
+            ORDER BY fresh.person_id
+            ON CONFLICT DO NOTHING
+            RETURNING person_id
+        ),
+        entry AS (
+            INSERT INTO wallet_entry (id, person_id, kind, delta, balance_after, purpose, key, created_at)
+            SELECT entry_id, person_id, 'CHARGE', amount, balance + amount, 'CHARGE', key, clock_timestamp() FROM purse
+            UNION ALL
+            SELECT fresh.entry_id, fresh.person_id, 'CHARGE', fresh.amount, fresh.amount, 'CHARGE', fresh.key,
+                   clock_timestamp()
+            FROM opened JOIN fresh ON fresh.person_id = opened.person_id
+            -- A key that was used meanwhile: only this one drops out.
+            ON CONFLICT DO NOTHING
+            RETURNING id, person_id, sequence, kind, delta, balance_after, payment_id, created_at
+        ),
+        funded AS (
+            UPDATE wallet w SET balance = entry.balance_after
+            FROM entry JOIN purse ON purse.entry_id = entry.id
+            WHERE w.person_id = entry.person_id
+        )
+        SELECT id, sequence, kind, delta, balance_after, payment_id, created_at FROM entry";
+    let entries: Vec<WalletEntryId> = charges.iter().map(|_| WalletEntryId::new()).collect();
+    let values = vec![
+        uuids(charges.iter().map(|charge| charge.person_id.0)),
+        bigints(charges.iter().map(|charge| charge.amount.get())),
+        uuids(entries.iter().map(|id| id.0)),
+        array(ArrayType::String, charges.iter().map(|charge| charge.key.as_str().into())),
+        POINTS_MAX.into(),
+    ];
+    let mut written: HashMap<WalletEntryId, WalletEntry> = HashMap::new();
+    for row in db.rows::<EntryRow>(SQL, values).await? {
+        written.insert(row.id, row.into());
+    }
+    Ok(entries.iter().map(|id| written.remove(id)).collect())
+}
+
+/// Adds points as [`charge_group`] does, for one person, and waits for whoever has locked their wallet. The row's lock makes the
+/// ledger's order that of the balance.
 ///
 /// A key that was used before violates `wallet_entry_purpose_unique`, and then nothing was added.
-pub(super) async fn charge(
-    db: &Db,
-    person_id: PersonId,
-    amount: Points,
-    key: &str,
-) -> Result<WalletEntry, DbErr> {
+pub(super) async fn charge(db: &Db, charge: &Charge) -> Result<WalletEntry, DbErr> {
     const SQL: &str = "
         WITH funded AS (
             INSERT INTO wallet AS w (person_id, balance) VALUES ($1, $2)
@@ -55,7 +131,12 @@ pub(super) async fn charge(
         INSERT INTO wallet_entry (id, person_id, kind, delta, balance_after, purpose, key, created_at)
         SELECT $3, $1, 'CHARGE', $2, funded.balance, 'CHARGE', $4, clock_timestamp() FROM funded
         RETURNING id, sequence, kind, delta, balance_after, payment_id, created_at";
-    let values = vec![person_id.into(), amount.into(), WalletEntryId::new().into(), key.into()];
+    let values = vec![
+        charge.person_id.into(),
+        charge.amount.into(),
+        WalletEntryId::new().into(),
+        charge.key.as_str().into(),
+    ];
     let row: Option<EntryRow> = db.row(SQL, values).await?;
     row.map(WalletEntry::from).ok_or_else(|| DbErr::RecordNotInserted)
 }

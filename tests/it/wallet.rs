@@ -1,5 +1,7 @@
 //! Charging points, and the ledger.
 
+mod group;
+
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 

@@ -1,5 +1,9 @@
 //! Crowds who hold seats and have points, made in the database: a thousand of them in a moment.
 
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
 use crate::support::{
     client::{Client, refusal},
     shop::{self, Show},
@@ -22,11 +26,70 @@ impl Holder {
 
     /// Pays for the seat; the code of a refusal.
     pub(super) async fn pays(&self, key: &str) -> Option<String> {
-        let paid = self.client.pay(&self.reservation, 1_000, key).await;
+        let paid = pay(&self.client, &self.reservation, key).await;
         let code = refusal(&paid).map(str::to_owned);
         assert_eq!(code.is_none(), paid["payment"]["status"] == "APPROVED", "{paid}");
         code
     }
+}
+
+const PAY: &str = "mutation ($input: PayInput!) { pay(input: $input) { payment { id status } userErrors { code } } }";
+
+fn order(reservation: &str, key: &str) -> Value {
+    json!({ "input": { "reservationId": reservation, "method": "POINT", "amount": 1_000, "idempotencyKey": key } })
+}
+
+/// Pays the thousand points of a seat; the payload.
+pub(super) async fn pay(client: &Client, reservation: &str, key: &str) -> Value {
+    told(client, PAY, order(reservation, key)).await
+}
+
+/// Asks once; the payload, or nothing when there is none.
+pub(super) async fn try_to_pay(client: &Client, reservation: &str, key: &str) -> Option<Value> {
+    let mut answer = sent(client, PAY, &order(reservation, key)).await?;
+    let payload = answer["data"]["pay"].take();
+    payload.is_object().then_some(payload)
+}
+
+/// Gives a seat back; the payload.
+pub(super) async fn cancel(client: &Client, reservation: &str) -> Value {
+    const CANCEL: &str = "mutation ($id: ID!) { cancelReservation(id: $id) {
+        reservation { status } userErrors { code } } }";
+    told(client, CANCEL, json!({ "id": reservation })).await
+}
+
+/// Holds a seat; the payload.
+pub(super) async fn hold(client: &Client, show: &Show, seat: usize, queue_token: &str) -> Value {
+    const HOLD: &str = "mutation ($input: HoldSeatInput!) { holdSeat(input: $input) {
+        reservation { id } userErrors { code } } }";
+    let input =
+        json!({ "scheduleId": show.id, "seatId": show.seats[seat], "queueToken": queue_token });
+    told(client, HOLD, json!({ "input": input })).await
+}
+
+/// Sends a mutation until it is told what became of it; the payload. A machine that is as busy as that of a test may keep
+/// somebody waiting for a lock for too long, and lose a connection.
+async fn told(client: &Client, query: &str, variables: Value) -> Value {
+    loop {
+        if let Some(mut answer) = sent(client, query, &variables).await
+            && answer["errors"][0]["extensions"]["code"] != "OVERLOADED"
+        {
+            assert!(answer.get("errors").is_none(), "{query}: {answer}");
+            let data = answer["data"].as_object_mut().expect("data");
+            return data.values_mut().next().expect("one field").take();
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// The whole answer, or nothing when the connection broke.
+async fn sent(client: &Client, query: &str, variables: &Value) -> Option<Value> {
+    let request = client
+        .http
+        .post(format!("http://{}/graphql", client.address))
+        .bearer_auth(client.token.as_deref()?)
+        .json(&json!({ "query": query, "variables": variables }));
+    request.send().await.ok()?.json().await.ok()
 }
 
 fn list<'a>(ids: impl IntoIterator<Item = &'a str>) -> String {
