@@ -192,14 +192,22 @@ impl Game {
             "expires_at",
             "ended_at",
         ];
+        // Nobody is back, though the time at which they were passed over changes.
+        self.world.sql("ALTER TABLE queue_token DISABLE TRIGGER queue_token_absence").await;
+        let absences = "absences = (SELECT range_agg(tstzrange(lower(a) - ago, upper(a) - ago, '[]')) FROM unnest(absences) a)";
+        let ago = format!("interval '{seconds} s'");
+        self.world.sql(&format!("UPDATE queue_token SET {}", absences.replace("ago", &ago))).await;
         for (table, columns) in [
             ("queue_token", tokens.as_slice()),
             ("reservation", &["held_at", "expires_at", "confirmed_at", "cancelled_at"]),
             ("seat", &["hold_expires_at"]),
             ("payment", &["created_at", "approved_at", "refunded_at"]),
+            ("schedule", &["sales_open_at"]),
+            ("waiting_room", &["slowed_at", "absences_noted_from"]),
         ] {
             self.world.sql(&format!("UPDATE {table} SET {}", back(columns))).await;
         }
+        self.world.sql("ALTER TABLE queue_token ENABLE TRIGGER queue_token_absence").await;
     }
 
     async fn goes_away(&mut self, fan: usize) {
