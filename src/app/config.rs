@@ -125,6 +125,10 @@ pub struct Settings {
     /// commas; empty for none.
     #[arg(long, env = "FRONTROW_TRUSTED_PROXIES", default_value = "127.0.0.0/8,::1")]
     pub trusted_proxies: Networks,
+    /// How long slow and silent connections are kept, in percent of the usual times. Tests shorten what they wait for; honest
+    /// clients need all of it.
+    #[arg(long, hide = true, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub connection_time_percent: u32,
     /// Whether anybody may ask the server for its schema; GraphiQL and code generators do. `__typename` is always there.
     #[arg(long, env = "FRONTROW_INTROSPECTION", default_value_t = true, action = ArgAction::Set,
           value_name = "true|false")]

@@ -100,6 +100,8 @@ fn missing(program: &clap::Command, flags: &[String]) -> String {
     let names: Vec<String> = flags.iter().map(|flag| setting(program, flag).0).collect();
     let hint = if names.iter().any(|name| name.ends_with("_URL")) {
         " `eval \"$(./dev services)\"` starts a private Postgres and Redis and sets both URLs."
+    } else if names.iter().any(|name| name == "FRONTROW_JWT_SECRET") {
+        " `openssl rand -hex 32` makes a good one; every instance needs the same."
     } else {
         ""
     };

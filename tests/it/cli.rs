@@ -129,6 +129,7 @@ async fn a_missing_or_wrong_setting_is_said_in_a_sentence() {
     for name in ["DATABASE_URL", "REDIS_URL", "FRONTROW_JWT_SECRET"] {
         serve(name, None).await.said(&[name, "is not set"]);
     }
+    serve("FRONTROW_JWT_SECRET", None).await.said(&["openssl rand -hex 32"]);
     let nothing = run(&["serve"], &[], "").await;
     nothing.said(&["DATABASE_URL", "REDIS_URL", "FRONTROW_JWT_SECRET", "are not set"]);
     for arguments in

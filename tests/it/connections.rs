@@ -76,10 +76,17 @@ fn resident(process: &Process) -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }
 
-/// Sends a byte of a head to each once a second, for as long as they are open.
-fn trickle(mut streams: Vec<TcpStream>) -> JoinHandle<()> {
+/// Opens connections and sends a byte of a head over each, and one more every second for as long as they are open.
+async fn trickle(count: usize, address: SocketAddr) -> JoinHandle<()> {
+    let mut streams = Vec::new();
+    for _ in 0..count {
+        let mut stream = connect(address).await;
+        stream.write_all(b"x").await.unwrap();
+        streams.push(stream);
+    }
     tokio::spawn(async move {
         while !streams.is_empty() {
+            sleep(Duration::from_secs(1)).await;
             let mut open = Vec::new();
             for mut stream in streams {
                 if stream.write_all(b"x").await.is_ok() {
@@ -87,7 +94,6 @@ fn trickle(mut streams: Vec<TcpStream>) -> JoinHandle<()> {
                 }
             }
             streams = open;
-            sleep(Duration::from_secs(1)).await;
         }
     })
 }
@@ -122,7 +128,8 @@ async fn who_is_slow_or_silent_is_gone_in_time_and_so_is_their_memory() {
     allow_open_files();
     let world = World::new().await;
     let office = world.quiet_instance(&[]).await;
-    let process = Process::start(&world, &[]).await;
+    // 3 s for the first byte and for a head, 6 s to read some of an answer.
+    let process = Process::start(&world, &["--connection-time-percent=30"]).await;
     let hall = Setup { rows: 40, seats_per_row: 50, ..Setup::default() };
     let show = shop::show(&world, &office, hall).await;
     let fan = shop::fan(&world, &office).await.at(process.address);
@@ -130,7 +137,7 @@ async fn who_is_slow_or_silent_is_gone_in_time_and_so_is_their_memory() {
     drop(ask_and_stop(1, &fan, &show.id, &token).await);
     let before = resident(&process);
 
-    let trickling = trickle(many(500, process.address).await);
+    let trickling = trickle(500, process.address).await;
     let silent = many(500, process.address).await;
     let first = attack(&process, &fan, &show.id, &token, [500, 500, 50]).await;
     trickling.await.unwrap();

@@ -236,7 +236,7 @@ async fn three_hundred_people_are_served_in_order_while_three_instances_are_kill
     let mut random = Random::seeded();
     let world = World::new().await;
     let office = world.quiet_instance(&[]).await;
-    let room = json!({ "maxActive": 6, "admitPerRound": 4, "roundSeconds": 0.2 });
+    let room = json!({ "maxActive": 12, "admitPerRound": 8, "roundSeconds": 0.2 });
     let show =
         shop::show(&world, &office, Setup { rows: 12, waiting_room: room, ..Setup::default() })
             .await;
@@ -289,10 +289,10 @@ async fn three_hundred_people_are_served_in_order_while_three_instances_are_kill
     let (most, ()) = tokio::join!(watch, play);
     let kills = kills.load(Ordering::Relaxed);
     assert!(kills >= KILLS, "only {kills} were killed");
-    assert!(most <= 6, "{most} were in at once");
+    assert!(most <= 12, "{most} were in at once");
     assert_eq!(count("t.activated_at IS NOT NULL").await, 300, "everybody was in, and once");
     assert_eq!(count("t.status = 'USED'").await, 100);
-    assert_admitted_properly(&world, &show, 6, 4, 200).await;
+    assert_admitted_properly(&world, &show, 12, 8, 200).await;
     world.books_are_true().await;
 }
 

@@ -30,8 +30,10 @@ use crate::support::{
     world::{Instance, World},
 };
 
-/// The deadline of a request, with some time for a busy machine.
-const NOBODY_WAITS: Duration = Duration::from_secs(7);
+/// Shorter than an outage by far, so that nobody can have waited for its end.
+const SHORT: [&str; 2] = ["--patience-ms=1000", "--request-ms=2000"];
+/// The deadline of such a request, with some time for a busy machine.
+const NOBODY_WAITS: Duration = Duration::from_secs(4);
 
 const CHARGE: &str = "mutation ($input: ChargeInput!) { charge(input: $input) {
     entry { id } balance userErrors { code } } }";
@@ -44,7 +46,7 @@ fn one_point(key: &str) -> Value {
 async fn wired(world: &World, url: &str) -> (Wire, Instance) {
     let (wire, url) = Wire::to_url(url).await;
     let url = format!("--database-url={url}");
-    (wire, world.instance_with(&[&url, "--patience-ms=1000", "--request-ms=5000"]).await)
+    (wire, world.instance_with(&[&url, SHORT[0], SHORT[1]]).await)
 }
 
 /// Adds one point, and repeats it at one instance after the other until the answer is known. The longest wait for an answer.
@@ -137,7 +139,7 @@ async fn all_well(instances: &[&Instance], fan: &Client, what: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn twelve_seconds_of_silence_are_over_soon_and_lose_nothing() {
+async fn silence_is_over_soon_and_loses_nothing() {
     let world = World::new().await;
     let ((wire_a, a), (wire_b, b)) =
         tokio::join!(wired(&world, &world.database.url), wired(&world, &world.database.url));
@@ -233,8 +235,7 @@ async fn a_failover_to_a_synchronous_standby_loses_nothing() {
     let standby = primary.standby().await;
     let (wire, url) = Wire::to_url(&primary.url("frontrow")).await;
     let world = World::elsewhere(url).await;
-    let a = world.instance_with(&["--patience-ms=1000", "--request-ms=5000"]).await;
-    let b = world.instance_with(&["--patience-ms=1000", "--request-ms=5000"]).await;
+    let (a, b) = (world.instance_with(&SHORT).await, world.instance_with(&SHORT).await);
     let fan = shop::fan(&world, &a).await;
     let load = Load::start(&world, &[&a, &b], 8).await;
     all_well(&[&a, &b], &fan, "nothing").await;
@@ -323,7 +324,8 @@ async fn one_locked_wallet_keeps_nobody_else_waiting() {
     for request in flood {
         let (answer, waited) = request.await.unwrap();
         let code = answer["errors"][0]["extensions"]["code"].as_str().unwrap_or("none").to_owned();
-        assert!(waited < NOBODY_WAITS, "{waited:?}: {answer}");
+        // The deadline, which a lock's 2 s are well below, with some time for a busy machine.
+        assert!(waited < Duration::from_secs(7), "{waited:?}: {answer}");
         refused.push((code, waited));
     }
     slowest.sort_unstable();

@@ -73,7 +73,12 @@ impl Limits {
     pub fn of(settings: &Settings) -> Self {
         let limits = Self::default();
         let set = settings.connections.and_then(|connections| usize::try_from(connections).ok());
+        let share = |time: Duration| time * settings.connection_time_percent / 100;
         Self {
+            first_byte: share(limits.first_byte),
+            head: share(limits.head),
+            idle: share(limits.idle),
+            write: share(limits.write),
             connections: set.unwrap_or(limits.connections),
             connections_per_address: usize::try_from(settings.connections_per_address)
                 .unwrap_or(usize::MAX),
@@ -95,7 +100,24 @@ fn room(files: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        settings: Settings,
+    }
+
+    #[test]
+    fn tests_wait_for_a_part_of_the_usual_times() {
+        let line = "frontrow --database-url= --redis-url= --connection-time-percent=30 \
+                    --jwt-secret=at-least-32-bytes-of-a-test-s-secret";
+        let limits = Limits::of(&Line::parse_from(line.split_whitespace()).settings);
+        let times = [limits.first_byte, limits.head, limits.idle, limits.write];
+        assert_eq!(times.map(|time| time.as_millis()), [3_000, 3_000, 22_500, 6_000]);
+    }
 
     #[test]
     fn connections_leave_files_for_other_things() {

@@ -135,5 +135,5 @@ async fn carry(
     }
 }
 
-/// Longer than any answer is waited for.
-pub(crate) const OUTAGE: Duration = Duration::from_secs(12);
+/// Longer than any answer is waited for, a round's 5 s among them.
+pub(crate) const OUTAGE: Duration = Duration::from_secs(6);
