@@ -64,7 +64,7 @@ impl Fan {
     }
 
     async fn cancel(&self, at: &Instance, id: ReservationId) {
-        at.app.reservations.cancel(self.actor, id).await.expect("it is cancelled");
+        at.app.payments.cancel(self.actor, id).await.expect("it is cancelled");
     }
 }
 

@@ -84,8 +84,7 @@ touched AS (
     UPDATE queue_token t
     SET version = t.version + 1, last_action_at = clock.now,
         expires_at = CASE WHEN t.status = 'ACTIVE' AND t.expires_at > clock.now THEN greatest(
-            least(clock.now + make_interval(secs => w.idle_seconds),
-                  t.activated_at + make_interval(secs => w.active_seconds)),
+            active_until(t.activated_at, clock.now, w.idle_seconds, w.active_seconds),
             -- By person: where HOLD is asked for among the conditions, all live holds may be gone through by their time.
             (SELECT max(other.expires_at) FILTER (WHERE other.status = 'HOLD') FROM reservation other
              WHERE other.queue_token_id = t.id AND other.schedule_id = t.schedule_id

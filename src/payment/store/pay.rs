@@ -146,7 +146,7 @@ pub(in crate::payment) async fn pay_facts(
     reservation_id: ReservationId,
 ) -> Result<Option<PayFacts>, Fault> {
     const SQL: &str = "
-        SELECT CASE WHEN r.status = 'HOLD' AND r.expires_at <= clock_timestamp() THEN 'EXPIRED'
+        SELECT CASE WHEN has_lapsed(r.status, r.expires_at, clock_timestamp()) THEN 'EXPIRED'
                     ELSE r.status END AS status,
                r.total_price AS price,
                (SELECT balance FROM wallet WHERE person_id = $2) AS balance,

@@ -108,8 +108,7 @@ touched AS (
     UPDATE queue_token t
     SET version = t.version + 1, last_action_at = clock.now,
         expires_at = CASE WHEN t.status = 'ACTIVE' AND t.expires_at > clock.now THEN greatest(
-            least(clock.now + make_interval(secs => own.idle_seconds),
-                  t.activated_at + make_interval(secs => own.active_seconds)),
+            active_until(t.activated_at, clock.now, own.idle_seconds, own.active_seconds),
             own.until) ELSE t.expires_at END,
         status = CASE WHEN own.every_seat AND t.status IN ('WAITING', 'ACTIVE') THEN 'USED' ELSE t.status END,
         ended_at = CASE WHEN own.every_seat AND t.status IN ('WAITING', 'ACTIVE') THEN clock.now ELSE t.ended_at END

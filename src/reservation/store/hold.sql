@@ -72,7 +72,7 @@ claimable AS MATERIALIZED (
     LATERAL (
         SELECT seat.id, seat.price FROM seat
         WHERE seat.id = wanted.seat_id AND seat.schedule_id = wanted.schedule_id
-          AND (seat.status = 'AVAILABLE' OR (seat.status = 'HOLD' AND seat.hold_expires_at <= clock_timestamp()))
+          AND is_free(seat.status, seat.hold_expires_at, clock_timestamp())
         FOR NO KEY UPDATE SKIP LOCKED
     ) seat
 ),
@@ -105,8 +105,7 @@ touched AS (
     UPDATE queue_token t
     SET version = t.version + 1, last_action_at = granted.held_at,
         expires_at = greatest(
-            least(granted.held_at + make_interval(secs => granted.idle_seconds),
-                  granted.activated_at + make_interval(secs => granted.active_seconds)),
+            active_until(granted.activated_at, granted.held_at, granted.idle_seconds, granted.active_seconds),
             granted.hold_expires_at, granted.until)
     FROM granted
     WHERE t.id = granted.token_id

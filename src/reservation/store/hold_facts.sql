@@ -35,7 +35,7 @@ SELECT stand.n, stand.token, coalesce(stand.on_sale, false) AS on_sale, stand.ta
 FROM stand
 LEFT JOIN unnest($4::bigint[], $5::uuid[]) AS wanted (n, seat_id) ON wanted.n = stand.n
 LEFT JOIN LATERAL (
-    SELECT seat.id, seat.schedule_id, CASE WHEN seat.status = 'HOLD' AND seat.hold_expires_at <= clock_timestamp()
+    SELECT seat.id, seat.schedule_id, CASE WHEN has_lapsed(seat.status, seat.hold_expires_at, clock_timestamp())
                                            THEN 'AVAILABLE' ELSE seat.status END AS status
     FROM seat WHERE seat.id = wanted.seat_id
     OFFSET 0

@@ -15,7 +15,7 @@ room AS MATERIALIZED (
       AND start.now >= s.sales_open_at
       AND (SELECT seat.id FROM seat
            WHERE seat.schedule_id = s.id AND NOT seat.sold
-             AND (seat.status = 'AVAILABLE' OR (seat.status = 'HOLD' AND seat.hold_expires_at <= start.now))
+             AND is_free(seat.status, seat.hold_expires_at, start.now)
            LIMIT 1) IS NOT NULL
 ),
 -- Each half has an index of its own; together they would be read in the order of the whole journal.
@@ -89,7 +89,7 @@ passed AS (
 admitted AS (
     UPDATE queue_token t
     SET status = 'ACTIVE', activated_at = clock.now, last_action_at = clock.now, passed_over_at = NULL,
-        expires_at = clock.now + make_interval(secs => least(room.idle_seconds, room.active_seconds))
+        expires_at = active_until(clock.now, clock.now, room.idle_seconds, room.active_seconds)
     FROM line, room, clock
     WHERE t.id = line.id
     RETURNING t.number, t.person_id, t.status, t.version, t.activated_at, t.expires_at, t.entered_at

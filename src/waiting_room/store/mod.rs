@@ -123,9 +123,7 @@ pub(super) async fn touch(db: &Db, id: QueueTokenId) -> Result<Option<Touched>, 
         touched AS (
             UPDATE queue_token t
             SET last_action_at = clock.now, version = t.version + 1,
-                expires_at = greatest(t.expires_at, least(
-                    clock.now + make_interval(secs => token.idle_seconds),
-                    token.activated_at + make_interval(secs => token.active_seconds)))
+                expires_at = greatest(t.expires_at, active_until(token.activated_at, clock.now, token.idle_seconds, token.active_seconds))
             FROM token, clock
             WHERE t.id = token.id AND token.status = 'ACTIVE' AND token.expires_at > clock.now
             RETURNING t.id, t.version, t.expires_at, t.last_action_at
@@ -183,9 +181,7 @@ pub(super) async fn touch_all(
         )
         UPDATE queue_token t
         SET last_action_at = clock.now, version = t.version + 1,
-            expires_at = greatest(t.expires_at, least(
-                clock.now + make_interval(secs => due.idle_seconds),
-                t.activated_at + make_interval(secs => due.active_seconds)))
+            expires_at = greatest(t.expires_at, active_until(t.activated_at, clock.now, due.idle_seconds, due.active_seconds))
         FROM due, clock
         WHERE t.id = due.id
         RETURNING t.schedule_id, t.number, t.person_id, t.status, t.version, t.activated_at, t.expires_at";

@@ -48,7 +48,7 @@ pub(in crate::waiting_room) async fn with_people_in_front(
                    LIMIT busy.max_active) in_there) < busy.max_active
           AND (SELECT seat.id FROM seat
                WHERE seat.schedule_id = busy.id AND NOT seat.sold
-                 AND (seat.status = 'AVAILABLE' OR (seat.status = 'HOLD' AND seat.hold_expires_at <= clock.now))
+                 AND is_free(seat.status, seat.hold_expires_at, clock.now)
                LIMIT 1) IS NOT NULL";
     let rows: Vec<IdRow> = db.rows(SQL, vec![]).await?;
     Ok(rows.into_iter().map(|row| row.schedule_id).collect())
@@ -122,8 +122,7 @@ pub(in crate::waiting_room) async fn outlook(
                          AND clock.now >= s.sales_open_at AND clock.now < s.sales_close_at
                          AND (SELECT seat.id FROM seat
                               WHERE seat.schedule_id = s.id AND NOT seat.sold
-                                AND (seat.status = 'AVAILABLE'
-                                     OR (seat.status = 'HOLD' AND seat.hold_expires_at <= clock.now))
+                                AND is_free(seat.status, seat.hold_expires_at, clock.now)
                               LIMIT 1) IS NOT NULL
                     THEN least(
                         w.max_active - (SELECT count(*) FROM queue_token t
