@@ -75,7 +75,10 @@ async fn a_lapsed_place_is_expired_in_every_read_though_nothing_has_tidied_it() 
     age(&world, &fan, 121).await;
     let status = fan.queue_status(&show.id).await;
     assert_eq!((&status["status"], &status["remainingSeconds"]), (&json!("EXPIRED"), &json!(0)));
-    assert_eq!(look_at_seats(&fan, &show, token).await.as_deref(), Some("QUEUE_ENDED"));
+    // Nobody has told the instance that its clock was moved.
+    let other = world.quiet_instance(&[]).await;
+    let elsewhere = fan.at(other.address);
+    assert_eq!(look_at_seats(&elsewhere, &show, token).await.as_deref(), Some("QUEUE_ENDED"));
     let held = fan.hold(&show.id, &show.seats[0], token).await;
     assert_eq!(refusal(&held), Some("QUEUE_ENDED"));
     pushed_expired(&mut fan.watch_queue(&show.id).await).await;
@@ -123,6 +126,8 @@ async fn who_leaves_a_lapsed_place_has_left_it() {
 async fn looking_at_seats_starts_the_idle_time_anew_up_to_the_limit() {
     let world = World::new().await;
     let a = world.instance().await;
+    // Clocks are moved without a word, so each look is at an instance that does not know yet.
+    let (b, c) = (world.quiet_instance(&[]).await, world.quiet_instance(&[]).await);
     let show = shop::show(&world, &a, Setup::default()).await;
     let fan = shop::fan(&world, &a).await;
     let token = fan.admitted(&show.id).await;
@@ -140,7 +145,7 @@ async fn looking_at_seats_starts_the_idle_time_anew_up_to_the_limit() {
          expires_at = expires_at - interval '60 s'",
     )
     .await;
-    assert_eq!(look_at_seats(&fan, &show, &token).await, None);
+    assert_eq!(look_at_seats(&fan.at(b.address), &show, &token).await, None);
     let left = seconds_left(&world, &fan).await;
     assert!((58..=60).contains(&left), "the end is not taken back and not moved: {left}");
     meddle(
@@ -149,7 +154,8 @@ async fn looking_at_seats_starts_the_idle_time_anew_up_to_the_limit() {
         "activated_at = activated_at - interval '41 s', expires_at = clock_timestamp()",
     )
     .await;
-    assert_eq!(look_at_seats(&fan, &show, &token).await.as_deref(), Some("QUEUE_ENDED"));
+    let refused = look_at_seats(&fan.at(c.address), &show, &token).await;
+    assert_eq!(refused.as_deref(), Some("QUEUE_ENDED"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
