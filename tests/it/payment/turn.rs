@@ -115,3 +115,33 @@ async fn payments_under_two_tokens_at_once_end_the_turn() {
     }
     world.books_are_true().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_that_waited_for_another_counts_it() {
+    let (world, a, b, show) = world(Setup { max_seats_per_person: 2, ..Setup::default() }).await;
+    let buyer = buying::buyer(&world, &a, &show).await;
+    buyer.client.charge(2_000, "charge").await;
+    let (one, two) = (buyer.held(&show, 0).await, buyer.held(&show, 1).await);
+    world
+        .sql(
+            "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql
+                 AS $$ BEGIN PERFORM pg_sleep(1.2); RETURN NEW; END $$;
+             CREATE TRIGGER dawdle BEFORE INSERT ON payment
+                 FOR EACH ROW WHEN (NEW.idempotency_key = 'slow') EXECUTE FUNCTION dawdle()",
+        )
+        .await;
+    let there = buyer.at(&b);
+    let (first, second) = tokio::join!(buyer.client.pay(&one, 1_000, "slow"), async {
+        let asleep = "SELECT count(*) FROM pg_stat_activity
+                      WHERE datname = current_database() AND wait_event = 'PgSleep'";
+        eventually("the first to be under way", async || {
+            (world.number(asleep).await == 1).then_some(())
+        })
+        .await;
+        // It began before the first is committed, and sees nothing of it but its locks.
+        there.client.pay(&two, 1_000, "quick").await
+    });
+    assert_eq!((refusal(&first), refusal(&second)), (None, None), "{first} {second}");
+    assert_eq!(token_status(&world, &buyer).await, "USED");
+    world.books_are_true().await;
+}

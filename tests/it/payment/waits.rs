@@ -117,3 +117,17 @@ async fn a_payment_that_waited_until_its_hold_had_lapsed_pays_nothing_whatever_i
     }
     world.books_are_true().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pair_of_seats_is_paid_whole_though_somebody_else_has_locked_one_of_them() {
+    let (world, a, _b, show) = world(Setup { max_seats_per_person: 2, ..Setup::default() }).await;
+    let buyer = buying::buyer(&world, &a, &show).await;
+    buyer.client.charge(2_000, "charge").await;
+    let held = buyer.hold_seats(&show, &[0, 1]).await;
+    let id = held["reservation"]["id"].as_str().unwrap();
+    let lock = format!("SELECT 1 FROM seat WHERE id = '{}' FOR UPDATE", show.seats[1]);
+    let paid = kept_waiting(&world, &lock, "true", buyer.client.pay(id, 2_000, "pay")).await;
+    assert_eq!(refusal(&paid), None, "{paid}");
+    assert_eq!(world.number("SELECT count(*) FROM seat WHERE status = 'SOLD_OUT'").await, 2);
+    world.books_are_true().await;
+}

@@ -1,29 +1,20 @@
 //! Charges that arrive while a lane is busy share the next statement, and each has an outcome of its own.
 
-use frontrow::{kernel::POINTS_MAX, lanes::LANES};
+use frontrow::lanes::LANES;
 use futures_util::future::join_all;
 use sea_orm::{ConnectionTrait, TransactionTrait};
 
-use super::world;
+use super::{LIMIT, rich, world};
 use crate::support::{client::refusal, eventually, shop};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_of_a_group_of_charges_has_an_outcome_of_its_own() {
     let (world, a, _b, _fan) = world().await;
     let fans = shop::fans(&world, &a, 20).await;
-    let id = |n: usize| fans[n].person_id.as_deref().unwrap();
     let before = fans[12].charge(10, "again").await;
     fans[13].charge(10, "other").await;
     fans[14].charge(10, "first").await;
-    let full = POINTS_MAX - 5;
-    world
-        .sql(&format!(
-            "INSERT INTO wallet (person_id, balance) VALUES ('{0}', {full});
-             INSERT INTO wallet_entry (id, person_id, kind, delta, balance_after, purpose, key, created_at)
-             VALUES (gen_random_uuid(), '{0}', 'CHARGE', {full}, {full}, 'CHARGE', 'full', now())",
-            id(15)
-        ))
-        .await;
+    rich(&world, &fans[15], LIMIT - 5).await;
     world
         .sql(
             "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql
@@ -33,7 +24,8 @@ async fn each_of_a_group_of_charges_has_an_outcome_of_its_own() {
         )
         .await;
     let lock = world.pool.begin().await.unwrap();
-    let wallet = format!("SELECT 1 FROM wallet WHERE person_id = '{}' FOR UPDATE", id(14));
+    let person = fans[14].person_id.as_deref().unwrap();
+    let wallet = format!("SELECT 1 FROM wallet WHERE person_id = '{person}' FOR UPDATE");
     lock.execute_unprepared(&wallet).await.unwrap();
     let mut busy = Vec::new();
     for fan in &fans[16..16 + LANES] {
