@@ -402,10 +402,7 @@ fn every_exception_is_needed() {
         let text = &source.unwrap_or_else(|| panic!("{path} is gone")).text;
         assert!(text.contains("spawn"), "{path} starts nothing any more");
     }
-    let unneeded: Vec<String> = tables::unneeded(&house)
-        .chain(locks::unneeded(&house))
-        .chain(formulas::unneeded(&house))
-        .collect();
+    let unneeded: Vec<String> = tables::unneeded(&house).chain(locks::unneeded(&house)).collect();
     assert!(unneeded.is_empty(), "\n{}\n", unneeded.join("\n"));
 }
 

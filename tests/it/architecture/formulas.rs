@@ -5,18 +5,6 @@ use super::{
     sql::{self, Statement},
 };
 
-/// Files that write a formula out. Nothing is added here; it may only get shorter.
-const WRITTEN_OUT: &[&str] = &[
-    "payment/store/mod.rs",
-    "payment/store/pay_with_points.sql",
-    "reservation/store/cancel.sql",
-    "reservation/store/hold.rs",
-    "reservation/store/hold.sql",
-    "waiting_room/store/admit.sql",
-    "waiting_room/store/mod.rs",
-    "waiting_room/store/rounds.rs",
-];
-
 /// The functions that say what a statement writes out.
 fn written_out(statement: &Statement) -> Vec<&'static str> {
     let mut found = Vec::new();
@@ -48,9 +36,6 @@ fn written_out(statement: &Statement) -> Vec<&'static str> {
 
 /// Formulas that a file writes out.
 pub(super) fn faults(source: &Source) -> Vec<String> {
-    if WRITTEN_OUT.contains(&source.path.as_str()) {
-        return Vec::new();
-    }
     // An audit that computed with the same functions would find no fault in them.
     let statements = sql::statements(source).into_iter().filter(|_| !source.is_in(&["audit"]));
     statements
@@ -61,17 +46,6 @@ pub(super) fn faults(source: &Source) -> Vec<String> {
                 .map(move |formula| format!("{name}: {formula} is written out"))
         })
         .collect()
-}
-
-/// Exceptions that nothing needs any more.
-pub(super) fn unneeded(house: &[Source]) -> impl Iterator<Item = String> {
-    WRITTEN_OUT
-        .iter()
-        .filter(|path| {
-            let source = house.iter().find(|source| source.path == **path);
-            source.is_none_or(|it| sql::statements(it).iter().all(|it| written_out(it).is_empty()))
-        })
-        .map(|path| format!("{path} writes no formula out any more"))
 }
 
 #[test]

@@ -41,14 +41,6 @@ const BELOW: &[(&str, &str, &str)] = &[
     ("payment", "wallet_entry", "as the balance"),
 ];
 
-/// Statements that keep to none of this, and why they stand.
-const ODD: &[(&str, &str, &str)] = &[
-    ("payment/store/mod.rs::pay_facts", "wallet", "opens the wallet of a person who never had one"),
-    ("reservation/store/cancel.sql", "payment", "cancelling refunds a purchase"),
-    ("reservation/store/cancel.sql", "wallet", "as the payment"),
-    ("reservation/store/cancel.sql", "wallet_entry", "as the payment"),
-];
-
 /// The feature that writes a table.
 pub(super) fn owner(table: &str) -> Option<&'static str> {
     TABLES.iter().find(|(name, _)| *name == table).map(|(_, owner)| *owner)
@@ -85,10 +77,7 @@ pub(super) fn faults(source: &Source) -> Vec<String> {
             faults.push(format!("{at}: statements that write live in stores"));
         }
         for (table, wrong) in strange(source, &statement) {
-            let odd =
-                |(name, odd, _): &(&str, &str, &str)| *name == statement.name && *odd == table;
-            let meant = source.is_store() || owner(table).is_some();
-            if meant && !ODD.iter().any(odd) {
+            if source.is_store() || owner(table).is_some() {
                 faults.push(format!("{at}: {} writes {table}: {wrong}", statement.name));
             }
         }
@@ -114,24 +103,16 @@ pub(super) fn faults(source: &Source) -> Vec<String> {
 /// Exceptions that nothing needs any more.
 pub(super) fn unneeded(house: &[Source]) -> impl Iterator<Item = String> {
     let mut below: BTreeSet<(&str, &str)> = BELOW.iter().map(|row| (row.0, row.1)).collect();
-    let mut odd: BTreeSet<(&str, &str)> = ODD.iter().map(|row| (row.0, row.1)).collect();
     for source in house.iter().filter(|source| source.is_store()) {
         let feature = source.module().first().map_or("", |module| *module);
         for statement in sql::statements(source) {
             let own = statement.written().any(|table| owner(table) == Some(feature));
-            for (table, _) in strange(source, &statement) {
-                odd.retain(|(name, listed)| *name != statement.name || *listed != table);
-            }
             below.retain(|(from, to)| {
                 !(own && *from == feature && statement.written().any(|table| table == *to))
             });
         }
     }
-    let lines = below
-        .into_iter()
-        .chain(odd)
-        .map(|(who, what)| format!("{who} does not write {what} any more"));
-    lines.collect::<Vec<_>>().into_iter()
+    below.into_iter().map(|(who, what)| format!("{who} does not write {what} any more"))
 }
 
 #[test]
