@@ -24,7 +24,7 @@ impl WaitingRooms {
     pub(super) async fn follow(&self, schedule_id: ScheduleId) -> Followed {
         let followed = self.rooms.enter(schedule_id);
         if followed.room.claim_following() {
-            // A task of its own from the start: who comes first may go away at any moment, and others wait for it too.
+            // A task of its own from the start: the first who comes may go away at any moment, and others wait for it too.
             let (rooms, room, over) =
                 (self.clone(), followed.room.clone(), CancellationToken::new());
             self.tasks.keep("following a room", over.clone(), move || {
