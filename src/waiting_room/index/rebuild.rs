@@ -34,7 +34,7 @@ const READ: i64 = 10_000;
 const COMMITTED_WITHIN: Duration = Duration::from_secs(60);
 /// A change is in the index so long after it was committed, unless it was lost.
 const SETTLED: Duration = Duration::from_secs(1);
-/// One part in so many of the time goes into counting lines at most.
+/// Counting lines takes one part in this many of the time at most.
 const COUNTING_SHARE: u32 = 50;
 /// People who may be on their way into the index, or out of it, at one instant.
 const ON_THE_WAY: i64 = 25;

@@ -34,7 +34,7 @@ static RELEASE: LazyLock<Script> = script!("release.lua");
 static RETIRE: LazyLock<Script> = script!("retire.lua");
 static SWAP: LazyLock<Script> = script!("swap.lua");
 
-/// So many people travel in one script call at most, to keep Redis responsive to others.
+/// How many people travel in one script call at most, to keep Redis responsive to others.
 pub(in crate::waiting_room) const CHUNK: usize = 1_000;
 /// As many when a line is built, which is one command for all of them.
 const FILL_CHUNK: usize = 2_000;

@@ -37,7 +37,7 @@ impl WaitingRooms {
 
     fn have_followed(&self, room: &Arc<Room>) {
         if room.claim_following() {
-            // A task of its own from the start: who comes first may go away at any moment, and others wait for it too.
+            // A task of its own from the start: the first who comes may go away at any moment, and others wait for it too.
             let (rooms, room, over) = (self.clone(), room.clone(), CancellationToken::new());
             self.tasks.keep("following a room", over.clone(), move || {
                 rooms.clone().follow_room(room.clone(), over.clone())

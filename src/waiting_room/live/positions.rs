@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-/// So many changes are remembered for watchers whose rank is older than what was applied already.
+/// How many changes are remembered for watchers whose rank is older than what was applied already.
 const REMEMBERED: usize = 256;
 
 /// The changes do not follow one another, or lie too far back: ranks have to be read again.

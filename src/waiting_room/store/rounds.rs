@@ -9,7 +9,7 @@ use crate::{
     waiting_room::Change,
 };
 
-/// So many people are sent away by one round at most; the next one follows at once.
+/// How many people one round sends away at most; the next one follows at once.
 pub(in crate::waiting_room) const ENDED_MAX: usize = 5_000;
 
 #[derive(Debug, FromQueryResult)]

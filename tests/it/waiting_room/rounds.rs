@@ -147,9 +147,10 @@ async fn a_stale_round(check: &str, meanwhile: impl AsyncFnOnce(&World, &Instanc
     let a = world.quiet_instance(&[]).await;
     let show = shop::show(&world, &a, setup(2, 2, 0.1)).await;
     line(&world, &a, &show, 6).await;
-    let nobody = frontrow::db::uuids(std::iter::empty());
+    // Two who were away, and have left the line since: the round looks as much further back.
+    let away = frontrow::db::uuids([uuid::Uuid::now_v7(), uuid::Uuid::now_v7()]);
     let (upto, most) = (i64::MAX, 1_000_i64);
-    let values = [schedule(&show).0.into(), nobody, 300.0_f64.into(), upto.into(), most.into()];
+    let values = [schedule(&show).0.into(), away, 300.0_f64.into(), upto.into(), most.into()];
     let stale = Statement::from_sql_and_values(DbBackend::Postgres, sql, values);
     // The round goes on when this lock is given up, and not before.
     let gate = world.pool.begin().await.unwrap();

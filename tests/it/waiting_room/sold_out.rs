@@ -44,9 +44,7 @@ async fn pages(a: &Instance, sql: &str, values: Vec<SqlValue>) -> i64 {
         let count = buffers.split(' ').find_map(|word| word.strip_prefix(name));
         count.map_or(0, |count| count.parse::<i64>().unwrap())
     };
-    let pages = count("hit=") + count("read=");
-    println!("{pages} pages\n{}", plan.join("\n"));
-    pages
+    count("hit=") + count("read=")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,23 +53,23 @@ async fn sending_a_crowd_away_costs_postgres_the_same_however_large_the_hall_is(
     let a = world.quiet_instance(&[]).await;
     let show = sold_out(&world, &a).await;
     let fan = shop::fan(&world, &a).await;
-    // The first who looks goes by everything that was there before the sale, and notes it.
-    for _ in 0..2 {
-        assert_eq!(refusal(&fan.enter(&show.id).await), Some("SOLD_OUT"));
-        assert!(a.app.waiting_rooms.run_round(schedule(&show)).await.is_ok());
-    }
     let one = |fan: &Client| frontrow::db::uuids([uuid::Uuid::parse_str(id_of(fan)).unwrap()]);
     let token = || frontrow::db::uuids([uuid::Uuid::now_v7()]);
     let enter = include_str!("../../../src/waiting_room/store/enter.sql");
-    let values = vec![schedule(&show).0.into(), one(&fan), token(), 0_i32.into()];
-    let entering = pages(&a, enter, values).await;
-    assert!(entering < PAGES, "a refused entry looks at {entering} pages");
     let admit = include_str!("../../../src/waiting_room/store/admit.sql");
-    let nobody = frontrow::db::uuids(std::iter::empty());
-    let values =
-        vec![schedule(&show).0.into(), nobody, 300.0_f64.into(), i64::MAX.into(), 100_i64.into()];
-    let round = pages(&a, admit, values).await;
-    assert!(round < PAGES, "a round looks at {round} pages");
+    // The first who looks goes by everything that was there before the sale, and notes that it is gone, as soon as nothing older
+    // is being read: autovacuum may be at it.
+    eventually("refusals and rounds to look at few pages", async || {
+        assert_eq!(refusal(&fan.enter(&show.id).await), Some("SOLD_OUT"));
+        let values = vec![schedule(&show).0.into(), one(&fan), token(), 0_i32.into()];
+        let entering = pages(&a, enter, values).await;
+        let nobody = frontrow::db::uuids(std::iter::empty());
+        let (upto, most) = (i64::MAX.into(), 100_i64.into());
+        let values = vec![schedule(&show).0.into(), nobody, 300.0_f64.into(), upto, most];
+        let round = pages(&a, admit, values).await;
+        (entering < PAGES && round < PAGES).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
