@@ -16,6 +16,7 @@ pub mod turns;
 // Floor 2: siblings that do not know of each other.
 pub mod account;
 pub mod catalogue;
+pub mod gateway;
 pub mod wallet;
 
 // Floor 3: who may go in, and in which order.

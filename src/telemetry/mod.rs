@@ -3,7 +3,10 @@
 mod metrics;
 mod rooms;
 
-pub use metrics::{EndedLabels, Metrics, OutcomeLabels, ReasonLabels, RequestLabels, TaskLabels};
+pub use metrics::{
+    EndedLabels, GatewayLabels, GatewayVerbLabels, Metrics, OutcomeLabels, ReasonLabels,
+    RequestLabels, TaskLabels,
+};
 pub use rooms::{RoomMetrics, RoomsMetrics};
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 

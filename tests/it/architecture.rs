@@ -17,7 +17,7 @@ use tokens::{Kind, Path, Token};
 const FLOORS: &[&[&str]] = &[
     &["kernel"],
     &["db", "kv", "tasks", "telemetry", "turns"],
-    &["account", "catalogue", "wallet"],
+    &["account", "catalogue", "gateway", "wallet"],
     &["waiting_room"],
     &["reservation"],
     &["payment", "seat_map", "audit"],
