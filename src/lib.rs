@@ -40,5 +40,8 @@ pub mod workers;
 // Floor 8: the edge.
 pub mod http;
 
-// Floor 9: the program.
+// Floor 9: a gateway to try cards with, a small server of its own.
+pub mod sandbox;
+
+// Floor 10: the program.
 pub mod cli;

@@ -24,6 +24,7 @@ const FLOORS: &[&[&str]] = &[
     &["app"],
     &["api", "workers"],
     &["http"],
+    &["sandbox"],
     &["cli"],
 ];
 
