@@ -22,6 +22,7 @@ mod connections;
 mod cost;
 mod crash;
 mod docs;
+mod gateway;
 mod http;
 mod kv;
 mod odd_values;
