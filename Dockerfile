@@ -10,6 +10,8 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 FROM debian:bookworm-slim
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin frontrow
 COPY --from=build /frontrow /usr/local/bin/frontrow
+# Whom to trust, for calls to a card gateway.
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 USER frontrow
 ENV FRONTROW_LISTEN=0.0.0.0:8000
 EXPOSE 8000

@@ -18,6 +18,7 @@ pub mod turns;
 // Floor 2: siblings that do not know of each other.
 pub mod account;
 pub mod catalogue;
+pub mod gateway;
 pub mod seat_map;
 pub mod wallet;
 
@@ -42,5 +43,8 @@ pub mod workers;
 // Floor 8: the edge.
 pub mod http;
 
-// Floor 9: the program.
+// Floor 9: a gateway to try cards with, a small server of its own.
+pub mod sandbox;
+
+// Floor 10: the program.
 pub mod cli;

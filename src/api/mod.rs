@@ -48,6 +48,7 @@ pub struct Query(
     waiting_room::WaitingRoomQuery,
     wallet::WalletQuery,
     reservation::ReservationQuery,
+    payment::PaymentQuery,
 );
 
 /// Writes. Each has one payload: the object that was changed, or `userErrors` that say why nothing was.

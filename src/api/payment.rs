@@ -192,6 +192,29 @@ const fn words(refusal: PayRefusal) -> (PayErrorCode, &'static str, &'static str
     }
 }
 
+/// The card gateway of this shop; what the page needs to speak to it.
+#[derive(Debug, SimpleObject)]
+pub(super) struct CardGateway {
+    name: &'static str,
+    publishable_key: Option<String>,
+}
+
+/// What cards are charged through.
+#[derive(Debug, Default)]
+pub(super) struct PaymentQuery;
+
+#[Object]
+impl PaymentQuery {
+    /// Null when cards are not taken here.
+    async fn card_gateway(&self, ctx: &Context<'_>) -> ApiResult<Option<CardGateway>> {
+        let gateway = &context::app(ctx)?.card_gateway;
+        Ok(gateway.name().map(|name| CardGateway {
+            name: name.as_str(),
+            publishable_key: gateway.publishable_key().map(str::to_owned),
+        }))
+    }
+}
+
 /// Paying.
 #[derive(Debug, Default)]
 pub(super) struct PaymentMutation;

@@ -2,11 +2,17 @@
 
 use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
-use clap::{ArgAction, Args};
+use clap::{ArgAction, Args, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Networks;
-use crate::{account::SECRET_BYTES_MIN, db::DbSettings, kv::KvSettings, telemetry::LogFormat};
+use crate::{
+    account::SECRET_BYTES_MIN,
+    db::DbSettings,
+    gateway::{Currency, GatewayAddress, GatewaySettings, Provider},
+    kv::KvSettings,
+    telemetry::LogFormat,
+};
 
 /// How to reach Postgres; all commands need this.
 #[derive(Debug, Clone, Args)]
@@ -78,6 +84,109 @@ pub(crate) fn secret(text: &str) -> Result<SecretString, String> {
     Ok(secret)
 }
 
+/// A secret that somebody else chose, of whatever length.
+pub(crate) fn some_secret(text: &str) -> Result<SecretString, &'static str> {
+    if text.is_empty() { Err("it is empty") } else { Ok(SecretString::from(text)) }
+}
+
+/// Which card gateway there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum GatewayChoice {
+    /// Cards are not taken.
+    None,
+    /// `frontrow sandbox-gateway`, where no money moves.
+    Sandbox,
+    /// Stripe.
+    Stripe,
+}
+
+/// How cards are charged.
+#[derive(Debug, Clone, Args)]
+pub struct GatewayArgs {
+    /// Whose card gateway is used.
+    #[arg(long, env = "FRONTROW_CARD_GATEWAY", default_value = "none")]
+    pub card_gateway: GatewayChoice,
+    /// What a point is one of, as a code of three letters: the currency's smallest unit.
+    #[arg(long, env = "FRONTROW_CURRENCY", default_value = "krw")]
+    pub currency: Currency,
+    /// How long the card gateway may take, in milliseconds, before a payment goes on without its answer; less than
+    /// FRONTROW_REQUEST_MS.
+    #[arg(long, env = "FRONTROW_GATEWAY_TIMEOUT_MS", default_value_t = 4000,
+          value_parser = clap::value_parser!(u64).range(100..=60_000))]
+    pub gateway_timeout_ms: u64,
+    /// Where `frontrow sandbox-gateway` listens.
+    #[arg(
+        long,
+        env = "FRONTROW_SANDBOX_URL",
+        hide_env_values = true,
+        required_if_eq("card_gateway", "sandbox")
+    )]
+    pub sandbox_url: Option<GatewayAddress>,
+    /// Shared with `frontrow sandbox-gateway`.
+    #[arg(long, env = "FRONTROW_SANDBOX_SECRET", hide_env_values = true, value_parser = some_secret,
+          required_if_eq("card_gateway", "sandbox"))]
+    pub sandbox_secret: Option<SecretString>,
+    /// Stripe's secret key: `sk_live_...`, `sk_test_...`, or better a restricted one that may write PaymentIntents and refunds.
+    #[arg(long, env = "FRONTROW_STRIPE_SECRET_KEY", hide_env_values = true, value_parser = some_secret,
+          required_if_eq("card_gateway", "stripe"))]
+    pub stripe_secret_key: Option<SecretString>,
+    /// What Stripe signs its webhooks with: `whsec_...`.
+    #[arg(long, env = "FRONTROW_STRIPE_WEBHOOK_SECRET", hide_env_values = true, value_parser = some_secret,
+          required_if_eq("card_gateway", "stripe"))]
+    pub stripe_webhook_secret: Option<SecretString>,
+    /// Stripe's publishable key, which pages are told: `pk_...`.
+    #[arg(long, env = "FRONTROW_STRIPE_PUBLISHABLE_KEY", hide_env_values = true, value_parser = publishable_key)]
+    pub stripe_publishable_key: Option<String>,
+    /// Where Stripe's API is.
+    #[arg(
+        long,
+        env = "FRONTROW_STRIPE_URL",
+        hide_env_values = true,
+        default_value = "https://api.stripe.com"
+    )]
+    pub stripe_url: GatewayAddress,
+}
+
+/// It is shown to everybody, so nothing else may stand here by mistake.
+fn publishable_key(text: &str) -> Result<String, &'static str> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if text.starts_with("pk_") && plain {
+        Ok(text.to_owned())
+    } else {
+        Err("a publishable key begins with pk_")
+    }
+}
+
+impl GatewayArgs {
+    /// The settings of the card gateway.
+    pub fn settings(&self) -> GatewaySettings {
+        let timeout = Duration::from_millis(self.gateway_timeout_ms);
+        GatewaySettings { provider: self.provider(), currency: self.currency.clone(), timeout }
+    }
+
+    fn provider(&self) -> Provider {
+        match self.card_gateway {
+            GatewayChoice::None => Provider::None,
+            // What one of them needs is there, or the command line was refused.
+            GatewayChoice::Sandbox => match (&self.sandbox_url, &self.sandbox_secret) {
+                (Some(url), Some(secret)) => {
+                    Provider::Sandbox { url: url.clone(), secret: secret.clone() }
+                }
+                _ => Provider::None,
+            },
+            GatewayChoice::Stripe => match (&self.stripe_secret_key, &self.stripe_webhook_secret) {
+                (Some(secret_key), Some(webhook_secret)) => Provider::Stripe {
+                    url: self.stripe_url.clone(),
+                    secret_key: secret_key.clone(),
+                    webhook_secret: webhook_secret.clone(),
+                    publishable_key: self.stripe_publishable_key.clone(),
+                },
+                _ => Provider::None,
+            },
+        }
+    }
+}
+
 /// The settings of `frontrow serve`.
 #[derive(Debug, Clone, Args)]
 pub struct Settings {
@@ -85,6 +194,8 @@ pub struct Settings {
     pub database: DatabaseArgs,
     #[command(flatten)]
     pub secrets: SecretArgs,
+    #[command(flatten)]
+    pub gateway: GatewayArgs,
     /// Redis, the index and the wire: `redis://host:port/`; for a cluster, some of its nodes:
     /// `redis+cluster://host:port,host:port,...`.
     #[arg(long, env = "REDIS_URL", hide_env_values = true, value_parser = hidden)]

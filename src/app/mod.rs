@@ -7,14 +7,15 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-pub(crate) use config::secret;
-pub use config::{DatabaseArgs, SecretArgs, Settings};
+pub use config::{DatabaseArgs, GatewayArgs, SecretArgs, Settings};
+pub(crate) use config::{secret, some_secret};
 pub use networks::Networks;
 
 use crate::{
     account::{Accounts, Keyring, Sessions},
     catalogue::Catalogue,
     db::Db,
+    gateway::CardGateway,
     kernel::{Fault, ScheduleId},
     kv::Kv,
     payment::Payments,
@@ -54,6 +55,8 @@ pub struct App {
     pub waiting_rooms: WaitingRooms,
     /// Seats held and owned.
     pub reservations: Reservations,
+    /// Cards.
+    pub card_gateway: CardGateway,
     /// Money against seats.
     pub payments: Payments,
     /// Halls in memory.
@@ -92,7 +95,9 @@ impl App {
         );
         let patience = settings.database.patience();
         let wallets = Wallets::new(db.clone(), &metrics, &tasks, patience);
+        let card_gateway = CardGateway::new(&settings.gateway.settings(), metrics.clone())?;
         let app = Self {
+            card_gateway,
             accounts: Accounts::new(db.clone(), sessions.clone()),
             catalogue: Catalogue::new(db.clone()),
             sales: Sales::new(db.clone(), waiting_rooms.clone()),

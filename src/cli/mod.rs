@@ -9,6 +9,7 @@ mod demo;
 mod draw;
 mod failed;
 mod migrate;
+mod sandbox_gateway;
 mod seed;
 mod serve;
 
@@ -47,6 +48,8 @@ enum Command {
     Roster(draw::RosterArgs),
     /// Recompute every place of a draw from its roster; exit status 1 and the places at fault when one is not as drawn.
     VerifyDraw(draw::VerifyDrawArgs),
+    /// Run a card gateway to try cards with, where no money moves.
+    SandboxGateway(sandbox_gateway::SandboxGatewayArgs),
     /// Make an organizer's account; the password is the first line of standard input.
     AddOrganizer(add_organizer::AddOrganizerArgs),
 }
@@ -82,6 +85,7 @@ async fn run(command: Command) -> Result<ExitCode, Failed> {
         Command::Audit(args) => audit::run(&args).await,
         Command::Migrate(args) => migrate::run(&args).await,
         Command::Seed(args) => seed::run(&args).await,
+        Command::SandboxGateway(args) => sandbox_gateway::run(args).await,
         Command::AddOrganizer(args) => add_organizer::run(&args).await,
         Command::Roster(args) => draw::roster(&args).await,
         Command::VerifyDraw(args) => draw::verify(&args),

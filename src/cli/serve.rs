@@ -80,7 +80,7 @@ fn allow_open_files() {
 }
 
 /// Ends the server on Ctrl-C, and on the signal that process managers send.
-async fn stop_on_signal(stopping: CancellationToken) {
+pub(super) async fn stop_on_signal(stopping: CancellationToken) {
     let mut terminate = match signal::unix::signal(signal::unix::SignalKind::terminate()) {
         Ok(terminate) => terminate,
         Err(error) => {

@@ -49,6 +49,8 @@ typed_ids! {
     ReservationId,
     /// Names a payment.
     PaymentId,
+    /// Names a refund of a payment.
+    RefundId,
     /// Names a line of a wallet's ledger.
     WalletEntryId,
     /// Names one attempt to build a room's index anew.

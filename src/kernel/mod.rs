@@ -13,8 +13,8 @@ mod time;
 pub use address::{Address, AddressFault};
 pub use error::{Failure, Fault, FaultKind, RequestCode};
 pub use id::{
-    ConcertId, PaymentId, PersonId, QueueTokenId, RebuildId, ReservationId, ScheduleId, SeatId,
-    WalletEntryId,
+    ConcertId, PaymentId, PersonId, QueueTokenId, RebuildId, RefundId, ReservationId, ScheduleId,
+    SeatId, WalletEntryId,
 };
 pub use page::{PAGE_MAX, Page, PageRequest};
 pub use points::{POINTS_MAX, Points};

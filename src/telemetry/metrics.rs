@@ -54,6 +54,22 @@ pub struct TaskLabels {
     pub task: &'static str,
 }
 
+/// What the card gateway was asked, and whether it answered.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct GatewayLabels {
+    /// `begin`, `look`, `refund`, ...
+    pub verb: &'static str,
+    /// `ok`, `unavailable`, `unanswered` or `fault`.
+    pub outcome: &'static str,
+}
+
+/// What the card gateway was asked.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct GatewayVerbLabels {
+    /// `begin`, `look`, `refund`, ...
+    pub verb: &'static str,
+}
+
 /// Handles to all metrics; cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
@@ -92,6 +108,10 @@ pub struct Metrics {
     pub holds_lapsed: Counter,
     /// Payments asked for.
     pub payments: Family<OutcomeLabels, Counter>,
+    /// What the card gateway was asked.
+    pub gateway_calls: Family<GatewayLabels, Counter>,
+    /// How long the card gateway took.
+    pub gateway_seconds: Family<GatewayVerbLabels, Histogram>,
     /// Calls to Redis that failed or took too long.
     pub redis_failures: Counter,
     /// Failures of ours that a client was told of as INTERNAL or OVERLOADED.
@@ -128,6 +148,8 @@ impl Metrics {
             holds: Family::default(),
             holds_lapsed: Counter::default(),
             payments: Family::default(),
+            gateway_calls: Family::default(),
+            gateway_seconds: Family::new_with_constructor(latency),
             redis_failures: Counter::default(),
             faults: Counter::default(),
             task_panics: Family::default(),
@@ -156,6 +178,7 @@ impl Metrics {
         registry.register("holds", "Holds asked for", m.holds.clone());
         registry.register("holds_lapsed", "Holds that lapsed", m.holds_lapsed.clone());
         registry.register("payments", "Payments asked for", m.payments.clone());
+        m.register_gateway(&mut registry);
         registry.register("redis_failures", "Calls to Redis that failed", m.redis_failures.clone());
         registry.register(
             "faults",
@@ -166,6 +189,19 @@ impl Metrics {
         registry.register_collector(Box::new(m.rooms.clone()));
         metrics.registry = Arc::new(registry);
         metrics
+    }
+
+    fn register_gateway(&self, registry: &mut Registry) {
+        registry.register(
+            "gateway_calls",
+            "What the card gateway was asked",
+            self.gateway_calls.clone(),
+        );
+        registry.register(
+            "gateway_seconds",
+            "Time that the card gateway took",
+            self.gateway_seconds.clone(),
+        );
     }
 
     fn register_connections(&self, registry: &mut Registry) {

@@ -4,7 +4,8 @@ mod metrics;
 mod rooms;
 
 pub use metrics::{
-    EndedLabels, LaneLabels, Metrics, OutcomeLabels, ReasonLabels, RequestLabels, TaskLabels,
+    EndedLabels, GatewayLabels, GatewayVerbLabels, LaneLabels, Metrics, OutcomeLabels,
+    ReasonLabels, RequestLabels, TaskLabels,
 };
 pub use rooms::{RoomMetrics, RoomsMetrics};
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};

@@ -21,13 +21,14 @@ use reading::{Path, Reading};
 const FLOORS: &[&[&str]] = &[
     &["kernel"],
     &["db", "kv", "lanes", "tasks", "telemetry", "turns"],
-    &["account", "catalogue", "seat_map", "wallet"],
+    &["account", "catalogue", "gateway", "seat_map", "wallet"],
     &["waiting_room"],
     &["reservation"],
     &["payment", "sale", "audit"],
     &["app"],
     &["api", "workers"],
     &["http"],
+    &["sandbox"],
     &["cli"],
 ];
 

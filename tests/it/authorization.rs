@@ -39,6 +39,7 @@ const TABLE: &[(&str, &str, Who, &str)] = &[
     ("Query", "schedule", Anyone, "{ schedule(id: \"$schedule\") { id } }"),
     // With the caller's own ACTIVE queue token.
     ("Query", "seats", SignedIn, "{ seats(scheduleId: \"$schedule\", queueToken: \"x\") { id } }"),
+    ("Query", "cardGateway", Anyone, "{ cardGateway { name } }"),
     ("Query", "me", SignedIn, "{ me { id } }"),
     ("Query", "queueStatus", SignedIn, "{ queueStatus(scheduleId: \"$schedule\") { status } }"),
     ("Query", "balance", SignedIn, "{ balance }"),

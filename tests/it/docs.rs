@@ -23,7 +23,7 @@ fn settings(text: &str) -> BTreeSet<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn settings_are_documented_and_those_documented_exist() {
     let mut known = BTreeSet::new();
-    for command in ["serve", "migrate", "seed", "audit", "add-organizer"] {
+    for command in ["serve", "migrate", "seed", "audit", "add-organizer", "sandbox-gateway"] {
         known.extend(settings(&run(&[command, "--help"], &[], "").await.out));
     }
     assert!(known.len() > 12, "{known:?}");
@@ -31,13 +31,30 @@ async fn settings_are_documented_and_those_documented_exist() {
     let documented = settings(&(readme.clone() + &limits));
     let missing: Vec<_> = known.difference(&documented).collect();
     assert!(missing.is_empty(), "in neither README.md nor docs/limits.md: {missing:?}");
-    for document in
-        ["README.md", "ARCHITECTURE.md", "docs/limits.md", "docs/operating.md", "docs/fairness.md"]
-    {
+    for document in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "docs/limits.md",
+        "docs/operating.md",
+        "docs/fairness.md",
+        "docs/payments.md",
+    ] {
         let named = settings(&read(document));
         let unknown: Vec<_> = named.difference(&known).collect();
         assert!(unknown.is_empty(), "{document} names what does not exist: {unknown:?}");
     }
+}
+
+#[test]
+fn every_token_of_the_sandbox_is_documented() {
+    let text = read("docs/payments.md");
+    let tokens: BTreeSet<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `tok_")?.split_once('`'))
+        .map(|(token, _)| token)
+        .collect();
+    let known = frontrow::sandbox::Token::ALL.iter().map(|token| &token.as_str()["tok_".len()..]);
+    assert_eq!(tokens, known.collect());
 }
 
 /// The rows of docs/limits.md: the limit, its default, and where it is changed.

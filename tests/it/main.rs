@@ -22,6 +22,7 @@ mod connections;
 mod cost;
 mod crash;
 mod docs;
+mod gateway;
 mod holds;
 mod http;
 mod kv;

@@ -3,14 +3,17 @@
 pub(crate) mod buying;
 pub(crate) mod client;
 pub(crate) mod database;
+pub(crate) mod like_stripe;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod random;
 pub(crate) mod redis;
 pub(crate) mod sabotage;
+pub(crate) mod sandbox;
 pub(crate) mod shop;
 pub(crate) mod socket;
 pub(crate) mod strict_postgres;
+pub(crate) mod webhooks;
 pub(crate) mod wire;
 pub(crate) mod world;
 
