@@ -210,8 +210,8 @@ async fn blocks_that_overlap_are_held_whole_or_not_at_all_on_one_instance_and_on
                 Err(code) => assert_eq!(*code, HoldCode::SeatHeld),
             }
         }
-        // Seven blocks always fit in somewhere before every other one is in the way.
-        assert!((6..=10).contains(&won.len()), "{} blocks of three", won.len());
+        // Each block is in the way of those that begin at five places at most; and not every place was asked for.
+        assert!((3..=10).contains(&won.len()), "{} blocks of three", won.len());
         let held = "SELECT count(*) FROM seat WHERE status = 'HOLD'";
         assert_eq!(world.number(held).await, i64::try_from(won.len() * 3).unwrap());
         let owners = "SELECT count(DISTINCT reservation_id) FROM seat WHERE status = 'HOLD'";
@@ -247,8 +247,13 @@ async fn a_seat_whose_hold_lapses_goes_to_one_of_those_who_want_it_and_not_befor
                             over.store(true, Ordering::Relaxed);
                             return Some(held);
                         }
-                        Err(HoldCode::SeatHeld) if over.load(Ordering::Relaxed) => return None,
-                        Err(code) => assert_eq!(code, HoldCode::SeatHeld),
+                        // Who holds the seat until then may have as many as one person may have.
+                        Err(HoldCode::SeatHeld | HoldCode::SeatLimitReached) => {
+                            if over.load(Ordering::Relaxed) {
+                                return None;
+                            }
+                        }
+                        Err(code) => panic!("{code:?}"),
                     }
                 }
             };

@@ -63,7 +63,7 @@ ready AS MATERIALIZED (
 ),
 claimable AS MATERIALIZED (
     SELECT wanted.n, seat.id, seat.price
-    FROM (
+    FROM clock, (
         SELECT DISTINCT ON (w.seat_id) w.n, w.seat_id, ready.schedule_id
         FROM ready JOIN unnest($6::bigint[], $7::uuid[]) AS w (n, seat_id) USING (n)
         ORDER BY w.seat_id, w.n
@@ -72,7 +72,8 @@ claimable AS MATERIALIZED (
     LATERAL (
         SELECT seat.id, seat.price FROM seat
         WHERE seat.id = wanted.seat_id AND seat.schedule_id = wanted.schedule_id
-          AND is_free(seat.status, seat.hold_expires_at, clock_timestamp())
+          -- By the time at which it is held from now on: no seat has two holders at once, not for a millisecond.
+          AND is_free(seat.status, seat.hold_expires_at, clock.now)
         FOR NO KEY UPDATE SKIP LOCKED
     ) seat
 ),
