@@ -6,6 +6,7 @@ mod address;
 mod column;
 mod describe;
 pub mod entity;
+mod fault;
 mod fresh;
 pub mod migrations;
 mod pool;
@@ -15,13 +16,12 @@ use std::{future::Future, str::FromStr, sync::Arc, time::Duration};
 pub use address::address;
 pub(crate) use column::text_column;
 pub use column::{array, bigints, uuids};
+pub use fault::constraint;
 pub use fresh::Fresh;
 use pool::{Lease, Lost, Pool, PoolLimits};
 use sea_orm::{
-    ConnectionTrait, DbBackend, DbErr, ExecResult, FromQueryResult, QueryResult, RuntimeErr,
-    Statement, Value,
-    prelude::async_trait::async_trait,
-    sqlx::{Error as SqlxError, postgres::PgConnectOptions},
+    ConnectionTrait, DbBackend, DbErr, ExecResult, FromQueryResult, QueryResult, Statement, Value,
+    prelude::async_trait::async_trait, sqlx::postgres::PgConnectOptions,
 };
 use tokio::sync::Mutex;
 
@@ -424,79 +424,4 @@ impl ConnectionTrait for Tx {
         let rows = self.0.lock().await.all(statement).await?;
         Ok(rows.into_iter().map(QueryResult::from).collect())
     }
-}
-
-/// The name of the constraint that refused a statement, if one did.
-pub fn constraint(error: &DbErr) -> Option<&str> {
-    database_error(error)?.constraint()
-}
-
-fn database_error(error: &DbErr) -> Option<&(dyn sea_orm::sqlx::error::DatabaseError + 'static)> {
-    match error {
-        DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => {
-            error.as_database_error()
-        }
-        _ => None,
-    }
-}
-
-/// Who writes something of their own and is refused by one of these has no account any more.
-const OWNERS: &[&str] = &[
-    "concert_organizer_fkey",
-    "queue_token_person_fkey",
-    "wallet_person_fkey",
-    "payment_person_fkey",
-];
-
-impl From<Lost> for DbErr {
-    fn from(lost: Lost) -> Self {
-        match lost {
-            Lost::NoConnection(_, Some(error)) => {
-                Self::Conn(RuntimeErr::SqlxError(Arc::new(error)))
-            }
-            Lost::NoConnection(why, None) => Self::Conn(RuntimeErr::Internal(why.to_owned())),
-            Lost::Asked(error) => Self::Query(RuntimeErr::SqlxError(Arc::new(error))),
-        }
-    }
-}
-
-impl From<DbErr> for Fault {
-    fn from(error: DbErr) -> Self {
-        Self::new(fault_kind(&error), "Postgres", describe::describe(&error))
-    }
-}
-
-fn fault_kind(error: &DbErr) -> FaultKind {
-    if matches!(error, DbErr::ConnectionAcquire(_) | DbErr::Conn(_)) {
-        return FaultKind::Unavailable;
-    }
-    if constraint(error).is_some_and(|name| OWNERS.contains(&name)) {
-        return FaultKind::CallerGone;
-    }
-    let Some(code) = database_error(error).and_then(|error| error.code()) else {
-        return if broke_off(error) { FaultKind::Unanswered } else { FaultKind::Internal };
-    };
-    // 57014: the statement took too long, and was undone. Class 57 else: the server is told to stop, maybe after the commit
-    // and before its answer; 08: connection; 40003: it is not known.
-    if code != "57014" && ["08", "57P", "40003"].iter().any(|class| code.starts_with(class)) {
-        return FaultKind::Unanswered;
-    }
-    // 25006: a standby, or a primary that was told to take no writes; 25P03: idle in a transaction for too long;
-    // 40: serialisation and deadlock; 53: out of resources; 55P03: lock not available.
-    let unavailable = ["25006", "25P03", "40", "53", "55", "57"];
-    if unavailable.iter().any(|class| code.starts_with(class)) {
-        FaultKind::Unavailable
-    } else {
-        FaultKind::Internal
-    }
-}
-
-/// A statement was sent, and no answer came.
-fn broke_off(error: &DbErr) -> bool {
-    let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) =
-        error
-    else {
-        return false;
-    };
-    matches!(**error, SqlxError::Io(_) | SqlxError::Protocol(_) | SqlxError::WorkerCrashed)
 }

@@ -22,6 +22,7 @@ mod connections;
 mod cost;
 mod crash;
 mod docs;
+mod holds;
 mod http;
 mod kv;
 mod odd_values;

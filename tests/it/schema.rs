@@ -9,7 +9,7 @@ use async_graphql::parser::{
 };
 use frontrow::{
     api,
-    telemetry::{EndedLabels, Metrics, OutcomeLabels, RequestLabels, TaskLabels},
+    telemetry::{EndedLabels, LaneLabels, Metrics, OutcomeLabels, RequestLabels, TaskLabels},
 };
 
 /// What a schema promises, a line each: `Concert.title: String!`, `Query.concerts(first): Int = 20`, `Role.FAN`.
@@ -227,6 +227,7 @@ fn metrics_are_those_that_dashboards_know() {
     drop(metrics.queue_ended.get_or_create(&EndedLabels { status: "USED" }));
     drop(metrics.holds.get_or_create(&OutcomeLabels { outcome: "ok" }));
     drop(metrics.payments.get_or_create(&OutcomeLabels { outcome: "ok" }));
+    drop(metrics.lane_groups.get_or_create(&LaneLabels { lane: "holds" }));
     drop(metrics.task_panics.get_or_create(&TaskLabels { task: "rounds" }));
     let text = metrics.render();
     let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
