@@ -54,6 +54,10 @@ pub struct TaskLabels {
     pub task: &'static str,
 }
 
+/// Everything that a card gateway is asked.
+const GATEWAY_VERBS: [&str; 7] =
+    ["begin", "advance", "look", "call_off", "refund", "look_at_refund", "list"];
+
 /// What the card gateway was asked, and whether it answered.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct GatewayLabels {
@@ -192,6 +196,13 @@ impl Metrics {
     }
 
     fn register_gateway(&self, registry: &mut Registry) {
+        // On the page from the start, as below.
+        for verb in GATEWAY_VERBS {
+            drop(self.gateway_seconds.get_or_create(&GatewayVerbLabels { verb }));
+            for outcome in ["ok", "unavailable", "unanswered", "fault"] {
+                drop(self.gateway_calls.get_or_create(&GatewayLabels { verb, outcome }));
+            }
+        }
         registry.register(
             "gateway_calls",
             "What the card gateway was asked",

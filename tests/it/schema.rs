@@ -9,10 +9,7 @@ use async_graphql::parser::{
 };
 use frontrow::{
     api,
-    telemetry::{
-        EndedLabels, GatewayLabels, GatewayVerbLabels, LaneLabels, Metrics, OutcomeLabels,
-        RequestLabels, TaskLabels,
-    },
+    telemetry::{EndedLabels, LaneLabels, Metrics, OutcomeLabels, RequestLabels, TaskLabels},
 };
 
 /// What a schema promises, a line each: `Concert.title: String!`, `Query.concerts(first): Int = 20`, `Role.FAN`.
@@ -234,8 +231,6 @@ fn metrics_are_those_that_dashboards_know() {
     drop(metrics.requests.get_or_create(&RequestLabels { kind: "query", code: "ok" }));
     drop(metrics.queue_ended.get_or_create(&EndedLabels { status: "USED" }));
     drop(metrics.holds.get_or_create(&OutcomeLabels { outcome: "ok" }));
-    drop(metrics.gateway_calls.get_or_create(&GatewayLabels { verb: "look", outcome: "ok" }));
-    drop(metrics.gateway_seconds.get_or_create(&GatewayVerbLabels { verb: "look" }));
     drop(metrics.payments.get_or_create(&OutcomeLabels { outcome: "ok" }));
     drop(metrics.lane_groups.get_or_create(&LaneLabels { lane: "holds" }));
     drop(metrics.task_panics.get_or_create(&TaskLabels { task: "rounds" }));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use frontrow::kernel::FaultKind;
+use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -43,7 +44,8 @@ fn http(status: &str, body: &str) -> String {
 async fn what_may_have_happened_is_told_apart_from_what_did_not() {
     use FaultKind::{Internal, Unanswered, Unavailable};
     let refused = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let long = "x".repeat(1024 * 1024 + 1);
+    let pad = "x".repeat(1024 * 1024);
+    let long = json!({"status": "charged", "amount": 500, "pad": pad}).to_string();
     for (url, kind) in [
         (format!("http://{refused}"), Unavailable),
         ("http://no-such-host.invalid".to_owned(), Unavailable),
