@@ -1,7 +1,8 @@
 -- Lapsed holds tidied. $1 how many at most.
 WITH lapsed AS MATERIALIZED (
     SELECT r.id, r.schedule_id, r.person_id FROM reservation r
-    WHERE has_lapsed(r.status, r.expires_at, clock_timestamp())
+    -- A time that stands still while the statement runs: only such a one is found by the index, and not among all live holds.
+    WHERE has_lapsed(r.status, r.expires_at, statement_timestamp())
       AND NOT EXISTS (SELECT 1 FROM payment p WHERE p.reservation_id = r.id AND p.status = 'PENDING')
     ORDER BY r.expires_at LIMIT $1
     FOR NO KEY UPDATE OF r SKIP LOCKED
