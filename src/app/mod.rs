@@ -19,7 +19,7 @@ use crate::{
     kernel::{Fault, ScheduleId},
     kv::Kv,
     payment::Payments,
-    reservation::Reservations,
+    reservation::{HoldSettings, Reservations},
     sale::Sales,
     seat_map::SeatMaps,
     tasks::Tasks,
@@ -90,8 +90,10 @@ impl App {
             seat_maps.clone(),
             metrics.clone(),
             &tasks,
-            settings.hold_seconds,
-            settings.database.patience(),
+            HoldSettings {
+                hold_seconds: settings.hold_seconds,
+                patience: settings.database.patience(),
+            },
         );
         let patience = settings.database.patience();
         let wallets = Wallets::new(db.clone(), &metrics, &tasks, patience);

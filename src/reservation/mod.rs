@@ -149,9 +149,17 @@ pub struct Reservations {
     hold_seconds: u32,
 }
 
+/// How holds are made.
+#[derive(Debug, Clone, Copy)]
+pub struct HoldSettings {
+    /// How long a hold lasts, in seconds.
+    pub hold_seconds: u32,
+    /// How long a hold waits for a lane that serves nobody.
+    pub patience: Duration,
+}
+
 impl Reservations {
-    /// Builds the service, and starts the lanes in which holds share statements. A hold lasts `hold_seconds`; a request waits
-    /// for a lane with `patience` while nobody is served.
+    /// Builds the service, and starts the lanes in which holds share statements.
     pub fn new(
         db: Db,
         kv: Kv,
@@ -159,8 +167,7 @@ impl Reservations {
         seat_maps: SeatMaps,
         metrics: Metrics,
         tasks: &Tasks,
-        hold_seconds: u32,
-        patience: Duration,
+        HoldSettings { hold_seconds, patience }: HoldSettings,
     ) -> Self {
         let lane = HoldLane::new(&db, &kv, &waiting_rooms, hold_seconds);
         let settings = LaneSettings { name: "holds", task: "serving holds", patience };
