@@ -44,7 +44,7 @@ pub struct DbSettings {
 
 /// Connections for what runs by itself: rounds, lapses, comparisons. Two of these may read a long line for a while.
 const BACKGROUND_CONNECTIONS: u32 = 4;
-/// So many times a request's patience, what runs by itself waits for its turn: nobody has to be told anything.
+/// What runs by itself waits for its turn this many times as long as a request: nobody has to be told anything.
 const BACKGROUND_PATIENCES: u32 = 10;
 /// Connections for lanes: two lanes each for holds, payments and charges. Each serves one group at a time.
 const LANE_CONNECTIONS: u32 = 6;
@@ -67,7 +67,7 @@ struct Pace {
 
 /// Of requests, whose deadline ([`deadline`](crate::turns::deadline)) may be nearer: 5 seconds for all that one of them does.
 const REQUESTS: Pace = Pace { statement: "3500ms", lock: "2s", answer: Duration::from_secs(4) };
-/// Of what runs by itself. A lost connection keeps a round waiting for so long at most.
+/// Of what runs by itself. A lost connection keeps a round waiting for this long at most.
 const BACKGROUND: Pace = Pace { statement: "4500ms", lock: "2s", answer: Duration::from_secs(5) };
 /// Of commands, which read and write more than any request.
 const COMMANDS: Pace = Pace { statement: "60s", lock: "30s", answer: Duration::from_secs(65) };

@@ -363,7 +363,7 @@ impl Drop for Lease {
             self.pool.give_back(open);
             return;
         }
-        // Whoever asked has hung up. What is under way comes to its end, or the connection does.
+        // The caller has hung up. What is under way comes to its end, or the connection does.
         let (pool, places) = (Arc::clone(&self.pool), (self.place.take(), self.share.take()));
         if Handle::try_current().is_err() {
             return;

@@ -32,7 +32,7 @@ use crate::{
 use sandbox::Sandbox;
 use stripe::Stripe;
 
-/// Of the time that a request has, so much is kept for writing down what the gateway said.
+/// Of a request's time, this much is kept for writing down what the gateway said.
 const RECORDING: Duration = Duration::from_millis(500);
 
 /// The card of one attempt to pay.

@@ -29,7 +29,7 @@ use crate::{api::RequestId, kernel::RequestCode, tasks::Tasks};
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_BYTES_MAX: usize = 64;
 
-/// Headers that say one thing. Who sends one of them twice may be understood differently by a proxy and by us.
+/// Headers that say one thing. If one of them comes twice, a proxy may understand something else by it than we do.
 const ONCE: [HeaderName; 8] = [
     header::HOST,
     header::CONTENT_TYPE,

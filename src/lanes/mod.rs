@@ -91,8 +91,8 @@ pub struct LaneSettings {
     pub patience: Duration,
 }
 
-/// The door to the lanes of one kind of work; cheap to clone. The lanes end when the last clone is gone, and serve whoever
-/// waits before they do.
+/// The door to the lanes of one kind of work; cheap to clone. The lanes end when the last clone is gone, and serve all who
+/// wait before they do.
 pub struct Lanes<W: GroupWork> {
     desk: Arc<Desk<W>>,
     patience: Duration,
@@ -209,7 +209,7 @@ impl<W: GroupWork> Desk<W> {
                 self.tasks.spawn_vital("answering a lane", async move {
                     desk.work.tell(&requests, &outcomes).await;
                     for (reply, outcome) in replies.into_iter().zip(outcomes) {
-                        // Who has hung up needs no answer.
+                        // A caller who has hung up needs no answer.
                         drop(reply.send(Ok(outcome)));
                     }
                 });

@@ -47,7 +47,7 @@ impl Reservations {
         grade: &str,
         count: usize,
     ) -> Result<Reservation, Failure<HoldRefusal>> {
-        // Whoever may not hold at all is told so first, and keeps no seats from others by trying.
+        // A person who may not hold at all is told so first, and keeps no seats from others by trying.
         if let Some(refusal) = self.why_not(actor, admission, schedule_id, count).await? {
             return Err(Failure::Refused(refusal));
         }

@@ -110,7 +110,7 @@ pub(super) async fn attempt(
         .filter(|(_, held)| held.is_none())
         .map(|(order, _)| *order)
         .collect();
-    // Whoever holds seats by now has them, whatever happens to this question.
+    // The people who hold seats by now have them, whatever happens to this question.
     let looked = store::hold_facts(db, &left_out).await;
     let mut why = left_out.iter().enumerate().map(|(at, order)| match &looked {
         Ok(facts) => {

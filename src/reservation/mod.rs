@@ -68,9 +68,9 @@ text_enum! {
         SeatHeld = "SEAT_HELD",
         /// Somebody owns it.
         SeatSold = "SEAT_SOLD",
-        /// Not so many adjacent free seats of that grade.
+        /// That grade has fewer free seats side by side than were asked for.
         NoAdjacentSeats = "NO_ADJACENT_SEATS",
-        /// More than one person may hold and own at this performance.
+        /// More seats than a person may hold and own at this performance.
         SeatLimitReached = "SEAT_LIMIT_REACHED",
         /// The sale is over, or not on.
         SaleClosed = "SALE_CLOSED",

@@ -77,7 +77,7 @@ impl SeatMaps {
     /// A fault when the board has to be loaded and Postgres cannot be asked.
     pub async fn choose(&self, schedule_id: ScheduleId, wish: Wish) -> Result<Offer, Fault> {
         let board = self.board(schedule_id).await?;
-        // One at a time: whoever comes next sees what was chosen before.
+        // One at a time: the next one sees what was chosen before.
         let turn = board.choosing.clone().lock_owned().await;
         let large = board.size() > SEATS_AT_ONCE;
         let choose = move || {

@@ -24,11 +24,11 @@ use crate::telemetry::{Metrics, TaskLabels};
 
 /// How long the first pause is before a task is started again; it doubles with every death.
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
-/// The longest pause: whoever needs the task waits no longer once it can live again.
+/// The longest pause: nobody waits longer for a task that can live again.
 const PAUSE_MAX: Duration = Duration::from_secs(4);
-/// A task that lived for so long is held to be well, and the next pause is short again.
+/// A task that lived for this long counts as well, and its next pause is short again.
 const CALM: Duration = Duration::from_secs(60);
-/// So many deaths of one name within [`CALM`] make the server unready, however quickly they are got over.
+/// This many deaths of one name within [`CALM`] make the server unready, however quickly they are got over.
 const DEATHS_TO_TELL: usize = 3;
 
 /// Starts tasks and knows how they fare; cheap to clone.

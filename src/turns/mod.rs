@@ -39,7 +39,7 @@ pub struct Turn {
 }
 
 impl Turns {
-    /// So many places, one at least. `patience` is how long somebody waits while nobody else is served; twice as long they
+    /// This many places, one at least. `patience` is how long somebody waits while nobody else is served; twice as long they
     /// wait at most.
     pub fn new(places: usize, patience: Duration) -> Self {
         Self { places: Arc::new(Semaphore::new(places.max(1))), served: Arc::default(), patience }

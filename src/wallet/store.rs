@@ -111,8 +111,8 @@ pub(super) async fn charge_group(
     Ok(entries.iter().map(|id| written.remove(id)).collect())
 }
 
-/// Adds points as [`charge_group`] does, for one person, and waits for whoever has locked their wallet. The row's lock makes the
-/// ledger's order that of the balance.
+/// Adds points as [`charge_group`] does, for one person, and waits until nobody else has a lock on their wallet. The row's
+/// lock makes the ledger's order that of the balance.
 ///
 /// A key that was used before violates `wallet_entry_purpose_unique`, and then nothing was added.
 pub(super) async fn charge(db: &Db, charge: &Charge) -> Result<WalletEntry, DbErr> {

@@ -87,10 +87,10 @@ static ALONE: LazyLock<String> = LazyLock::new(|| GROUP.replace(" SKIP LOCKED", 
 /// A seat that somebody took over after the hold had lapsed is missing from `place`, and then nothing is paid. Nor is it when the
 /// hold has lapsed by the time at which the last lock was there: since the lapse the person may have held other seats instead.
 ///
-/// With the last seat that the person may own their live token is USED up, whichever token paid. So that token is locked along
-/// with the reservation's own, and each payment raises the versions of both: a version that is not that of the statement's
-/// snapshot tells that another payment of theirs was committed in between, and that the seats counted are stale. Whoever comes
-/// into line in the very instant of paying is not seen, and keeps a place that gives them nothing.
+/// With the last seat that the person may own their live token is USED up, whichever token paid. So that token is locked
+/// along with the reservation's own, and each payment raises the versions of both: a version that is not that of the
+/// statement's snapshot tells that another payment of theirs was committed in between, and that the seats counted are stale.
+/// A person who comes into line in the very instant of paying is not seen, and keeps a place that gives them nothing.
 pub(in crate::payment) async fn pay_group(
     db: &Db,
     orders: &[Order],
@@ -98,7 +98,7 @@ pub(in crate::payment) async fn pay_group(
     pay(db, GROUP, orders).await
 }
 
-/// Pays one order as [`pay_group`] does, and waits for whoever has a lock on something of it.
+/// Pays one order as [`pay_group`] does, and waits until nobody else has a lock on anything of it.
 pub(in crate::payment) async fn pay_alone(db: &Db, order: &Order) -> Result<Option<Paid>, DbErr> {
     Ok(pay(db, &ALONE, std::slice::from_ref(order)).await?.pop().flatten())
 }
