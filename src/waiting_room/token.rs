@@ -137,8 +137,8 @@ impl WaitingRooms {
         Ok(touched)
     }
 
-    /// Counts as an action of many people at once, as [`WaitingRooms::acted`] does for one. Whoever is doing something else
-    /// this instant is left out: that counts.
+    /// Counts as an action of many people at once, as [`WaitingRooms::acted`] does for one. A person who is doing something
+    /// else this instant is left out: that counts, too.
     ///
     /// # Errors
     /// A fault.

@@ -1,4 +1,5 @@
-//! What runs by itself: rounds, sweeps, comparisons. Loops live only here; what they do is a verb of a feature.
+//! What runs by itself: rounds, sweeps, comparisons. The loops that always run live here; what they do is a verb of a feature.
+//! Loops that live only as long as somebody needs them stand beside what they serve: see "Where loops live" in ARCHITECTURE.md.
 //!
 //! Every instance runs all of it. Postgres sees to it that nothing is done twice, so there is no leader to lose.
 

@@ -38,7 +38,7 @@ pub async fn roster(
     db: &Db,
     schedule_id: ScheduleId,
 ) -> Result<Option<(Draw, Vec<Entrant>)>, Fault> {
-    // The people are read after the secret: whoever is missing then had no part in a draw that is over.
+    // The people are read after the secret. A person who is missing then had no part in a draw that is over.
     let Some(row) = store::room(db, schedule_id).await? else { return Ok(None) };
     let draw = row.draw()?;
     let mut entrants = store::journal::entrants(db, schedule_id).await?;

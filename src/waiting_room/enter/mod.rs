@@ -1,8 +1,8 @@
 //! Taking a place in line, with grouped commits: everybody who enters while a commit is running shares the next one.
 //!
 //! Nobody waits for a batch to fill: an entry that finds no commit running starts one at once. Under load batches grow by
-//! themselves, and one commit carries hundreds of people. Redis is not asked here: who is committed is put into the index and
-//! answered in `newcomers`, while the next commit runs. Who waits for either is in `backlog`.
+//! themselves, and one commit carries hundreds of people. Redis is not asked here: people who are committed are put into the
+//! index and answered in `newcomers`, while the next commit runs. All who wait are in `backlog`.
 
 mod backlog;
 mod newcomers;
@@ -42,14 +42,14 @@ struct Written {
     /// How many of them are new.
     entered: usize,
     refused: HashMap<PersonId, QueueRefusal>,
-    /// Whose account was deleted.
+    /// People whose account was deleted.
     gone: HashSet<PersonId>,
     /// What kept the others from being written or refused.
     failed: Option<FaultKind>,
 }
 
 impl Written {
-    /// Those of whom nothing is known yet.
+    /// Those that nothing is known of yet.
     fn others(&self, people: &[PersonId]) -> Vec<PersonId> {
         let known = |person: &PersonId| {
             self.tokens.contains_key(person)
@@ -143,7 +143,7 @@ impl WaitingRooms {
                 tracing::error!(%schedule_id, fault = %fault.report(), "journal commit failed");
                 for entry in batch {
                     let told = Fault::alike(fault.kind(), "the journal could not be written");
-                    // Who has hung up needs no answer.
+                    // A person who has hung up needs no answer.
                     _ = entry.reply.send(Err(told.into()));
                 }
             }

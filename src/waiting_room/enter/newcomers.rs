@@ -1,6 +1,6 @@
 //! Putting people into the index whose place is committed, in the order of their commits, and answering them.
 //!
-//! The order matters: whoever was told a place in front of those who are committed and not in line yet would see it rise. While
+//! The order matters. A place that is told before people in front of it, already committed, are in line would rise. While
 //! Redis is slow the answers wait, and all who were committed meanwhile go into the index together.
 
 use std::{collections::HashMap, time::Duration};
@@ -48,7 +48,7 @@ impl WaitingRooms {
         };
         for Newcomer { token, reply } in newcomers {
             let located = self.locate_newcomer(&token, &located, line.as_deref()).await;
-            // Who has hung up needs no answer.
+            // A person who has hung up needs no answer.
             _ = reply.send(Ok(Place::of(token, located, summary.as_ref())));
         }
         if !waiting.is_empty() {

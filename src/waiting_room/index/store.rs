@@ -38,7 +38,7 @@ static SWAP: LazyLock<Script> = script!("swap.lua");
 pub(in crate::waiting_room) const CHUNK: usize = 1_000;
 /// As many when a line is built, which is one command for all of them.
 const FILL_CHUNK: usize = 2_000;
-/// A builder who gives no sign of life for so long has lost its claim.
+/// A builder that gives no sign of life for this long has lost its claim.
 const CLAIM_LIVES: Duration = Duration::from_secs(3);
 /// How long the keys of a room stay whose sale is over: longer than anybody asks where they stood.
 const RETIRED_LIVES: Duration = Duration::from_secs(60 * 60);
@@ -221,8 +221,8 @@ impl Index {
         Ok(told == 1)
     }
 
-    /// Who of these people is away; nobody, when there is no line here to tell, or when Redis was away within `presence`:
-    /// whoever would have been noted meanwhile was not.
+    /// Which of these people are away. Nobody, when there is no line here to tell, or when Redis was away within `presence`:
+    /// signs of life were not noted meanwhile.
     pub(in crate::waiting_room) async fn away(
         &self,
         schedule_id: ScheduleId,

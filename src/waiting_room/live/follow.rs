@@ -49,7 +49,7 @@ impl WaitingRooms {
     async fn follow_room(self, room: Arc<Room>, over: CancellationToken) {
         let mut topic = self.index.listen(room.schedule_id).await;
         if room.is_followed() {
-            // Whoever followed before has died, and nobody heard the messages since.
+            // The follower before this one has died, and nobody has heard the messages since.
             room.doubt();
         }
         let _deaf = Deaf(&room.passes);
@@ -124,7 +124,7 @@ impl WaitingRooms {
     /// Reads everybody's rank again when messages may have been missed; from the journal when Redis is away.
     async fn resync(&self, room: &Room) {
         let Some(people) = room.to_resync() else { return };
-        // Whoever is not in line any more has been told something that this instance missed.
+        // About a person who is not in line any more, this instance has missed a message.
         let mut unsure = room.active();
         for chunk in people.chunks(CHUNK) {
             let (numbers, persons): (Vec<_>, Vec<_>) = chunk.iter().copied().unzip();

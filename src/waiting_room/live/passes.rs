@@ -18,9 +18,9 @@ use crate::{
 /// The longest time for which a pass is good. The journal is compared more often, and further back; so this bounds what can
 /// go wrong when messages and comparisons both fail.
 const TRUSTED: Duration = Duration::from_secs(10);
-/// A room whose seats somebody looked at is followed for so long.
+/// A room whose seats somebody looked at is followed for this long.
 const NEEDED: Duration = Duration::from_secs(60);
-/// Passes of one room. Whoever finds no place asks Postgres, as without a pass.
+/// Passes of one room. A caller who finds no place here asks Postgres, as without a pass.
 const PASSES_MAX: usize = 100_000;
 /// Changes remembered for those who ask Postgres while they are told.
 const REMEMBERED: usize = 2_048;

@@ -38,7 +38,7 @@ impl Screen {
         self.shown().view
     }
 
-    /// Shows something else, and wakes whoever watches.
+    /// Shows something else, and wakes everybody who watches.
     pub(super) fn show(&self, view: View) {
         let mut shown = self.shown();
         shown.view = view;

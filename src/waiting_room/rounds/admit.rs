@@ -60,7 +60,7 @@ impl WaitingRooms {
         let front = self.look_at_front(schedule_id, outlook.places).await?;
         let turns = rounds::admit(&self.background, schedule_id, &front.away, front.upto).await?;
         let (admitted, passed_over) = self.note(schedule_id, &turns);
-        // Who was passed over is still WAITING; nobody is told, since nothing changed for them that is shown.
+        // People who were passed over are still WAITING. Nobody is told, since nothing changed for them that is shown.
         let changes: Vec<Change> = turns
             .into_iter()
             .map(|turn| turn.change)

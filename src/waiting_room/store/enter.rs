@@ -70,8 +70,8 @@ impl Row {
     }
 }
 
-/// Writes newcomers into the journal in one statement, and tells of everybody what became of them. Whoever is not told of
-/// got a place, or lost one, since the statement began: they are to be asked for again.
+/// Writes newcomers into the journal in one statement, and tells of everybody what became of them. People who are not told
+/// of got a place, or lost one, since the statement began: they are to be asked for again.
 ///
 /// The counter's row lock makes the order of numbers the order of commit, over all instances; before the opening numbers are
 /// drawn.
@@ -81,8 +81,9 @@ pub(in crate::waiting_room) async fn enter(
     people: &[PersonId],
 ) -> Result<Vec<(PersonId, Outcome)>, Fault> {
     const SQL: &str = include_str!("enter.sql");
-    // A number that is taken is rarer than anything: among many people it is nobody's fault in particular, and the batch is
-    // tried in halves; who is left alone is drawn again. Once more the same, in case they have left a place this instant.
+    // A number that is taken is rarer than anything. Among many people it is nobody's fault in particular, so the batch is
+    // tried in halves. A person who is left alone is drawn again. Once more the same, in case they have left a place this
+    // instant.
     let redraws = if people.len() == 1 { TRIES } else { 0 };
     let mut taken = None;
     for redraw in [0].into_iter().chain(0..redraws) {
