@@ -1,4 +1,4 @@
-//! Who has a seat has paid for it, once.
+//! Everybody who has a seat has paid for it, once.
 
 use super::{Verdict, grouped};
 use crate::history::{Audit, Fan, History};

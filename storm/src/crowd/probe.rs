@@ -23,7 +23,7 @@ use crate::history::Act;
 
 /// Between two looks at a place in line.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// Whoever has not been admitted by then begins anew.
+/// A probe that has not been admitted by then begins anew.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How often a stranger comes, to each instance.
 const STRANGERS_EVERY: Duration = Duration::from_millis(100);
@@ -139,8 +139,8 @@ impl Probes {
         }
         let mut times = Times::new();
         for (asked, mut task) in asking {
-            // Whoever has not been served by now may have to wait for what only ends after this. Their wait counts as far as it
-            // got, and what they asked for is settled in the background.
+            // A probe that has not been served by now may have to wait for what only ends after this. Its wait counts as far
+            // as it got, and what it asked for is settled in the background.
             match timeout(Duration::ZERO, &mut task).await {
                 Ok(took) => took.ok().flatten().into_iter().for_each(|took| times.record(took)),
                 Err(_) => times.record(asked.elapsed()),
