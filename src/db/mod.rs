@@ -236,7 +236,7 @@ impl Db {
     /// Whether Postgres answers within two seconds, and takes writes.
     ///
     /// # Errors
-    /// A fault that says what is wrong.
+    /// When it does not; the fault says what is wrong.
     pub async fn ping(&self) -> Result<(), Fault> {
         #[derive(FromQueryResult)]
         struct Row {
@@ -285,7 +285,7 @@ impl Tx {
     /// Gives this transaction's statements half a minute each: for the rare work that is known to be long.
     ///
     /// # Errors
-    /// A fault.
+    /// When Postgres cannot be asked.
     pub async fn be_patient(&self) -> Result<(), Fault> {
         self.execute_unprepared(PATIENT_STATEMENT).await?;
         let mut lease = self.0.lock().await;
@@ -297,7 +297,7 @@ impl Tx {
     /// it. For rare work of operators only; requests rely on constraints.
     ///
     /// # Errors
-    /// A fault, also when the turn does not come within the time that any lock is waited for.
+    /// When Postgres cannot be asked, or the turn does not come within the time that any lock is waited for.
     pub async fn lock(&self, name: &'static str) -> Result<(), Fault> {
         let sql = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
         self.run(sql, vec![name.into()]).await?;
@@ -307,7 +307,7 @@ impl Tx {
     /// The database's clock, the one that all decisions go by.
     ///
     /// # Errors
-    /// A fault.
+    /// When Postgres cannot be asked.
     pub async fn now(&self) -> Result<Timestamp, Fault> {
         #[derive(FromQueryResult)]
         struct Row {

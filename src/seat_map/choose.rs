@@ -74,7 +74,7 @@ impl SeatMaps {
     /// offered only where there are no others.
     ///
     /// # Errors
-    /// A fault when the board has to be loaded and Postgres cannot be asked.
+    /// When the board has to be loaded and Postgres cannot be asked.
     pub async fn choose(&self, schedule_id: ScheduleId, wish: Wish) -> Result<Offer, Fault> {
         let board = self.board(schedule_id).await?;
         // One at a time: the next one sees what was chosen before.
@@ -96,7 +96,7 @@ impl SeatMaps {
     /// before it began.
     ///
     /// # Errors
-    /// A fault when Postgres cannot be asked.
+    /// When Postgres cannot be asked.
     pub async fn confirm(&self, schedule_id: ScheduleId) -> Result<(), Fault> {
         let asked = Instant::now();
         let board = self.board(schedule_id).await?;

@@ -29,7 +29,7 @@ impl SeatMaps {
     /// Batches of seats that changed since the call; each seat with its newest state.
     ///
     /// # Errors
-    /// A fault when the board has to be loaded and Postgres cannot be asked.
+    /// When the board has to be loaded and Postgres cannot be asked.
     pub async fn changes(
         &self,
         schedule_id: ScheduleId,

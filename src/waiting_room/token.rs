@@ -42,7 +42,7 @@ impl WaitingRooms {
     /// as long as the secret stays.
     ///
     /// # Errors
-    /// A fault when signing fails.
+    /// When signing fails.
     pub fn sign(&self, token: &QueueToken) -> Result<String, Fault> {
         self.keyring.sign(&Claims {
             aud: AUDIENCE.to_owned(),
@@ -111,7 +111,7 @@ impl WaitingRooms {
     /// Counts as an action of an ACTIVE token's person; the token's status now, `None` when there is no such token.
     ///
     /// # Errors
-    /// A fault.
+    /// When Postgres cannot be asked.
     pub async fn acted(
         &self,
         schedule_id: ScheduleId,
@@ -141,7 +141,7 @@ impl WaitingRooms {
     /// else this instant is left out: that counts, too.
     ///
     /// # Errors
-    /// A fault.
+    /// When Postgres cannot be asked.
     pub async fn all_acted(&self, tokens: &[QueueTokenId]) -> Result<(), Fault> {
         let mut events: HashMap<ScheduleId, Event> = HashMap::new();
         for (schedule_id, change) in store::touch_all(&self.db, tokens).await? {

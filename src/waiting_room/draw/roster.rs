@@ -33,7 +33,7 @@ impl Entrant {
 /// when there is no such schedule. Numbers are told only once the draw is over.
 ///
 /// # Errors
-/// A fault when Postgres cannot be asked.
+/// When Postgres cannot be asked.
 pub async fn roster(
     db: &Db,
     schedule_id: ScheduleId,

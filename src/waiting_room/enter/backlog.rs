@@ -75,7 +75,7 @@ impl Backlog {
     /// Adds an entry. A caller who is given the duty to write has to start the task that does.
     ///
     /// # Errors
-    /// A fault when too many wait.
+    /// When too many wait.
     pub(super) fn push(
         self: &Arc<Self>,
         schedule_id: ScheduleId,

@@ -287,7 +287,7 @@ impl WaitingRooms {
     /// Lets the lines of rooms go whose sale is over, and that were drained lately.
     ///
     /// # Errors
-    /// A fault when Postgres cannot be asked. What Redis does not take is tried again the next time.
+    /// When Postgres cannot be asked. What Redis does not take is tried again the next time.
     pub async fn retire_drained(&self) -> Result<(), Fault> {
         let drained = store::rebuild::drained_within(&self.background, RETIRED_WITHIN).await?;
         let retired = stream::iter(drained)
@@ -303,7 +303,7 @@ impl WaitingRooms {
     /// takes long; then it does nothing until it is worth it again.
     ///
     /// # Errors
-    /// A fault when Postgres cannot be asked.
+    /// When Postgres cannot be asked.
     pub async fn compare(&self) -> Result<(), Fault> {
         let start = Instant::now();
         if start < *self.rebuilds.compare_at.lock().unwrap_or_else(PoisonError::into_inner) {

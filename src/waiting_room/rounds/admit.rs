@@ -29,7 +29,7 @@ impl WaitingRooms {
     /// The rooms that a round could admit somebody in.
     ///
     /// # Errors
-    /// A fault when Postgres cannot be asked.
+    /// When Postgres cannot be asked.
     pub async fn with_people_in_front(&self) -> Result<Vec<ScheduleId>, Fault> {
         rounds::with_people_in_front(&self.background).await
     }
@@ -37,7 +37,7 @@ impl WaitingRooms {
     /// The rooms that have somebody whose time is over.
     ///
     /// # Errors
-    /// A fault when Postgres cannot be asked.
+    /// When Postgres cannot be asked.
     pub async fn with_time_over(&self) -> Result<Vec<ScheduleId>, Fault> {
         rounds::with_time_over(&self.background).await
     }
@@ -47,7 +47,7 @@ impl WaitingRooms {
     /// Returns when the next round is worth running, if that is known.
     ///
     /// # Errors
-    /// A fault; then nobody was admitted, or the next round repairs what was left undone.
+    /// When Postgres cannot be asked. Then nobody was admitted, or the next round repairs what was left undone.
     pub async fn run_round(&self, schedule_id: ScheduleId) -> Result<Option<Duration>, Fault> {
         let Some(outlook) = rounds::outlook(&self.background, schedule_id).await? else {
             return Ok(None);

@@ -91,7 +91,7 @@ impl WaitingRooms {
     /// Makes the room of a new schedule, with an empty line.
     ///
     /// # Errors
-    /// A fault.
+    /// When Postgres cannot be asked.
     pub async fn add_room_in_tx(
         tx: &Tx,
         id: ScheduleId,
@@ -107,7 +107,7 @@ impl WaitingRooms {
     /// The caller has the schedule's lock, and tells the room afterwards: [`WaitingRooms::announce_room`].
     ///
     /// # Errors
-    /// A fault.
+    /// When Postgres cannot be asked.
     pub async fn sale_changed_in_tx(tx: &Tx, id: ScheduleId, opens: bool) -> Result<(), Fault> {
         if opens {
             settings::skip_draw(tx, id).await?;
