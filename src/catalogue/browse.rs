@@ -30,7 +30,7 @@ pub struct ScheduleFilter {
     pub to: Option<Timestamp>,
     /// Those of these states.
     pub status: Vec<ScheduleStatus>,
-    /// Who asks; drafts are shown to their organizer only.
+    /// The caller; drafts are shown to their organizer only.
     pub viewer: Option<PersonId>,
 }
 

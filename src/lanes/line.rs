@@ -1,4 +1,4 @@
-//! Who waits for a lane, and what is under way.
+//! The requests that wait for a lane, and those that are under way.
 
 use std::{
     collections::{HashSet, VecDeque},

@@ -1,5 +1,5 @@
-//! Who is ACTIVE in one room, as far as this instance knows: so that a crowd looking at seats asks Postgres now and then, and
-//! not each time.
+//! The people who are ACTIVE in one room, as far as this instance knows. So a crowd that looks at seats asks Postgres now
+//! and then, and not each time.
 //!
 //! What Postgres said of a token is a pass for a moment, when the room's changes were followed from before it was asked.
 //! Whatever is told of the token afterwards takes the pass away. Any doubt about what is told takes away all of them.

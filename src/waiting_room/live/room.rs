@@ -70,7 +70,7 @@ pub(super) struct Room {
     pub(super) schedule_id: ScheduleId,
     /// Watches, and those about to be. The room is given up when there are none, and nobody needs a pass.
     pub(super) watches: AtomicUsize,
-    /// Who is known to be ACTIVE; under a lock of its own, because showing positions takes long.
+    /// People known to be ACTIVE; under a lock of its own, because showing positions takes long.
     pub(super) passes: Arc<Passes>,
     claimed: AtomicBool,
     followed: SetOnce<()>,

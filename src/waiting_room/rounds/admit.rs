@@ -98,7 +98,7 @@ impl WaitingRooms {
 
     /// Looks who is away, from the front of the line as far back as it takes to fill `places`.
     ///
-    /// Without Redis nobody knows who is away, and nobody is held to be.
+    /// Without Redis it is not known who is away, so everybody counts as present.
     async fn look_at_front(&self, schedule_id: ScheduleId, places: i64) -> Result<Front, Fault> {
         let mut front = Front { away: Vec::new(), upto: i64::MIN };
         let mut missing = places;
