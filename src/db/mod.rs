@@ -113,7 +113,7 @@ impl Db {
     /// # Errors
     /// When Postgres cannot be reached, or the address is none.
     pub async fn connect(settings: &DbSettings, tasks: &Tasks) -> Result<Self, Fault> {
-        // No library reads what cannot be read: it would repeat it.
+        // An address that cannot be read is not given to a library: its error would repeat the address.
         let malformed = |words: &str| Fault::new(FaultKind::Internal, "DATABASE_URL", words);
         address(&settings.url).map_err(|fault| malformed(fault.words()))?;
         let options = PgConnectOptions::from_str(&settings.url)
@@ -304,7 +304,7 @@ impl Tx {
         Ok(())
     }
 
-    /// The database's clock, the one that all decisions go by.
+    /// The database's clock. All decisions go by it.
     ///
     /// # Errors
     /// When Postgres cannot be asked.

@@ -388,7 +388,7 @@ impl Drop for Lease {
     }
 }
 
-/// What an error means for the connection that it came by.
+/// What an error means for the connection that it came over.
 enum After {
     /// Nothing: Postgres refused a statement.
     Goes,

@@ -121,7 +121,7 @@ fn keep_for_browsers(from: &HeaderMap, to: &mut HeaderMap) {
     to.extend(cross_origin.map(|(name, value)| (name.clone(), value.clone())));
 }
 
-/// What to say of a request that has a header twice which says one thing.
+/// What to say of a request that has a header twice that may come once only.
 fn twice(headers: &HeaderMap) -> Option<String> {
     let name = ONCE.iter().find(|name| headers.get_all(*name).iter().nth(1).is_some())?;
     Some(format!("The header {name} may be there once only."))

@@ -48,7 +48,7 @@ pub(super) struct Part {
 }
 
 impl Shares {
-    /// Nobody asks yet. `patience` is how long a request waits while none of its person's is answered.
+    /// Nobody asks yet. `patience` is how long a request waits while no other of the same person is answered.
     pub(super) fn new(patience: Duration) -> Arc<Self> {
         Arc::new(Self { patience, people: Mutex::default() })
     }

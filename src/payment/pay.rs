@@ -17,7 +17,7 @@ const ATTEMPTS: usize = SEATS_MAX + 5;
 /// This many of them share a statement with other people's payments. A payment that is left out that often meets a lock that
 /// stays.
 const TOGETHER: usize = 2;
-/// How long a payment is looked for whose answer was lost: its person has waited for four seconds already.
+/// How long to look for a payment whose answer was lost: its person has waited for four seconds already.
 const SECOND_LOOK: Duration = Duration::from_secs(1);
 
 impl Payments {
@@ -78,7 +78,7 @@ impl Payments {
                 return Err(Failure::Refused(refusal));
             }
             if facts.balance.is_none() {
-                // What costs nothing is paid by somebody who has never charged, too. The statement finds no wallet and pays
+                // Somebody who has never charged can pay for what costs nothing, too. The statement finds no wallet and pays
                 // nothing: making one in there would wait for a charge that makes the same, and a group waits for nobody.
                 self.wallets.open(actor.person_id).await?;
             }
@@ -101,7 +101,7 @@ impl Payments {
         Ok(paid)
     }
 
-    /// Where the answer was lost the payment may have been made, and its key tells, if Postgres can be asked again by now.
+    /// When the answer was lost, the payment may have been made. Its key tells, if Postgres can be asked again by now.
     async fn after(
         &self,
         fault: Fault,

@@ -62,7 +62,7 @@ impl Reservations {
             };
             let choice = match self.seat_maps.choose(schedule_id, wish).await? {
                 Offer::Seats(choice) => choice,
-                // Refused is only who was refused by Postgres: the board may not have heard of seats that came back.
+                // Only Postgres says no for good: the board may not have heard of seats that came back.
                 Offer::Taken if !confirmed => {
                     self.seat_maps.confirm(schedule_id).await?;
                     confirmed = true;

@@ -25,7 +25,7 @@ pub(super) enum Outcome {
     Held(Box<Held>),
     /// The rules say no.
     Refused(HoldRefusal),
-    /// Nothing is held, and it could not be looked up why.
+    /// Nothing is held, and the reason could not be looked up.
     Failed(Fault),
     /// It was left out, and nothing stands in its way any more.
     Again,

@@ -56,8 +56,8 @@ impl Choice {
         &self.seats
     }
 
-    /// Says that these of them have an owner now. Nobody on this instance is offered them until the board is told, or it was
-    /// to be told long ago.
+    /// Says that these of them have an owner now. Nobody on this instance is offered them until the board is told, or should
+    /// have been told long ago.
     pub fn taken(&self, seats: &[SeatId]) {
         self.board.claims.taken(seats);
     }
@@ -139,7 +139,7 @@ fn offer(board: &Arc<Board>, wish: &Wish) -> Offer {
     }
     let free = board.free(grade, wish.without.iter().copied());
     let others = board.positions(grade, board.claims.now().into_iter());
-    // Most of all those that nobody is about to have; then those too, for not everybody gets what they try.
+    // First the blocks that nobody is about to have; then the others too, for not everybody gets what they try.
     let mut unclaimed = free.clone();
     others.iter().for_each(|at| unclaimed[*at] = false);
     let mut blocks = grade.best(&order, wish.among.max(1), &unclaimed);

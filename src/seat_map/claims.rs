@@ -1,4 +1,4 @@
-//! Seats that are passed over by who chooses, because somebody else is about to have them.
+//! Seats that a choice passes over, because somebody else is about to have them.
 //!
 //! A board learns of a hold when it is told. Until then, many people who want the best seats at the same moment would all
 //! choose the same ones, and all but one of them in vain.

@@ -1,5 +1,5 @@
-//! Every task of the server is started here and has a name: one that dies is logged and counted, one that should live is
-//! started again, and readiness tells of those without which the server serves nobody well.
+//! Every task of the server is started here and has a name. One that dies is logged and counted; one that should live is
+//! started again. Readiness tells of the tasks that the server cannot do without.
 //!
 //! Nothing here knows what a task does. What a task leaves behind when it dies is given back by guards of its own module.
 
@@ -37,7 +37,7 @@ pub struct Tasks(Arc<Inner>);
 
 struct Inner {
     metrics: Metrics,
-    /// How those fare whom readiness has to tell of.
+    /// How the tasks fare that readiness has to tell of.
     vital: Mutex<BTreeMap<&'static str, Health>>,
 }
 

@@ -1,7 +1,8 @@
 //! Lines in front of something scarce: a connection, a place among one person's requests.
 //!
-//! They serve in the order of arrival. Nobody waits in a line that stands still: when nobody was served for as long as one is
-//! patient, more waiting would be no use, and the answer is that there is none. Nobody waits beyond their request's deadline.
+//! They serve in the order of arrival. Nobody waits in a line that stands still: when nobody was served for as long as one
+//! is patient, more waiting is no use, and the caller is told that there is no place. Nobody waits beyond their request's
+//! deadline.
 
 pub mod deadline;
 
@@ -71,7 +72,7 @@ impl Turns {
         place.ok().map(|place| self.taken(place))
     }
 
-    /// Sends everybody away who waits, and who comes later.
+    /// Sends everybody away who waits, and everybody who comes later.
     pub fn close(&self) {
         self.places.close();
     }

@@ -87,7 +87,7 @@ pub(super) struct Pace {
     pub round_ms: i32,
 }
 
-/// Seconds until the person at `position` is admitted, rounded up; `None` while nobody can know.
+/// Seconds until the person at `position` is admitted, rounded up; `None` while that cannot be known.
 ///
 /// Not the position over the rate of admissions: absent people take no place, the burst that fills an empty room does not
 /// come again, and a crowd that gives up makes way. With the names of [`Line`] and [`Pace`]:

@@ -4,7 +4,7 @@ use super::{Wallets, store};
 use crate::kernel::{Fault, PersonId};
 
 impl Wallets {
-    /// Makes sure that a person has a wallet, if an empty one: the ledger hangs on it. Charging does so by itself.
+    /// Makes sure that a person has a wallet, even an empty one: the ledger refers to it. Charging does so by itself.
     ///
     /// # Errors
     /// When Postgres cannot be asked.

@@ -28,10 +28,10 @@ use crate::{
     turns::deadline,
 };
 
-/// How often people are written who had a place when the statement began, and have lost it since.
+/// How often a statement is tried for people who had a place when it began, and have lost it since.
 const ATTEMPTS: usize = 5;
-/// How long somebody waits for the commit that they are in, where their request's deadline is not nearer, as it usually is;
-/// afterwards they may be in line without having been told.
+/// How long somebody waits for the commit that they are in. Their request's deadline is usually nearer. Afterwards they may
+/// be in line without having been told.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(8);
 
 /// What became of the people of one commit.
@@ -77,7 +77,7 @@ impl Written {
     }
 }
 
-/// Whether a fault may be of one entry, so that the others are better tried without it.
+/// Whether one entry alone may be the cause of a fault: then the others are better tried without it.
 const fn is_about_an_entry(fault: &Fault) -> bool {
     matches!(fault.kind(), FaultKind::Internal | FaultKind::CallerGone)
 }

@@ -95,8 +95,9 @@ impl WaitingRooms {
         located
     }
 
-    /// Ranks of newcomers once those have come whom another instance has committed before them and not indexed yet. Else
-    /// they would be told a place that is too small, and see it rise. Waits for a moment only: that instance may be dead.
+    /// Ranks of newcomers. Another instance may have committed people before them, and not indexed them yet. These are
+    /// waited for: else newcomers would be told a place that is too small, and see it rise. Waits for a moment only, because
+    /// that instance may be dead.
     async fn look_without_hole(
         &self,
         schedule_id: ScheduleId,
@@ -117,7 +118,7 @@ impl WaitingRooms {
                 break;
             }
         }
-        // Somebody of them may have left the line meanwhile.
+        // Some of them may have left the line meanwhile.
         newest.filter(|ranks| ranks.positions.iter().all(|position| *position > 0))
     }
 

@@ -45,12 +45,12 @@ const RETIRED_WITHIN: Duration = Duration::from_secs(10 * 60);
 /// Rooms that are compared at once.
 const LOOKS_AT_ONCE: usize = 32;
 
-/// Which rooms this instance is rebuilding, and who waits for the end of it.
+/// The rooms that this instance is rebuilding, and the people who wait for the end of it.
 #[derive(Debug)]
 pub(in crate::waiting_room) struct Rebuilds {
     running: Mutex<HashMap<ScheduleId, Rebuild>>,
     at_once: Semaphore,
-    /// Not earlier are lines compared again.
+    /// Lines are not compared again before this.
     compare_at: Mutex<Instant>,
 }
 
@@ -284,7 +284,7 @@ impl WaitingRooms {
         }
     }
 
-    /// Lets the lines of rooms go whose sale is over, and that were drained lately.
+    /// Lets go the lines of rooms whose sale is over, and that were drained lately.
     ///
     /// # Errors
     /// When Postgres cannot be asked. What Redis does not take is tried again the next time.

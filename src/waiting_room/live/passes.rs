@@ -95,7 +95,7 @@ impl Passes {
         self.state().needed = Some(Instant::now());
     }
 
-    /// Whether somebody looked at the seats of late.
+    /// Whether somebody looked at the seats lately.
     pub(in crate::waiting_room) fn needed(&self) -> bool {
         self.state().needed.is_some_and(|at| at.elapsed() < NEEDED)
     }

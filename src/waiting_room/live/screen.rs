@@ -48,7 +48,7 @@ impl Screen {
         }
     }
 
-    /// Somebody more watches; what is shown now is new to them.
+    /// One more watches; what is shown now is new to them.
     pub(super) fn watch(self: &Arc<Self>) -> ScreenWatch {
         let mut shown = self.shown();
         shown.watches += 1;

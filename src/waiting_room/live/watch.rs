@@ -16,7 +16,7 @@ use crate::{
     waiting_room::{Admission, Place, QueueStatus, QueueToken, WaitingRooms, rules, store},
 };
 
-/// How often ranks are read that are too old for the changes already applied.
+/// How often ranks are read again that are too old for the changes already applied.
 const LOOKS: usize = 3;
 
 impl WaitingRooms {

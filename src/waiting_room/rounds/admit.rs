@@ -1,4 +1,4 @@
-//! One round of a room: letting in the front of the line, and ending what is over. When rounds run is said by `workers`.
+//! One round of a room: letting in the front of the line, and ending what is over. `workers` says when rounds run.
 
 use std::{collections::HashSet, time::Duration};
 

@@ -111,9 +111,9 @@ pub(in crate::waiting_room) async fn enter(
 /// Ends the places of those of these people who own as many seats as one person may. They were given one while a payment
 /// of theirs may have been under way.
 ///
-/// The first statement waits for such a payment, which has the lock of the token it was held with; and it raises that token's
-/// version, so that a payment which began before this and is late finds that it has seen an old state, and looks again. So one of
-/// the two sees the other, whichever is first: this one the seats, or the payment the new place.
+/// The first statement waits for such a payment, which has the lock of the token that the seats were held with. It also
+/// raises that token's version: a payment that began before this, and is late, finds that it has seen an old state, and
+/// looks again. So one of the two sees the other, whichever is first: this one the seats, or the payment the new place.
 pub(in crate::waiting_room) async fn settle(
     db: &Db,
     schedule_id: ScheduleId,
