@@ -65,7 +65,8 @@ struct Pace {
     answer: Duration,
 }
 
-/// Of requests, whose deadline ([`deadline`](crate::turns::deadline)) may be nearer: 5 seconds for all that one of them does.
+/// Of requests, whose deadline ([`deadline`](crate::turns::deadline)) may be nearer: 5 seconds for all that one of them
+/// does.
 const REQUESTS: Pace = Pace { statement: "3500ms", lock: "2s", answer: Duration::from_secs(4) };
 /// Of what runs by itself. A lost connection keeps a round waiting for this long at most.
 const BACKGROUND: Pace = Pace { statement: "4500ms", lock: "2s", answer: Duration::from_secs(5) };

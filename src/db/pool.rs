@@ -1,7 +1,8 @@
 //! Connections to Postgres: who gets one, how long an answer may take, and what becomes of a connection that fell silent.
 //!
 //! A pool of our own (ADR 15). A ready-made one asks a connection that comes back whether it lives, twice, and waits for the
-//! answer for ever: a network that loses packets without a word takes all places away, and each hold pays for two round trips.
+//! answer for ever: a network that loses packets without a word takes all places away, and each hold pays for two round
+//! trips.
 
 use std::{
     sync::{Arc, Mutex, PoisonError, Weak},

@@ -1,7 +1,7 @@
 //! Payments: turning a hold into a purchase, once per key, and giving it back with a refund.
 //!
-//! What moves points changes the reservation, its seats and the queue token in the same commit, so those statements stand here,
-//! on the highest floor that they serve.
+//! What moves points changes the reservation, its seats and the queue token in the same commit, so those statements stand
+//! here, on the highest floor that they serve.
 
 mod cancel;
 mod group;

@@ -1,5 +1,5 @@
-//! Reservations: holding seats, reading and watching reservations, and holds that lapse. Paying for them and giving them back
-//! move points, and are the business of `payment`.
+//! Reservations: holding seats, reading and watching reservations, and holds that lapse. Paying for them and giving them
+//! back move points, and are the business of `payment`.
 //!
 //! Postgres's seat rows are the referee: a seat names its one holder, and a hold is one guarded statement. A lapsed hold
 //! counts as free in every read and write by the database's clock; `expire` only tidies.
@@ -82,7 +82,7 @@ text_enum! {
 pub struct Reservation {
     /// Names it.
     pub id: ReservationId,
-    /// Whose it is.
+    /// The person who made it.
     pub person_id: PersonId,
     /// The performance.
     pub schedule_id: ScheduleId,

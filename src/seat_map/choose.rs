@@ -70,8 +70,8 @@ impl Drop for Choice {
 }
 
 impl SeatMaps {
-    /// Offers seats side by side, the best by `rules`. Seats that others on this instance are trying to hold at the moment are
-    /// offered only where there are no others.
+    /// Offers seats side by side, the best by `rules`. Seats that others on this instance are trying to hold at the moment
+    /// are offered only where there are no others.
     ///
     /// # Errors
     /// When the board has to be loaded and Postgres cannot be asked.

@@ -4,8 +4,8 @@
 //!
 //! 1. the one that strands fewer seats. A seat is stranded when it was free with a free neighbour before, and has none left:
 //!    hardly anybody wants it alone. A block has two ends, so it strands none, one or two.
-//! 2. the one with the smaller sum of preferences. Preferences put any seat of a row before all behind it, and within a row the
-//!    middle first.
+//! 2. the one with the smaller sum of preferences. Preferences put any seat of a row before all behind it, and within a row
+//!    the middle first.
 //! 3. the one that comes first in the hall: the same question has the same answer.
 //!
 //! So a free block that strands nothing is always chosen before one that does, however far behind it is.

@@ -9,7 +9,8 @@ use crate::kernel::{Actor, Failure, Fault, PersonId, QueueTokenId, ScheduleId, t
 
 const AUDIENCE: &str = "frontrow:queue";
 
-/// It has no end of its own: the journal knows when the place ends. Nor has it the number, which nobody knows before the draw.
+/// It has no end of its own: the journal knows when the place ends. Nor has it the number, which nobody knows before the
+/// draw.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Claims {
     aud: String,

@@ -50,10 +50,12 @@ pub(super) struct Charge {
     pub key: String,
 }
 
-/// Adds points for several people in one statement, and writes their entries; nothing for one whose key was used before, whose
-/// wallet would be too full, or whose wallet somebody else has locked. Of one person's charges only the first is looked at.
+/// Adds points for several people in one statement, and writes their entries; nothing for one whose key was used before,
+/// whose wallet would be too full, or whose wallet somebody else has locked. Of one person's charges only the first is
+/// looked at.
 ///
-/// Nobody's lock is waited for. Wallets are opened in the order of people: two statements that open the same ones meet there.
+/// Nobody's lock is waited for. Wallets are opened in the order of people: two statements that open the same ones meet
+/// there.
 pub(super) async fn charge_group(
     db: &Db,
     charges: &[Charge],

@@ -40,7 +40,8 @@ impl WaitingRooms {
         let (located, summary) =
             tokio::join!(self.index_newcomers(schedule_id, &waiting), self.summary(schedule_id));
         let summary = summary.ok().flatten();
-        // Without the index, positions come from the journal. Where that fails too the place is known, and the position is not.
+        // Without the index, positions come from the journal. Where that fails too the place is known, and the position is
+        // not.
         let line = if located.len() < waiting.len() {
             self.snapshot(schedule_id).await.ok()
         } else {

@@ -40,7 +40,7 @@ struct State {
     /// The last of them.
     recent: VecDeque<Told>,
     passes: HashMap<QueueTokenId, Pass>,
-    /// Whose they are, by their numbers in line.
+    /// The tokens that have one, by their numbers in line.
     tokens: HashMap<i64, QueueTokenId>,
     /// When somebody last looked at the seats.
     needed: Option<Instant>,

@@ -123,8 +123,8 @@ impl Probes {
         asking
     }
 
-    /// How long people wait who have nothing to do with any of it: each reads a balance, or charges, at either instance. They
-    /// come at fixed times, whether those before them were served or not.
+    /// How long people wait who have nothing to do with any of it: each reads a balance, or charges, at either instance.
+    /// They come at fixed times, whether those before them were served or not.
     pub(crate) async fn strangers(self: &Arc<Self>, lasts: Duration) -> Times {
         let mut ticks = interval(STRANGERS_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);

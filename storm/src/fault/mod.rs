@@ -54,7 +54,7 @@ pub(crate) enum Begun {
 #[derive(Debug)]
 pub(crate) struct Tools {
     pub(crate) probes: Arc<Probes>,
-    /// Whose wallet is locked.
+    /// The fan whose wallet is locked.
     pub(crate) hot: Person,
     /// Ctrl-C.
     pub(crate) stop: watch::Receiver<bool>,
