@@ -30,6 +30,7 @@ pub async fn migrate(db: &Db) -> Result<Vec<String>, Fault> {
         Ok::<_, DbErr>(missing)
     };
     let migrated = migrated.await;
+    // What was done is decided by now, however the connection closes.
     drop(connection.close().await);
     Ok(migrated?)
 }

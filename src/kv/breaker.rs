@@ -78,6 +78,7 @@ impl Breaker {
         }
         let open = self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES_TO_OPEN;
         if open {
+            // Also when a probe has failed: that puts the next one off.
             self.probe_at.store(self.now() + millis(RETRY_AFTER), Ordering::Relaxed);
         }
         open

@@ -128,8 +128,8 @@ impl<W: GroupWork> Line<W> {
         }
     }
 
-    /// The next group, in order of arrival. An order that has to wait for something keeps its place, and no later one gets
-    /// it first.
+    /// The next group, in order of arrival. A request that has to wait for something keeps its place, and no later one gets
+    /// that something first.
     fn take(&self) -> Option<(Group<W>, Vec<W::Key>)> {
         let mut state = self.state();
         let State { waiting, under_way, .. } = &mut *state;

@@ -64,8 +64,7 @@ impl Payments {
                 Ok(None) => {}
                 Err(fault) => return self.after(fault, actor, order, &asked.fingerprint).await,
             }
-            // In this order: once the reservation is seen to be paid, the payment that did it is seen too, if it was this
-            // one.
+            // In this order: if this payment is what made the reservation CONFIRMED, it is found after that was seen.
             let facts =
                 store::pay_facts(&self.money, actor.person_id, order.reservation_id).await?;
             if let Some(payment) = self.replay(actor, order, &asked.fingerprint).await? {

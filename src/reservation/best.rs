@@ -62,7 +62,7 @@ impl Reservations {
             };
             let choice = match self.seat_maps.choose(schedule_id, wish).await? {
                 Offer::Seats(choice) => choice,
-                // Only Postgres says no for good: the board may not have heard of seats that came back.
+                // The board may not have heard of seats that came back: Postgres is asked before anybody is refused.
                 Offer::Taken if !confirmed => {
                     self.seat_maps.confirm(schedule_id).await?;
                     confirmed = true;

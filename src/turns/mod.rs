@@ -59,6 +59,7 @@ impl Turns {
             }
             let served = self.served.load(Ordering::Relaxed);
             let late = deadline::at_most(self.patience).is_zero();
+            // Nobody was served during a whole wait: the line stands still.
             if served == seen || late || since.elapsed() >= self.patience * PATIENCES {
                 return None;
             }

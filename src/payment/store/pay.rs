@@ -77,16 +77,16 @@ const GROUP: &str = include_str!("pay.sql");
 /// The same statement for one order that nobody else has to wait for.
 static ALONE: LazyLock<String> = LazyLock::new(|| GROUP.replace(" SKIP LOCKED", ""));
 
-/// Pays each of these orders whole or not at all: reservation, seats, wallet, ledger, queue tokens, in one statement.
-/// Nothing for an order that something stood in the way of, and then nothing was changed for it. The orders are of people
-/// who differ; of one person's orders only the first is looked at.
+/// Pays each of these orders whole or not at all: reservation, seats, wallet, ledger, queue tokens, in one statement. An
+/// order that something stood in the way of gets `None`, and nothing was changed for it. The orders are of different people;
+/// of one person's orders only the first is looked at.
 ///
 /// Locks in the order tokens, reservation, seats, wallet; each step needs the one before. Somebody else's lock is not waited
 /// for: its order is left out, so that one person keeps nobody waiting and groups close no circle.
 ///
-/// A seat that somebody took over after the hold had lapsed is missing from `place`, and then nothing is paid. Nor is it
-/// when the hold has lapsed by the time at which the last lock was there: since the lapse the person may have held other
-/// seats instead.
+/// A seat that somebody took over after the hold had lapsed is missing from `place`, and then nothing is paid. Nothing is
+/// paid either when the hold has lapsed by the time at which the last lock was there: since the lapse the person may have
+/// held other seats instead.
 ///
 /// With the last seat that the person may own their live token is USED up, whichever token paid. So that token is locked
 /// along with the reservation's own, and each payment raises the versions of both: a version that is not that of the

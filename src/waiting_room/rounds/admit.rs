@@ -122,6 +122,7 @@ impl WaitingRooms {
             } else {
                 let gone = self.index.away(schedule_id, &unsure, rules::POLL_PRESENCE).await;
                 let Ok(gone) = gone else {
+                    // Without the index everybody counts as present, so nobody further back has to be looked for.
                     return Ok(Front { away: Vec::new(), upto: i64::MAX });
                 };
                 gone
