@@ -5,7 +5,7 @@ use std::fs;
 /// Clock ticks per second of /proc on Linux, on every machine of the last decades.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Whose CPU is counted.
+/// The programs whose CPU is counted.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Processes {
     pub(crate) server: u32,

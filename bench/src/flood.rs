@@ -1,5 +1,5 @@
-//! What others' floods do to strangers: the latency of people who charge points and look at their balance, while somebody asks
-//! for the dearest things there are.
+//! What others' floods do to strangers: the latency of people who charge points and look at their balance, while somebody
+//! asks for the dearest things there are.
 
 use std::time::Duration;
 

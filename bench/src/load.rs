@@ -58,7 +58,7 @@ impl Target {
         Self { tolerant: true, ..self }
     }
 
-    /// So many requests a second over all connections, whether or not the answers keep up. Latencies are then counted from
+    /// This many requests a second over all connections, whether or not the answers keep up. Latencies are then counted from
     /// the time at which a request was due, so that a stall counts for everybody whom it keeps waiting.
     pub(crate) fn paced(self, per_second: f64) -> Self {
         let connections = u32::try_from(self.requests.len()).unwrap_or(u32::MAX);
@@ -110,7 +110,7 @@ pub(crate) async fn run(
     })
 }
 
-/// So many of a hundred latencies, which ascend, are shorter than this; in milliseconds.
+/// The time, in milliseconds, that this many of a hundred latencies are shorter than; they ascend.
 pub(crate) fn percentile_ms(latencies: &[Duration], share: usize) -> f64 {
     latencies.get(latencies.len() * share / 100).map_or(0.0, |time| ms(*time))
 }

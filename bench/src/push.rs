@@ -142,7 +142,7 @@ async fn settled(server: &Server, before: f64, count: usize) -> Result<f64> {
     Ok((cpu::memory_kb(server.id()) - before) / f64::from(u32::try_from(count)?))
 }
 
-/// Listens for so long, and does something each second.
+/// Listens for this long, and does something each second.
 async fn pushed(
     server: &Server,
     sockets: &Sockets,

@@ -203,7 +203,7 @@ impl Scenery {
         Ok(Set { app: &self.app, number, connections, per_connection })
     }
 
-    /// Admits so many of a crowd each second from now on.
+    /// Admits this many of a crowd each second from now on.
     pub(crate) async fn admit(&self, crowd: &Set<'_>, per_second: usize) -> Result<()> {
         let sql = format!(
             "UPDATE waiting_room SET admit_per_round = {per_second}, round_ms = 1000 WHERE schedule_id = '{}'",

@@ -29,7 +29,7 @@ pub(crate) struct Heard {
 }
 
 impl Heard {
-    /// Waits until so many messages have come.
+    /// Waits until this many messages have come.
     pub(crate) async fn reach(&self, count: usize) -> Result<()> {
         let begun = Instant::now();
         while self.messages.load(Ordering::Relaxed) < count {

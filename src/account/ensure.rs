@@ -17,7 +17,7 @@ impl Accounts {
     /// The caller has to keep others from doing the same at the same time; see [`Tx::lock`].
     ///
     /// # Errors
-    /// A fault.
+    /// When Postgres cannot be asked, or an account appears although the caller has the lock.
     pub async fn ensure_in_tx(&self, tx: &Tx, new: NewPerson, role: Role) -> Result<Person, Fault> {
         if let Some(found) = store::credentials(tx, &new.email).await? {
             return Ok(found.person);
@@ -34,7 +34,7 @@ impl Accounts {
     /// The first `count` rehearsal fans with a session each; those that are missing are made, all with one password.
     ///
     /// # Errors
-    /// A fault.
+    /// When Postgres cannot be asked, or a session cannot be signed.
     pub async fn rehearsal_fans(
         &self,
         count: u32,

@@ -22,7 +22,7 @@ impl Accounts {
         if !rules::may_be_password(password.expose_secret()) {
             return Err(wrong);
         }
-        // What has not the shape of an address is looked up as well: as one that nobody has.
+        // A text that is no address is looked up as well, like one that nobody has: the answer takes the same time.
         let found = store::credentials(&self.db, rules::email(email).unwrap_or_default()).await?;
         let hash = found.as_ref().map(|found| found.password_hash.clone());
         let verified = self.hasher.verify(password, hash).await?;

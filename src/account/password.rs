@@ -1,7 +1,7 @@
 //! Password hashes: argon2id with the crate's defaults (19 MiB, two passes, one lane; OWASP's first choice).
 //!
-//! Hashing takes some 20 ms of a core and 19 MiB. It runs off the async threads, on half of the cores at most, so that a rush
-//! of log-ins neither starves the requests of people who are in already nor eats the memory.
+//! Hashing takes some 20 ms of a core and 19 MiB. It runs off the async threads, on half of the cores at most, so that a
+//! rush of log-ins neither starves the requests of people who are in already nor eats the memory.
 
 use std::{sync::Arc, time::Duration};
 

@@ -7,7 +7,7 @@ impl Accounts {
     /// The person of an id, if there is one.
     ///
     /// # Errors
-    /// A fault.
+    /// When Postgres cannot be asked.
     pub async fn person(&self, id: PersonId) -> Result<Option<Person>, Fault> {
         Ok(self.people(&[id]).await?.pop())
     }
@@ -15,7 +15,7 @@ impl Accounts {
     /// The people of some ids, in no particular order; ids that name nobody are left out.
     ///
     /// # Errors
-    /// A fault.
+    /// When Postgres cannot be asked.
     pub async fn people(&self, ids: &[PersonId]) -> Result<Vec<Person>, Fault> {
         store::people(&self.db, ids).await
     }

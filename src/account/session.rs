@@ -44,7 +44,7 @@ impl Sessions {
     /// Opens a session for a person whose password was checked at `now`.
     ///
     /// # Errors
-    /// A fault when signing fails.
+    /// When signing fails.
     pub fn open(
         &self,
         person_id: PersonId,

@@ -1,4 +1,4 @@
-//! Who asks, and how a resolver finds the services.
+//! The caller, and how a resolver finds the services.
 
 use async_graphql::Context;
 

@@ -2,7 +2,7 @@
 //! leaves.
 //!
 //! A plan says what a selection comes to when fragments are expanded and the same field twice is one, as async-graphql would
-//! resolve it. Whoever has a plan writes objects by the thousand at the price of copying text. What a plan cannot say has
+//! resolve it. With a plan, objects are written by the thousand at the price of copying text. What a plan cannot say has
 //! none: objects inside of objects, and directives, unless they were judged before.
 
 use std::{

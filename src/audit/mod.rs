@@ -21,7 +21,7 @@ pub struct Check {
 /// Runs every check.
 ///
 /// # Errors
-/// A fault when Postgres cannot be asked; then nothing is known.
+/// When Postgres cannot be asked; then nothing is known.
 pub async fn audit(db: &Db) -> Result<Vec<Check>, Fault> {
     store::run(db).await
 }

@@ -26,7 +26,7 @@ impl Catalogue {
     /// What is left of some schedules, by grade, at most one second old. Schedules that do not exist have no grades.
     ///
     /// # Errors
-    /// A fault when Postgres cannot be asked.
+    /// When Postgres cannot be asked.
     pub async fn availability(
         &self,
         ids: &[ScheduleId],

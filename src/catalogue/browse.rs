@@ -30,7 +30,7 @@ pub struct ScheduleFilter {
     pub to: Option<Timestamp>,
     /// Those of these states.
     pub status: Vec<ScheduleStatus>,
-    /// Who asks; drafts are shown to their organizer only.
+    /// The caller; drafts are shown to their organizer only.
     pub viewer: Option<PersonId>,
 }
 
@@ -38,7 +38,7 @@ impl Catalogue {
     /// A page of concerts, those made last first.
     ///
     /// # Errors
-    /// A fault.
+    /// When Postgres cannot be asked.
     pub async fn concerts(
         &self,
         page: &PageRequest<ConcertId>,
@@ -50,7 +50,7 @@ impl Catalogue {
     /// The concerts of some ids, in no particular order; ids that name none are left out.
     ///
     /// # Errors
-    /// A fault.
+    /// When Postgres cannot be asked.
     pub async fn concerts_by_id(&self, ids: &[ConcertId]) -> Result<Vec<Concert>, Fault> {
         store::concerts(&self.browsing, ids).await
     }
@@ -58,7 +58,7 @@ impl Catalogue {
     /// The schedules of some concerts, earliest first, at most 500 of each.
     ///
     /// # Errors
-    /// A fault.
+    /// When Postgres cannot be asked.
     pub async fn schedules_of(
         &self,
         concerts: &[ConcertId],
@@ -75,7 +75,7 @@ impl Catalogue {
     /// none are left out.
     ///
     /// # Errors
-    /// A fault.
+    /// When Postgres cannot be asked.
     pub async fn schedules(&self, ids: &[ScheduleId]) -> Result<Vec<Schedule>, Fault> {
         store::schedules(&self.browsing, ids).await
     }
@@ -83,7 +83,7 @@ impl Catalogue {
     /// The schedule of an id, if there is one; see [`Catalogue::schedules`].
     ///
     /// # Errors
-    /// A fault.
+    /// When Postgres cannot be asked.
     pub async fn schedule(&self, id: ScheduleId) -> Result<Option<Schedule>, Fault> {
         Ok(self.schedules(&[id]).await?.pop())
     }

@@ -123,7 +123,7 @@ impl Catalogue {
     /// The concert of a title, if this organizer has one; of several the first.
     ///
     /// # Errors
-    /// A fault.
+    /// When Postgres cannot be asked.
     pub async fn concert_of_title_in_tx(
         tx: &Tx,
         organizer: PersonId,

@@ -21,7 +21,7 @@ fn database_error(error: &DbErr) -> Option<&(dyn sea_orm::sqlx::error::DatabaseE
     }
 }
 
-/// Who writes something of their own and is refused by one of these has no account any more.
+/// A person who writes something of their own, and is refused by one of these, has no account any more.
 const OWNERS: &[&str] = &[
     "concert_organizer_fkey",
     "queue_token_person_fkey",

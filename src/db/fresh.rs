@@ -14,7 +14,7 @@ use tokio::{sync::OnceCell, task::yield_now};
 
 use crate::kernel::Fault;
 
-/// So many answers are kept before the old ones are thrown away.
+/// At most this many answers are kept; then the old ones are thrown away.
 const SWEEP_ABOVE: usize = 4_096;
 
 /// A cache whose answers are at most `max_age` old, counted from when their load began.

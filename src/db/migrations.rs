@@ -14,7 +14,7 @@ const SETTINGS: &str = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout 
 /// Runs what is missing, all or nothing, one process at a time; returns the names of what was run.
 ///
 /// # Errors
-/// A fault; nothing was changed then.
+/// When Postgres cannot be asked, or a migration fails; nothing was changed then.
 #[expect(clippy::disallowed_methods, reason = "the migrator needs a transaction of its own kind")]
 pub async fn migrate(db: &Db) -> Result<Vec<String>, Fault> {
     let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(db.pools.options.clone());
@@ -30,6 +30,7 @@ pub async fn migrate(db: &Db) -> Result<Vec<String>, Fault> {
         Ok::<_, DbErr>(missing)
     };
     let migrated = migrated.await;
+    // What was done is decided by now, however the connection closes.
     drop(connection.close().await);
     Ok(migrated?)
 }
@@ -37,7 +38,7 @@ pub async fn migrate(db: &Db) -> Result<Vec<String>, Fault> {
 /// The names of the migrations that have not been run yet, oldest first.
 ///
 /// # Errors
-/// A fault when Postgres does not answer, or when it has migrations that this program does not know.
+/// When Postgres does not answer, or when it has migrations that this program does not know.
 pub async fn missing(db: &Db) -> Result<Vec<String>, Fault> {
     Ok(names_of_missing(db.connection()).await?)
 }

@@ -44,7 +44,7 @@ pub struct DbSettings {
 
 /// Connections for what runs by itself: rounds, lapses, comparisons. Two of these may read a long line for a while.
 const BACKGROUND_CONNECTIONS: u32 = 4;
-/// So many times a request's patience, what runs by itself waits for its turn: nobody has to be told anything.
+/// What runs by itself waits for its turn this many times as long as a request: nobody has to be told anything.
 const BACKGROUND_PATIENCES: u32 = 10;
 /// Connections for lanes: two lanes each for holds, payments and charges. Each serves one group at a time.
 const LANE_CONNECTIONS: u32 = 6;
@@ -65,9 +65,10 @@ struct Pace {
     answer: Duration,
 }
 
-/// Of requests, whose deadline ([`deadline`](crate::turns::deadline)) may be nearer: 5 seconds for all that one of them does.
+/// Of requests, whose deadline ([`deadline`](crate::turns::deadline)) may be nearer: 5 seconds for all that one of them
+/// does.
 const REQUESTS: Pace = Pace { statement: "3500ms", lock: "2s", answer: Duration::from_secs(4) };
-/// Of what runs by itself. A lost connection keeps a round waiting for so long at most.
+/// Of what runs by itself. A lost connection keeps a round waiting for this long at most.
 const BACKGROUND: Pace = Pace { statement: "4500ms", lock: "2s", answer: Duration::from_secs(5) };
 /// Of commands, which read and write more than any request.
 const COMMANDS: Pace = Pace { statement: "60s", lock: "30s", answer: Duration::from_secs(65) };
@@ -113,7 +114,7 @@ impl Db {
     /// # Errors
     /// When Postgres cannot be reached, or the address is none.
     pub async fn connect(settings: &DbSettings, tasks: &Tasks) -> Result<Self, Fault> {
-        // No library reads what cannot be read: it would repeat it.
+        // An address that cannot be read is not given to a library: its error would repeat the address.
         let malformed = |words: &str| Fault::new(FaultKind::Internal, "DATABASE_URL", words);
         address(&settings.url).map_err(|fault| malformed(fault.words()))?;
         let options = PgConnectOptions::from_str(&settings.url)
@@ -236,7 +237,7 @@ impl Db {
     /// Whether Postgres answers within two seconds, and takes writes.
     ///
     /// # Errors
-    /// A fault that says what is wrong.
+    /// When it does not; the fault says what is wrong.
     pub async fn ping(&self) -> Result<(), Fault> {
         #[derive(FromQueryResult)]
         struct Row {
@@ -285,7 +286,7 @@ impl Tx {
     /// Gives this transaction's statements half a minute each: for the rare work that is known to be long.
     ///
     /// # Errors
-    /// A fault.
+    /// When Postgres cannot be asked.
     pub async fn be_patient(&self) -> Result<(), Fault> {
         self.execute_unprepared(PATIENT_STATEMENT).await?;
         let mut lease = self.0.lock().await;
@@ -297,17 +298,17 @@ impl Tx {
     /// it. For rare work of operators only; requests rely on constraints.
     ///
     /// # Errors
-    /// A fault, also when the turn does not come within the time that any lock is waited for.
+    /// When Postgres cannot be asked, or the turn does not come within the time that any lock is waited for.
     pub async fn lock(&self, name: &'static str) -> Result<(), Fault> {
         let sql = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
         self.run(sql, vec![name.into()]).await?;
         Ok(())
     }
 
-    /// The database's clock, the one that all decisions go by.
+    /// The database's clock. All decisions go by it.
     ///
     /// # Errors
-    /// A fault.
+    /// When Postgres cannot be asked.
     pub async fn now(&self) -> Result<Timestamp, Fault> {
         #[derive(FromQueryResult)]
         struct Row {

@@ -1,7 +1,8 @@
 //! Connections to Postgres: who gets one, how long an answer may take, and what becomes of a connection that fell silent.
 //!
 //! A pool of our own (ADR 15). A ready-made one asks a connection that comes back whether it lives, twice, and waits for the
-//! answer for ever: a network that loses packets without a word takes all places away, and each hold pays for two round trips.
+//! answer for ever: a network that loses packets without a word takes all places away, and each hold pays for two round
+//! trips.
 
 use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
@@ -363,7 +364,7 @@ impl Drop for Lease {
             self.pool.give_back(open);
             return;
         }
-        // Whoever asked has hung up. What is under way comes to its end, or the connection does.
+        // The caller has hung up. What is under way comes to its end, or the connection does.
         let (pool, places) = (Arc::clone(&self.pool), (self.place.take(), self.share.take()));
         if Handle::try_current().is_err() {
             return;
@@ -388,7 +389,7 @@ impl Drop for Lease {
     }
 }
 
-/// What an error means for the connection that it came by.
+/// What an error means for the connection that it came over.
 enum After {
     /// Nothing: Postgres refused a statement.
     Goes,

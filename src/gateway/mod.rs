@@ -32,7 +32,7 @@ use crate::{
 use sandbox::Sandbox;
 use stripe::Stripe;
 
-/// Of the time that a request has, so much is kept for writing down what the gateway said.
+/// Of a request's time, this much is kept for writing down what the gateway said.
 const RECORDING: Duration = Duration::from_millis(500);
 
 /// The card of one attempt to pay.
@@ -53,10 +53,10 @@ impl fmt::Debug for Card<'_> {
 
 /// The gateway of this shop, or none; cheap to clone.
 ///
-/// Every verb ends within [`GatewaySettings::timeout`], and in time for its request to write the answer down. A [`Fault`] says whether anything can have happened:
-/// [`FaultKind::Unavailable`], surely nothing; [`FaultKind::Unanswered`], perhaps, and [`CardGateway::look`] tells;
-/// [`FaultKind::Internal`], nothing, and a person has to look (a wrong key, an answer that makes no sense). A card that is
-/// refused is no fault but [`Standing::Declined`].
+/// Every verb ends within [`GatewaySettings::timeout`], and in time for its request to write the answer down. A [`Fault`]
+/// says whether anything can have happened: [`FaultKind::Unavailable`], surely nothing; [`FaultKind::Unanswered`], perhaps,
+/// and [`CardGateway::look`] tells; [`FaultKind::Internal`], nothing, and a person has to look (a wrong key, an answer that
+/// makes no sense). A card that is refused is no fault but [`Standing::Declined`].
 #[derive(Debug, Clone)]
 pub struct CardGateway {
     kind: Kind,

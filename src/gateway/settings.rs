@@ -20,7 +20,7 @@ text_enum! {
 /// Which gateway, and how it is reached.
 #[derive(Debug, Clone)]
 pub struct GatewaySettings {
-    /// Whose.
+    /// The gateway, with what it takes to ask it.
     pub provider: Provider,
     /// What a point is a unit of.
     pub currency: Currency,
@@ -28,7 +28,7 @@ pub struct GatewaySettings {
     pub timeout: Duration,
 }
 
-/// Whose gateway.
+/// The gateway that takes cards, if one does.
 #[derive(Debug, Clone)]
 pub enum Provider {
     /// Cards are not taken.
@@ -76,8 +76,8 @@ impl FromStr for Currency {
     }
 }
 
-/// Where a gateway is: `https://host` or `http://host:port`, without user, password, path or parameters. In the clear only to
-/// this machine or a private network: the secret travels along.
+/// Where a gateway is: `https://host` or `http://host:port`, without user, password, path or parameters. In the clear only
+/// to this machine or a private network: the secret travels along.
 #[derive(Clone, PartialEq, Eq)]
 pub struct GatewayAddress(Url);
 

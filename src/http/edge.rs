@@ -29,7 +29,7 @@ use crate::{api::RequestId, kernel::RequestCode, tasks::Tasks};
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_BYTES_MAX: usize = 64;
 
-/// Headers that say one thing. Who sends one of them twice may be understood differently by a proxy and by us.
+/// Headers that say one thing. If one of them comes twice, a proxy may understand something else by it than we do.
 const ONCE: [HeaderName; 8] = [
     header::HOST,
     header::CONTENT_TYPE,
@@ -121,7 +121,7 @@ fn keep_for_browsers(from: &HeaderMap, to: &mut HeaderMap) {
     to.extend(cross_origin.map(|(name, value)| (name.clone(), value.clone())));
 }
 
-/// What to say of a request that has a header twice which says one thing.
+/// What to say of a request that has a header twice that may come once only.
 fn twice(headers: &HeaderMap) -> Option<String> {
     let name = ONCE.iter().find(|name| headers.get_all(*name).iter().nth(1).is_some())?;
     Some(format!("The header {name} may be there once only."))

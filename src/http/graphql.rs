@@ -183,7 +183,7 @@ async fn execute(
                 Refusal::new(RequestCode::Overloaded, text).into()
             }
         };
-        // Nobody can use a part of it. What a mutation did has to be told all the same.
+        // A part of an answer is of no use to anybody. But what a mutation did has to be told all the same.
         if error::is_too_complex(&response) {
             response.data = Value::Null;
         }

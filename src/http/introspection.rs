@@ -110,7 +110,7 @@ struct Node {
 /// What a field answers.
 #[derive(Debug)]
 enum Answer {
-    /// A scalar, or several; so many values beside the field itself.
+    /// A scalar, or several; this many values beside the field itself.
     Values(usize),
     /// Objects, by their places in the model.
     Nodes(Vec<usize>),

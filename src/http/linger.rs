@@ -22,7 +22,7 @@ use tokio::{net::TcpStream, runtime::Handle};
 
 use crate::tasks::Tasks;
 
-/// Of what nobody wants so many bytes are read at most; then the connection is closed.
+/// At most this many bytes are read that nobody wants; then the connection is closed.
 const DISCARDED_BYTES_MAX: usize = 1024 * 1024;
 /// How long a client may take to send a body that nobody wants.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -31,9 +31,9 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// How much is thrown away at a time.
 const PART_BYTES: usize = 8 * 1024;
 
-/// Sees to it that the request's body is read to its end, whoever stops reading it.
+/// Sees to it that the request's body is read to its end, also when the handler stops reading it.
 pub(super) fn to_the_end(request: Request, tasks: &Tasks) -> Request {
-    // Who asks before sending a body does not send it after a refusal.
+    // A client that asks before it sends a body does not send it after a refusal.
     if request.body().is_end_stream() || request.headers().contains_key(header::EXPECT) {
         return request;
     }

@@ -1,4 +1,4 @@
-//! Who sends a request: `Authorization: Bearer <accessToken>`, in a header or in `connection_init`.
+//! The person who sends a request: `Authorization: Bearer <accessToken>`, in a header or in `connection_init`.
 
 use axum::http::{HeaderMap, header};
 

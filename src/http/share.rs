@@ -1,7 +1,7 @@
 //! A person's share: how many of one person's requests are answered at the same time.
 //!
-//! Whoever waits for a lock of their own, or asks for the dearest answers there are, keeps to their share of the server: the
-//! connections and the processors that are left are everybody else's.
+//! A person who waits for a lock of their own, or asks for the dearest answers there are, keeps to their share of the
+//! server. The other connections and processors are everybody else's.
 
 use std::{
     collections::HashMap,
@@ -21,7 +21,7 @@ use crate::{
 const MUTATIONS_MAX: usize = 2;
 /// Queries of one person at a time; a page asks several at once.
 const QUERIES_MAX: usize = 4;
-/// So many of a person's requests wait for their turn at most.
+/// At most this many of a person's requests wait for their turn.
 const WAITING_MAX: usize = 100;
 
 /// The shares of all people who ask right now.
@@ -48,12 +48,12 @@ pub(super) struct Part {
 }
 
 impl Shares {
-    /// Nobody asks yet. `patience` is how long a request waits while none of its person's is answered.
+    /// Nobody asks yet. `patience` is how long a request waits while no other of the same person is answered.
     pub(super) fn new(patience: Duration) -> Arc<Self> {
         Arc::new(Self { patience, people: Mutex::default() })
     }
 
-    /// Waits until the caller's other requests leave room for this one. Who is not signed in has no share.
+    /// Waits until the caller's other requests leave room for this one. A caller who is not signed in has no share.
     ///
     /// # Errors
     /// RATE_LIMITED when they do not.
@@ -97,7 +97,7 @@ impl Shares {
 
 impl Drop for Part {
     fn drop(&mut self) {
-        // First the place, then the share: who comes in between finds both.
+        // First the place, then the share: a request that comes in between finds both.
         self.turn = None;
         let mut people = self.shares.people();
         if let Some(share) = people.get_mut(&self.person_id) {

@@ -27,7 +27,7 @@ pub(super) struct Limits {
     pub(super) messages_per_minute: u32,
     /// How long a request may take. A query is broken off; a mutation runs to its end, and nothing in it waits any longer.
     pub(super) request: Duration,
-    /// How long a request waits while none of its person's others is answered.
+    /// How long a request waits while no other of the same person is answered.
     pub(super) patience: Duration,
     /// How long a client may take to send a request's body.
     pub(super) body: Duration,

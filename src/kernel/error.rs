@@ -28,7 +28,7 @@ pub enum FaultKind {
     Unavailable,
     /// A dependency was asked, and its answer was lost: what was asked for may have been done. Asking again tells.
     Unanswered,
-    /// Nothing of ours: the account of whoever asks was deleted, and their session has outlived it.
+    /// Nothing of ours: the caller's account was deleted, and their session has outlived it.
     CallerGone,
 }
 
@@ -65,7 +65,7 @@ impl Fault {
         Self { kind, context, source: None }
     }
 
-    /// The account of whoever asks is gone.
+    /// The caller's account is gone.
     pub const fn caller_gone() -> Self {
         Self { kind: FaultKind::CallerGone, context: "the caller has no account", source: None }
     }

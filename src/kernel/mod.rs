@@ -31,7 +31,7 @@ text_enum! {
     }
 }
 
-/// Who is asking, as the session token says; the token's signature has been checked.
+/// The person who asks, as the session token says; the token's signature has been checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Actor {
     /// The person who signed in.

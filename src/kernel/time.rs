@@ -1,4 +1,5 @@
-//! Instants. Decisions take theirs from Postgres; this process's own clock is for logs and caches only.
+//! Instants. Decisions take theirs from Postgres. This process's own clock is for logs and caches, for when a session ends,
+//! and for signatures that carry a time.
 
 use chrono::{DateTime, Utc};
 

@@ -5,9 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// So many failures in a row open the circuit.
+/// This many failures in a row open the circuit.
 const FAILURES_TO_OPEN: u32 = 5;
-/// So many are remembered as trouble. One alone is somebody's bad luck.
+/// This many failures in a row are remembered as trouble. One alone is bad luck.
 const FAILURES_OF_TROUBLE: u32 = 2;
 /// After this time one call may try again.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
@@ -78,6 +78,7 @@ impl Breaker {
         }
         let open = self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES_TO_OPEN;
         if open {
+            // Also when a probe has failed: that puts the next one off.
             self.probe_at.store(self.now() + millis(RETRY_AFTER), Ordering::Relaxed);
         }
         open

@@ -112,7 +112,7 @@ impl FanOut {
         };
         let (ready, done) = oneshot::channel();
         if self.commands.send(Command { channel, ready }).await.is_ok() {
-            // Giving up drops `done`, and whoever subscribes later tells of a gap instead.
+            // Giving up drops `done`, and a later subscription tells of a gap instead.
             drop(timeout(ANSWER_TIMEOUT, done).await);
         }
         Topic { receiver, _serving: self.commands.clone() }
@@ -241,7 +241,7 @@ async fn subscribe(
     subscribed: &mut HashSet<String>,
     Command { channel, ready }: Command,
 ) -> bool {
-    // Where the listener has gone, so may have the channel; whoever came later has sent a command of its own.
+    // Where the listener has gone, so may have the channel; a later listener has sent a command of its own.
     if !subscribed.contains(&channel) && lock(channels).contains_key(&channel) {
         if !matches!(timeout(ANSWER_TIMEOUT, sink.subscribe(&channel)).await, Ok(Ok(()))) {
             return false;
@@ -276,7 +276,7 @@ async fn give_up_unheard(
             .collect()
     };
     for chunk in unheard.chunks(CHUNK) {
-        // Whoever listens again meanwhile sends a command, which is read after this.
+        // A listener that comes back meanwhile sends a command, which is read after this.
         for name in chunk {
             subscribed.remove(name);
         }

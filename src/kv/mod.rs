@@ -85,7 +85,7 @@ impl Kv {
     /// Runs a call against the server that owns a key, unless that one is known to be away.
     ///
     /// # Errors
-    /// A fault when Redis refuses, does not answer in time, or has failed several times just now.
+    /// When Redis refuses, does not answer in time, or has failed several times just now.
     pub async fn call<T, F>(
         &self,
         key: &str,

@@ -129,7 +129,7 @@ impl Node {
     }
 }
 
-/// Connects in a task of its own: whoever gives up waiting does not take the attempt of the others along.
+/// Connects in a task of its own: a caller who gives up does not end the attempt that others wait for.
 fn connect(tasks: &Tasks, client: Client, timeout: Duration, attempt: u64) -> Attempt {
     let task = tasks.spawn("connecting to Redis", async move {
         let config = AsyncConnectionConfig::new()

@@ -1,4 +1,4 @@
-//! Who waits for a lane, and what is under way.
+//! The requests that wait for a lane, and those that are under way.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -128,8 +128,8 @@ impl<W: GroupWork> Line<W> {
         }
     }
 
-    /// The next group, in order of arrival. Who has to wait for something keeps their place, and nobody who came later gets
-    /// it before them.
+    /// The next group, in order of arrival. A request that has to wait for something keeps its place, and no later one gets
+    /// that something first.
     fn take(&self) -> Option<(Group<W>, Vec<W::Key>)> {
         let mut state = self.state();
         let State { waiting, under_way, .. } = &mut *state;

@@ -1,10 +1,10 @@
 //! Lanes: a few tasks that take the requests that have arrived and serve them as one group, with one statement.
 //!
-//! Nobody waits for a group to fill: a request that finds a lane free is served at once, by itself. What arrives while all lanes
-//! are busy shares the next group, so groups grow with the load and the database is asked less often.
+//! Nobody waits for a group to fill: a request that finds a lane free is served at once, by itself. What arrives while all
+//! lanes are busy shares the next group, so groups grow with the load and the database is asked less often.
 //!
-//! Nothing here knows what is asked for. A feature says by [`GroupWork`] how a group is served, and what may not be under way
-//! twice; it asks by [`Lanes::ask`].
+//! Nothing here knows what is asked for. A feature says by [`GroupWork`] how a group is served, and what may not be under
+//! way twice; it asks by [`Lanes::ask`].
 
 mod line;
 
@@ -40,13 +40,13 @@ use crate::{
 pub const LANES: usize = 2;
 /// Requests in one group at most: a larger one saves little more, and everybody in it waits until all of it is done.
 pub const GROUP: usize = 32;
-/// Requests of one kind that wait for a lane at most, on one instance; more are told to come back. A little more than what is
-/// served within a second.
+/// Requests of one kind that wait for a lane at most, on one instance; more are told to come back. A little more than what
+/// is served within a second.
 const BACKLOG: usize = 4_096;
 /// Nobody waits longer for a lane than this times their patience, even in a line that moves.
 const PATIENCES: u32 = 2;
-/// How long an answer is waited for once a lane has the request, where the request's deadline is not nearer. Longer than a statement may take, with connecting anew; what
-/// was asked for may have been done when it is over.
+/// How long an answer is waited for once a lane has the request, where the request's deadline is not nearer. Longer than a
+/// statement may take, with connecting anew; what was asked for may have been done when it is over.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(8);
 
 /// What lanes do: one kind of request, served many at a time.
@@ -91,8 +91,8 @@ pub struct LaneSettings {
     pub patience: Duration,
 }
 
-/// The door to the lanes of one kind of work; cheap to clone. The lanes end when the last clone is gone, and serve whoever
-/// waits before they do.
+/// The door to the lanes of one kind of work; cheap to clone. The lanes end when the last clone is gone, and serve all who
+/// wait before they do.
 pub struct Lanes<W: GroupWork> {
     desk: Arc<Desk<W>>,
     patience: Duration,
@@ -209,7 +209,7 @@ impl<W: GroupWork> Desk<W> {
                 self.tasks.spawn_vital("answering a lane", async move {
                     desk.work.tell(&requests, &outcomes).await;
                     for (reply, outcome) in replies.into_iter().zip(outcomes) {
-                        // Who has hung up needs no answer.
+                        // A caller who has hung up needs no answer.
                         drop(reply.send(Ok(outcome)));
                     }
                 });

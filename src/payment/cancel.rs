@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// A statement that found nothing in its way and yet changed nothing met a change just made, of this or another of the
-/// person's reservations; it is run again so many times. A person in a hurry has one for each of their seats.
+/// person's reservations; it is run again this many times. A person in a hurry has one for each of their seats.
 const ATTEMPTS: usize = SEATS_MAX + 5;
 
 impl Payments {

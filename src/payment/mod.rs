@@ -1,7 +1,7 @@
 //! Payments: turning a hold into a purchase, once per key, and giving it back with a refund.
 //!
-//! What moves points changes the reservation, its seats and the queue token in the same commit, so those statements stand here,
-//! on the highest floor that they serve.
+//! What moves points changes the reservation, its seats and the queue token in the same commit, so those statements stand
+//! here, on the highest floor that they serve.
 
 mod cancel;
 mod group;
@@ -149,7 +149,7 @@ impl Payments {
     /// Payments by id, whosever they are; for objects that the caller reached by right.
     ///
     /// # Errors
-    /// A fault when Postgres cannot be asked.
+    /// When Postgres cannot be asked.
     pub async fn by_ids(&self, ids: &[PaymentId]) -> Result<HashMap<PaymentId, Payment>, Fault> {
         let found = store::by_ids(&self.db, ids).await?;
         Ok(found.into_iter().map(|payment| (payment.id, payment)).collect())
@@ -158,7 +158,7 @@ impl Payments {
     /// The latest payment of each reservation that has one.
     ///
     /// # Errors
-    /// A fault when Postgres cannot be asked.
+    /// When Postgres cannot be asked.
     pub async fn latest_of(
         &self,
         ids: &[ReservationId],

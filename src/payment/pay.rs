@@ -12,11 +12,12 @@ use crate::{
 };
 
 /// A statement that found nothing in its way and yet moved nothing met a change just made, of this or another of the
-/// person's reservations; it is run again so many times. A person in a hurry has one for each of their seats.
+/// person's reservations; it is run again this many times. A person in a hurry has one for each of their seats.
 const ATTEMPTS: usize = SEATS_MAX + 5;
-/// So many of them share a statement with other people's payments. Who is left out that often meets a lock that stays.
+/// This many of them share a statement with other people's payments. A payment that is left out that often meets a lock that
+/// stays.
 const TOGETHER: usize = 2;
-/// How long a payment is looked for whose answer was lost: its person has waited for four seconds already.
+/// How long to look for a payment whose answer was lost: its person has waited for four seconds already.
 const SECOND_LOOK: Duration = Duration::from_secs(1);
 
 impl Payments {
@@ -63,7 +64,7 @@ impl Payments {
                 Ok(None) => {}
                 Err(fault) => return self.after(fault, actor, order, &asked.fingerprint).await,
             }
-            // In this order: whoever finds the reservation paid finds the payment that did it, if that was this one.
+            // In this order: if this payment is what made the reservation CONFIRMED, it is found after that was seen.
             let facts =
                 store::pay_facts(&self.money, actor.person_id, order.reservation_id).await?;
             if let Some(payment) = self.replay(actor, order, &asked.fingerprint).await? {
@@ -76,7 +77,7 @@ impl Payments {
                 return Err(Failure::Refused(refusal));
             }
             if facts.balance.is_none() {
-                // What costs nothing is paid by somebody who has never charged, too. The statement finds no wallet and pays
+                // Somebody who has never charged can pay for what costs nothing, too. The statement finds no wallet and pays
                 // nothing: making one in there would wait for a charge that makes the same, and a group waits for nobody.
                 self.wallets.open(actor.person_id).await?;
             }
@@ -84,8 +85,8 @@ impl Payments {
         Err(Fault::unavailable("the reservation changed too often to be paid").into())
     }
 
-    /// Pays, and tells of it. Whoever was left out of [`TOGETHER`] groups because of somebody else's lock waits for it, and keeps
-    /// nobody else waiting.
+    /// Pays, and tells of it. A payment that was left out of [`TOGETHER`] groups because of somebody else's lock waits for
+    /// it by itself, and keeps nobody else waiting.
     async fn try_to_pay(
         &self,
         asked: &store::Order,
@@ -99,7 +100,7 @@ impl Payments {
         Ok(paid)
     }
 
-    /// Where the answer was lost the payment may have been made, and its key tells, if Postgres can be asked again by now.
+    /// When the answer was lost, the payment may have been made. Its key tells, if Postgres can be asked again by now.
     async fn after(
         &self,
         fault: Fault,

@@ -47,7 +47,7 @@ impl Reservations {
         grade: &str,
         count: usize,
     ) -> Result<Reservation, Failure<HoldRefusal>> {
-        // Whoever may not hold at all is told so first, and keeps no seats from others by trying.
+        // A person who may not hold at all is told so first, and keeps no seats from others by trying.
         if let Some(refusal) = self.why_not(actor, admission, schedule_id, count).await? {
             return Err(Failure::Refused(refusal));
         }
@@ -62,7 +62,7 @@ impl Reservations {
             };
             let choice = match self.seat_maps.choose(schedule_id, wish).await? {
                 Offer::Seats(choice) => choice,
-                // Refused is only who was refused by Postgres: the board may not have heard of seats that came back.
+                // The board may not have heard of seats that came back: Postgres is asked before anybody is refused.
                 Offer::Taken if !confirmed => {
                     self.seat_maps.confirm(schedule_id).await?;
                     confirmed = true;

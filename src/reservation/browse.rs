@@ -9,7 +9,7 @@ impl Reservations {
     /// One of the caller's reservations; `None` for those of others too.
     ///
     /// # Errors
-    /// A fault when Postgres cannot be asked.
+    /// When Postgres cannot be asked.
     pub async fn find(
         &self,
         actor: Actor,
@@ -22,7 +22,7 @@ impl Reservations {
     /// The caller's reservations, newest first. The cursor is a reservation's id.
     ///
     /// # Errors
-    /// A fault when Postgres cannot be asked.
+    /// When Postgres cannot be asked.
     pub async fn list(
         &self,
         actor: Actor,
@@ -35,7 +35,7 @@ impl Reservations {
     /// Reservations by id, whosever they are; for objects that the caller reached by right.
     ///
     /// # Errors
-    /// A fault when Postgres cannot be asked.
+    /// When Postgres cannot be asked.
     pub async fn by_ids(
         &self,
         ids: &[ReservationId],
@@ -47,7 +47,7 @@ impl Reservations {
     /// The seats of each reservation, in the order of the hall. They stay known when the reservation is over.
     ///
     /// # Errors
-    /// A fault when Postgres cannot be asked.
+    /// When Postgres cannot be asked.
     pub async fn seats_of(
         &self,
         ids: &[ReservationId],

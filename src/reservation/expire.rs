@@ -10,7 +10,7 @@ impl Reservations {
     /// do so at once.
     ///
     /// # Errors
-    /// A fault; the next call goes on.
+    /// When Postgres cannot be asked; the next call goes on.
     pub async fn expire_lapsed(&self) -> Result<bool, Fault> {
         let lapsed = store::expire(&self.db.for_background()).await?;
         let (mut news, mut told, mut schedules) = (News::default(), HashSet::new(), HashSet::new());

@@ -1,4 +1,4 @@
-//! Holding seats: in a lane, with whoever else asks at the moment; and words for why not.
+//! Holding seats: in a lane, together with other people's holds. And the words for why not.
 
 use super::{
     HoldCode, Reservation, Reservations,
@@ -21,11 +21,11 @@ pub struct HoldRefusal {
     pub seat_ids: Vec<SeatId>,
 }
 
-/// A hold that is left out of its group is in another one at most; then it is made by itself. It was left out because something
-/// of the person's was locked or had just changed, or because somebody was taking one of the seats.
+/// Groups that a hold is in at most; then it is made by itself. A group leaves out a hold when something of the person's is
+/// locked or has just changed, or when somebody is taking one of the seats.
 const TRIES: usize = 2;
 /// A statement that found nothing in its way and yet held nothing met a passing lock, or another hold, payment or
-/// cancellation of the same person; it is run again so many times. A person in a hurry has one for each of their seats.
+/// cancellation of the same person; it is run again this many times. A person in a hurry has one for each of their seats.
 const ATTEMPTS: usize = rules::SEATS_MAX + 5;
 
 impl Reservations {
@@ -93,7 +93,7 @@ impl Reservations {
         self.touch(admission, schedule_id, result).await
     }
 
-    /// Holds by itself, waiting for whoever has locked what is the person's.
+    /// Holds by itself, and waits until nobody else has a lock on what is the person's.
     async fn hold_alone(&self, order: HoldOrder) -> Result<Reservation, Failure<HoldRefusal>> {
         let orders = [&order];
         for _ in 0..ATTEMPTS {
@@ -112,7 +112,7 @@ impl Reservations {
         Err(Failure::Refused(HoldRefusal { code: HoldCode::SeatHeld, seat_ids: order.seat_ids }))
     }
 
-    /// Who was refused because of the seats was busy: their idle time starts anew, as it does with a hold.
+    /// A person who was refused because of the seats was busy: their idle time starts anew, as it does with a hold.
     pub(super) async fn touch(
         &self,
         admission: Admission,

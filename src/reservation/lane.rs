@@ -25,7 +25,7 @@ pub(super) enum Outcome {
     Held(Box<Held>),
     /// The rules say no.
     Refused(HoldRefusal),
-    /// Nothing is held, and it could not be looked up why.
+    /// Nothing is held, and the reason could not be looked up.
     Failed(Fault),
     /// It was left out, and nothing stands in its way any more.
     Again,
@@ -110,7 +110,7 @@ pub(super) async fn attempt(
         .filter(|(_, held)| held.is_none())
         .map(|(order, _)| *order)
         .collect();
-    // Whoever holds seats by now has them, whatever happens to this question.
+    // The people who hold seats by now have them, whatever happens to this question.
     let looked = store::hold_facts(db, &left_out).await;
     let mut why = left_out.iter().enumerate().map(|(at, order)| match &looked {
         Ok(facts) => {

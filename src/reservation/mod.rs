@@ -1,5 +1,5 @@
-//! Reservations: holding seats, reading and watching reservations, and holds that lapse. Paying for them and giving them back
-//! move points, and are the business of `payment`.
+//! Reservations: holding seats, reading and watching reservations, and holds that lapse. Paying for them and giving them
+//! back move points, and are the business of `payment`.
 //!
 //! Postgres's seat rows are the referee: a seat names its one holder, and a hold is one guarded statement. A lapsed hold
 //! counts as free in every read and write by the database's clock; `expire` only tidies.
@@ -68,9 +68,9 @@ text_enum! {
         SeatHeld = "SEAT_HELD",
         /// Somebody owns it.
         SeatSold = "SEAT_SOLD",
-        /// Not so many adjacent free seats of that grade.
+        /// That grade has fewer free seats side by side than were asked for.
         NoAdjacentSeats = "NO_ADJACENT_SEATS",
-        /// More than one person may hold and own at this performance.
+        /// More seats than a person may hold and own at this performance.
         SeatLimitReached = "SEAT_LIMIT_REACHED",
         /// The sale is over, or not on.
         SaleClosed = "SALE_CLOSED",
@@ -82,7 +82,7 @@ text_enum! {
 pub struct Reservation {
     /// Names it.
     pub id: ReservationId,
-    /// Whose it is.
+    /// The person who made it.
     pub person_id: PersonId,
     /// The performance.
     pub schedule_id: ScheduleId,

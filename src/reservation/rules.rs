@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::{HoldCode, HoldRefusal, SeatStatus};
 use crate::{kernel::SeatId, waiting_room::QueueStatus};
 
-/// Seats that one person may ask for at once, whatever the performance allows.
+/// Seats that one person may ask for at once, even where the performance allows more.
 pub const SEATS_MAX: usize = 20;
 
 /// What a refused hold found.

@@ -11,7 +11,7 @@ impl Reservations {
     /// Makes the seats of a schedule's sections, all of them free.
     ///
     /// # Errors
-    /// A fault.
+    /// When Postgres cannot be asked.
     pub async fn add_seats_in_tx(
         tx: &Tx,
         schedule_id: ScheduleId,

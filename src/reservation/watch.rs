@@ -15,7 +15,7 @@ use crate::{
 const LOOK_BACK: u32 = 50;
 /// How soon a read that failed is tried again; the time doubles with every failure, up to [`SETTLED`].
 const RETRY_AFTER: Duration = Duration::from_millis(500);
-/// So long after a gap they are looked through once more: other instances may have found Redis again later than this one.
+/// This long after a gap they are looked through once more: other instances may have found Redis again later than this one.
 const SETTLED: Duration = Duration::from_secs(5);
 
 impl Reservations {

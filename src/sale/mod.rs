@@ -1,7 +1,7 @@
 //! Running a sale: making a performance with its seats and its waiting room, opening its sale and closing it.
 //!
-//! Each of these changes what belongs to several features at once, in one transaction of theirs. Nothing here has a table: the
-//! schedule is `catalogue`'s, the room `waiting_room`'s, the seats are `reservation`'s.
+//! Each of these changes what belongs to several features at once, in one transaction of theirs. Nothing here has a table:
+//! the schedule is `catalogue`'s, the room `waiting_room`'s, the seats are `reservation`'s.
 
 mod change;
 mod create;

@@ -296,7 +296,7 @@ struct TroubleAsk {
     does: bool,
 }
 
-/// For so many seconds every call of the shop is answered with 500, whether it is done or not; 0 ends the trouble.
+/// For this many seconds every call of the shop is answered with 500, whether it is done or not; 0 ends the trouble.
 async fn trouble(State(sandbox): State<Sandbox>, headers: HeaderMap, body: Bytes) -> Response {
     if !knows_the_secret(&sandbox, &headers) {
         return error(StatusCode::UNAUTHORIZED, "Send `Authorization: Bearer <the secret>`.");

@@ -21,9 +21,9 @@ use crate::kernel::{Points, ScheduleId, SeatId, Timestamp};
 
 /// Batches that a slow subscriber may be behind before it is given the whole hall again.
 const BACKLOG: usize = 64;
-/// A board that nobody looks at is kept for so long.
+/// A board that nobody looks at is kept for this long.
 const IDLE: Duration = Duration::from_secs(120);
-/// Whoever asked so long ago may still be looking.
+/// A person who asked this long ago may still be looking.
 const LOOKING: Duration = Duration::from_secs(5);
 
 /// What never changes about a seat.
@@ -215,7 +215,7 @@ impl Board {
         *self.compared.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
-    /// Whether nobody has compared the board with Postgres for so long; then the caller has to do it now.
+    /// Whether nobody has compared the board with Postgres for that long; then the caller has to do it now.
     pub(super) fn begin_comparison(&self, after: Duration) -> bool {
         let mut compared = self.compared.lock().unwrap_or_else(PoisonError::into_inner);
         let due = compared.elapsed() >= after;

@@ -56,8 +56,8 @@ impl Choice {
         &self.seats
     }
 
-    /// Says that these of them have an owner now. Nobody on this instance is offered them until the board is told, or it was
-    /// to be told long ago.
+    /// Says that these of them have an owner now. Nobody on this instance is offered them until the board is told, or should
+    /// have been told long ago.
     pub fn taken(&self, seats: &[SeatId]) {
         self.board.claims.taken(seats);
     }
@@ -70,14 +70,14 @@ impl Drop for Choice {
 }
 
 impl SeatMaps {
-    /// Offers seats side by side, the best by `rules`. Seats that others on this instance are trying to hold at the moment are
-    /// offered only where there are no others.
+    /// Offers seats side by side, the best by `rules`. Seats that others on this instance are trying to hold at the moment
+    /// are offered only where there are no others.
     ///
     /// # Errors
-    /// A fault when the board has to be loaded and Postgres cannot be asked.
+    /// When the board has to be loaded and Postgres cannot be asked.
     pub async fn choose(&self, schedule_id: ScheduleId, wish: Wish) -> Result<Offer, Fault> {
         let board = self.board(schedule_id).await?;
-        // One at a time: whoever comes next sees what was chosen before.
+        // One at a time: the next one sees what was chosen before.
         let turn = board.choosing.clone().lock_owned().await;
         let large = board.size() > SEATS_AT_ONCE;
         let choose = move || {
@@ -96,7 +96,7 @@ impl SeatMaps {
     /// before it began.
     ///
     /// # Errors
-    /// A fault when Postgres cannot be asked.
+    /// When Postgres cannot be asked.
     pub async fn confirm(&self, schedule_id: ScheduleId) -> Result<(), Fault> {
         let asked = Instant::now();
         let board = self.board(schedule_id).await?;
@@ -139,7 +139,7 @@ fn offer(board: &Arc<Board>, wish: &Wish) -> Offer {
     }
     let free = board.free(grade, wish.without.iter().copied());
     let others = board.positions(grade, board.claims.now().into_iter());
-    // Most of all those that nobody is about to have; then those too, for not everybody gets what they try.
+    // First the blocks that nobody is about to have; then the others too, for not everybody gets what they try.
     let mut unclaimed = free.clone();
     others.iter().for_each(|at| unclaimed[*at] = false);
     let mut blocks = grade.best(&order, wish.among.max(1), &unclaimed);

@@ -1,4 +1,4 @@
-//! Seats that are passed over by who chooses, because somebody else is about to have them.
+//! Seats that a choice passes over, because somebody else is about to have them.
 //!
 //! A board learns of a hold when it is told. Until then, many people who want the best seats at the same moment would all
 //! choose the same ones, and all but one of them in vain.
@@ -11,8 +11,8 @@ use std::{
 
 use crate::kernel::SeatId;
 
-/// Seats that are somebody's are passed over for so long, if nothing is told of them: longer than it takes until a board that
-/// is looked at has been compared.
+/// Seats that are somebody's are passed over for this long, if nothing is told of them: longer than it takes until a board
+/// that is looked at has been compared.
 const PASSED_OVER: Duration = Duration::from_secs(3);
 
 /// The seats of one hall that are passed over. There are no more of them than the hall has.

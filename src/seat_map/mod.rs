@@ -57,7 +57,7 @@ impl SeatMaps {
     /// The seats of a performance in the order of the hall.
     ///
     /// # Errors
-    /// A fault when the board has to be loaded and Postgres cannot be asked.
+    /// When the board has to be loaded and Postgres cannot be asked.
     pub async fn seats(
         &self,
         schedule_id: ScheduleId,

@@ -4,8 +4,8 @@
 //!
 //! 1. the one that strands fewer seats. A seat is stranded when it was free with a free neighbour before, and has none left:
 //!    hardly anybody wants it alone. A block has two ends, so it strands none, one or two.
-//! 2. the one with the smaller sum of preferences. Preferences put any seat of a row before all behind it, and within a row the
-//!    middle first.
+//! 2. the one with the smaller sum of preferences. Preferences put any seat of a row before all behind it, and within a row
+//!    the middle first.
 //! 3. the one that comes first in the hall: the same question has the same answer.
 //!
 //! So a free block that strands nothing is always chosen before one that does, however far behind it is.
@@ -32,7 +32,7 @@ pub(super) struct Grade {
     ends: Vec<usize>,
 }
 
-/// The blocks of so many seats that a grade has, best first, whether free or not: the first seat of each.
+/// The blocks of this many seats that a grade has, best first, whether free or not: the first seat of each.
 #[derive(Debug)]
 pub(super) struct Order {
     count: usize,
@@ -151,7 +151,7 @@ mod tests {
 
     use super::*;
 
-    /// Rows of so many seats each, with the preferences that the catalogue gives; some seats left out, as aisles.
+    /// Rows of this many seats each, with the preferences that the catalogue gives; some seats left out, as aisles.
     fn hall(rows: &[i32], aisles: &[(usize, i32)]) -> Grade {
         let mut spots = Vec::new();
         for (place, width) in rows.iter().enumerate() {
@@ -198,7 +198,7 @@ mod tests {
         assert_eq!(chosen(&hall(&[3, 4], &[]), 2, 1, &[]), [[(1, 1), (1, 2)]]);
         // There is no other choice.
         assert_eq!(chosen(&hall(&[3], &[]), 2, 1, &[]), [[(0, 1), (0, 2)]]);
-        // Whoever sits alone already is no reason.
+        // A person who sits alone already is no reason.
         assert_eq!(chosen(&hall(&[6], &[]), 1, 1, &[(0, 2), (0, 4)]), [[(0, 3)]]);
     }
 

@@ -22,14 +22,14 @@ const BATCH: usize = 500;
 const LOOK_AROUND: Duration = Duration::from_secs(1);
 /// How often a board that is looked at is compared with Postgres: a message that was never published tells nobody.
 const COMPARE_EVERY: Duration = Duration::from_secs(2);
-/// Whoever looks at a board that nobody has compared for so long compares it first.
+/// A caller who finds a board that nobody has compared for this long compares it first.
 const COMPARED_LATELY: Duration = Duration::from_secs(6);
 
 impl SeatMaps {
     /// Batches of seats that changed since the call; each seat with its newest state.
     ///
     /// # Errors
-    /// A fault when the board has to be loaded and Postgres cannot be asked.
+    /// When the board has to be loaded and Postgres cannot be asked.
     pub async fn changes(
         &self,
         schedule_id: ScheduleId,
@@ -46,7 +46,7 @@ impl SeatMaps {
     /// A board that may be shown.
     pub(super) async fn board(&self, schedule_id: ScheduleId) -> Result<Arc<Board>, Fault> {
         let board = self.slot(schedule_id);
-        // Whoever comes second waits for the first; if the first gives up, the second tries.
+        // The second one waits for the first. If the first gives up, the second tries.
         let follow = async || {
             let mut topic = Some(self.listen(&board).await);
             let (maps, board, over) = (self.clone(), board.clone(), CancellationToken::new());
@@ -111,8 +111,8 @@ impl SeatMaps {
         Ok(())
     }
 
-    /// Follows one hall until nobody has looked at it for a while, and says that it is over then. Whoever goes on after one
-    /// that died listens anew.
+    /// Follows one hall until nobody has looked at it for a while, and says then that it is over. One that takes over from a
+    /// follower that died listens anew.
     async fn follow(self, board: Arc<Board>, topic: Option<Topic>, over: CancellationToken) {
         let topic = match topic {
             Some(topic) => topic,

@@ -1,5 +1,5 @@
-//! Every task of the server is started here and has a name: one that dies is logged and counted, one that should live is
-//! started again, and readiness tells of those without which the server serves nobody well.
+//! Every task of the server is started here and has a name. One that dies is logged and counted; one that should live is
+//! started again. Readiness tells of the tasks that the server cannot do without.
 //!
 //! Nothing here knows what a task does. What a task leaves behind when it dies is given back by guards of its own module.
 
@@ -24,11 +24,11 @@ use crate::telemetry::{Metrics, TaskLabels};
 
 /// How long the first pause is before a task is started again; it doubles with every death.
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
-/// The longest pause: whoever needs the task waits no longer once it can live again.
+/// The longest pause: nobody waits longer for a task that can live again.
 const PAUSE_MAX: Duration = Duration::from_secs(4);
-/// A task that lived for so long is held to be well, and the next pause is short again.
+/// A task that lived for this long counts as well, and its next pause is short again.
 const CALM: Duration = Duration::from_secs(60);
-/// So many deaths of one name within [`CALM`] make the server unready, however quickly they are got over.
+/// This many deaths of one name within [`CALM`] make the server unready, however quickly they are got over.
 const DEATHS_TO_TELL: usize = 3;
 
 /// Starts tasks and knows how they fare; cheap to clone.
@@ -37,7 +37,7 @@ pub struct Tasks(Arc<Inner>);
 
 struct Inner {
     metrics: Metrics,
-    /// How those fare whom readiness has to tell of.
+    /// How the tasks fare that readiness has to tell of.
     vital: Mutex<BTreeMap<&'static str, Health>>,
 }
 

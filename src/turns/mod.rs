@@ -1,7 +1,8 @@
 //! Lines in front of something scarce: a connection, a place among one person's requests.
 //!
-//! They serve in the order of arrival. Nobody waits in a line that stands still: when nobody was served for as long as one is
-//! patient, more waiting would be no use, and the answer is that there is none. Nobody waits beyond their request's deadline.
+//! They serve in the order of arrival. Nobody waits in a line that stands still: when nobody was served for as long as one
+//! is patient, more waiting is no use, and the caller is told that there is no place. Nobody waits beyond their request's
+//! deadline.
 
 pub mod deadline;
 
@@ -39,7 +40,7 @@ pub struct Turn {
 }
 
 impl Turns {
-    /// So many places, one at least. `patience` is how long somebody waits while nobody else is served; twice as long they
+    /// This many places, one at least. `patience` is how long somebody waits while nobody else is served; twice as long they
     /// wait at most.
     pub fn new(places: usize, patience: Duration) -> Self {
         Self { places: Arc::new(Semaphore::new(places.max(1))), served: Arc::default(), patience }
@@ -58,6 +59,7 @@ impl Turns {
             }
             let served = self.served.load(Ordering::Relaxed);
             let late = deadline::at_most(self.patience).is_zero();
+            // Nobody was served during a whole wait: the line stands still.
             if served == seen || late || since.elapsed() >= self.patience * PATIENCES {
                 return None;
             }
@@ -71,7 +73,7 @@ impl Turns {
         place.ok().map(|place| self.taken(place))
     }
 
-    /// Sends everybody away who waits, and who comes later.
+    /// Sends everybody away who waits, and everybody who comes later.
     pub fn close(&self) {
         self.places.close();
     }

@@ -1,8 +1,9 @@
-//! The waiting room: who may go in, in which order, and what everybody is shown meanwhile. Here are its nouns and its service.
+//! The waiting room: who may go in, in which order, and what everybody is shown meanwhile. Here are its nouns and its
+//! service.
 //!
-//! The line is a journal in Postgres (`store`), Redis is its index (`index`). `enter` and `leave` write the journal, `rounds` let
-//! people in and send them home, `draw` settles the order of a pre-queue, `settings` says how a room works. `status`, `summary` and
-//! `live` show how things stand; `announce` tells every instance what changed. `rules` is pure.
+//! The line is a journal in Postgres (`store`), Redis is its index (`index`). `enter` and `leave` write the journal,
+//! `rounds` let people in and send them home, `draw` settles the order of a pre-queue, `settings` says how a room works.
+//! `status`, `summary` and `live` show how things stand; `announce` tells every instance what changed. `rules` is pure.
 
 mod announce;
 mod draw;
@@ -104,7 +105,7 @@ pub struct QueueToken {
     pub id: QueueTokenId,
     /// The performance.
     pub schedule_id: ScheduleId,
-    /// Whose place it is.
+    /// The person who has it.
     pub person_id: PersonId,
     /// The order of the line; never changes. Positive in the order of entering, negative when drawn before the opening.
     pub number: i64,

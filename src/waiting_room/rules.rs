@@ -5,14 +5,14 @@ use std::time::Duration;
 use super::RoomStatus;
 use crate::kernel::Timestamp;
 
-/// Present for so long after entering or polling.
+/// Present for this long after entering or polling.
 pub(super) const POLL_PRESENCE: Duration = Duration::from_secs(60);
-/// Present for so long after a sign of life of a subscription; renewed every [`PRESENCE_RENEWAL`]. So whoever loses the
-/// connection is held to be present for ten seconds at least.
+/// Present for this long after a sign of life of a subscription; renewed every [`PRESENCE_RENEWAL`]. So a person who loses
+/// the connection counts as present for ten seconds at least.
 pub(super) const ACTIVE_PRESENCE: Duration = Duration::from_secs(18);
 /// How often the presence of subscribers is renewed.
 pub(super) const PRESENCE_RENEWAL: Duration = Duration::from_secs(8);
-/// Who was passed over and stays away for so long loses the place.
+/// A person who was passed over and stays away for this long loses the place.
 pub(super) const AWAY_LIMIT: Duration = Duration::from_secs(300);
 
 /// Everybody this near to the front sees each change.
@@ -87,7 +87,7 @@ pub(super) struct Pace {
     pub round_ms: i32,
 }
 
-/// Seconds until the person at `position` is admitted, rounded up; `None` while nobody can know.
+/// Seconds until the person at `position` is admitted, rounded up; `None` while that cannot be known.
 ///
 /// Not the position over the rate of admissions: absent people take no place, the burst that fills an empty room does not
 /// come again, and a crowd that gives up makes way. With the names of [`Line`] and [`Pace`]:
@@ -103,8 +103,8 @@ pub(super) struct Pace {
 ///
 /// While people wait, each gives up with the measured rate g = gave_up / (window * waiting), so that a line which would
 /// take `wait` takes ln(1 + g * wait) / g. `stay` is known when the first have left: until then those who find no free
-/// place are told nothing. With few stays measured it tends to be too long rather than too short, and so does the wait. Who was passed over and comes back takes a place
-/// that nobody has foreseen.
+/// place are told nothing. With few stays measured it tends to be too long rather than too short, and so does the wait.
+/// A person who was passed over and comes back takes a place that nobody has foreseen.
 pub(super) fn wait_seconds(position: i64, pace: &Pace) -> Option<i32> {
     let line = &pace.line;
     let ahead = float(position.saturating_sub(line.absent).saturating_sub(1).max(0));

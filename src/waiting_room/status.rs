@@ -99,7 +99,7 @@ impl WaitingRooms {
     /// of life.
     ///
     /// # Errors
-    /// A fault when Postgres cannot be asked.
+    /// When Postgres cannot be asked.
     pub async fn status(
         &self,
         actor: Actor,

@@ -9,7 +9,8 @@ use crate::kernel::{Actor, Failure, Fault, PersonId, QueueTokenId, ScheduleId, t
 
 const AUDIENCE: &str = "frontrow:queue";
 
-/// It has no end of its own: the journal knows when the place ends. Nor has it the number, which nobody knows before the draw.
+/// It has no end of its own: the journal knows when the place ends. Nor has it the number, which nobody knows before the
+/// draw.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Claims {
     aud: String,
@@ -42,7 +43,7 @@ impl WaitingRooms {
     /// as long as the secret stays.
     ///
     /// # Errors
-    /// A fault when signing fails.
+    /// When signing fails.
     pub fn sign(&self, token: &QueueToken) -> Result<String, Fault> {
         self.keyring.sign(&Claims {
             aud: AUDIENCE.to_owned(),
@@ -111,7 +112,7 @@ impl WaitingRooms {
     /// Counts as an action of an ACTIVE token's person; the token's status now, `None` when there is no such token.
     ///
     /// # Errors
-    /// A fault.
+    /// When Postgres cannot be asked.
     pub async fn acted(
         &self,
         schedule_id: ScheduleId,
@@ -137,11 +138,11 @@ impl WaitingRooms {
         Ok(touched)
     }
 
-    /// Counts as an action of many people at once, as [`WaitingRooms::acted`] does for one. Whoever is doing something else
-    /// this instant is left out: that counts.
+    /// Counts as an action of many people at once, as [`WaitingRooms::acted`] does for one. A person who is doing something
+    /// else this instant is left out: that counts, too.
     ///
     /// # Errors
-    /// A fault.
+    /// When Postgres cannot be asked.
     pub async fn all_acted(&self, tokens: &[QueueTokenId]) -> Result<(), Fault> {
         let mut events: HashMap<ScheduleId, Event> = HashMap::new();
         for (schedule_id, change) in store::touch_all(&self.db, tokens).await? {

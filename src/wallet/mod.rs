@@ -88,7 +88,7 @@ impl Wallets {
     /// The caller's points.
     ///
     /// # Errors
-    /// A fault when Postgres cannot be asked.
+    /// When Postgres cannot be asked.
     pub async fn balance(&self, actor: Actor) -> Result<Points, Fault> {
         store::balance(&self.db, actor.person_id).await
     }
@@ -96,7 +96,7 @@ impl Wallets {
     /// The caller's ledger, newest first. The cursor is an entry's sequence.
     ///
     /// # Errors
-    /// A fault when Postgres cannot be asked.
+    /// When Postgres cannot be asked.
     pub async fn entries(
         &self,
         actor: Actor,

@@ -4,10 +4,10 @@ use super::{Wallets, store};
 use crate::kernel::{Fault, PersonId};
 
 impl Wallets {
-    /// Makes sure that a person has a wallet, if an empty one: the ledger hangs on it. Charging does so by itself.
+    /// Makes sure that a person has a wallet, even an empty one: the ledger refers to it. Charging does so by itself.
     ///
     /// # Errors
-    /// A fault.
+    /// When Postgres cannot be asked.
     pub async fn open(&self, person_id: PersonId) -> Result<(), Fault> {
         store::open(&self.money, person_id).await
     }

@@ -50,10 +50,12 @@ pub(super) struct Charge {
     pub key: String,
 }
 
-/// Adds points for several people in one statement, and writes their entries; nothing for one whose key was used before, whose
-/// wallet would be too full, or whose wallet somebody else has locked. Of one person's charges only the first is looked at.
+/// Adds points for several people in one statement, and writes their entries; nothing for one whose key was used before,
+/// whose wallet would be too full, or whose wallet somebody else has locked. Of one person's charges only the first is
+/// looked at.
 ///
-/// Nobody's lock is waited for. Wallets are opened in the order of people: two statements that open the same ones meet there.
+/// Nobody's lock is waited for. Wallets are opened in the order of people: two statements that open the same ones meet
+/// there.
 pub(super) async fn charge_group(
     db: &Db,
     charges: &[Charge],
@@ -111,8 +113,8 @@ pub(super) async fn charge_group(
     Ok(entries.iter().map(|id| written.remove(id)).collect())
 }
 
-/// Adds points as [`charge_group`] does, for one person, and waits for whoever has locked their wallet. The row's lock makes the
-/// ledger's order that of the balance.
+/// Adds points as [`charge_group`] does, for one person, and waits until nobody else has a lock on their wallet. The row's
+/// lock makes the ledger's order that of the balance.
 ///
 /// A key that was used before violates `wallet_entry_purpose_unique`, and then nothing was added.
 pub(super) async fn charge(db: &Db, charge: &Charge) -> Result<WalletEntry, DbErr> {

@@ -1,4 +1,6 @@
-//! What runs by itself: rounds, sweeps, comparisons. Loops live only here; what they do is a verb of a feature.
+//! What runs by itself: rounds, sweeps, comparisons. The loops that always run live here; what they do is a verb of a
+//! feature. Loops that live only as long as somebody needs them stand beside what they serve: see "Where loops live" in
+//! ARCHITECTURE.md.
 //!
 //! Every instance runs all of it. Postgres sees to it that nothing is done twice, so there is no leader to lose.
 
@@ -31,8 +33,8 @@ const RETIRE_EVERY: Duration = Duration::from_secs(5);
 /// How often the people of all open rooms are counted for the metrics.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
 
-/// Starts all workers. They stop when `stopping` is cancelled; `kicked` tells which rooms may have a free place. One that dies
-/// is started again, and the server is unready meanwhile.
+/// Starts all workers. They stop when `stopping` is cancelled; `kicked` tells which rooms may have a free place. One that
+/// dies is started again, and the server is unready meanwhile.
 pub fn start(
     app: &App,
     kicked: mpsc::Receiver<ScheduleId>,

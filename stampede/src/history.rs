@@ -232,7 +232,7 @@ pub(crate) struct RoomSample {
 pub(crate) struct OwnLag(BTreeMap<i64, Ms>);
 
 impl OwnLag {
-    /// A timer was late by so much; it was to be heard between these instants.
+    /// A timer was late by this much; it was to be heard between these instants.
     pub(crate) fn note(&mut self, from: Ms, to: Ms, late: Ms) {
         for second in from.div_euclid(1_000)..=to.div_euclid(1_000) {
             let worst = self.0.entry(second).or_default();

@@ -140,7 +140,7 @@ struct Measured {
     pushes: BTreeMap<i64, u64>,
 }
 
-/// Counts for whoever watches while it runs.
+/// Counts, for people who watch while it runs.
 #[derive(Debug, Default)]
 pub struct Live {
     pub arrived: AtomicU64,

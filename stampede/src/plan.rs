@@ -1,4 +1,4 @@
-//! Who comes when, and what they will do: dealt from a seed, so that a rehearsal can be repeated.
+//! The fans: when each comes, and what they will do. Dealt from a seed, so that a rehearsal can be repeated.
 
 use clap::Args;
 use fastrand::Rng;
@@ -15,7 +15,7 @@ pub(crate) struct Curve {
     /// How long the rush lasts, about.
     #[arg(long, default_value_t = 10.0, value_parser = seconds, help_heading = "Arrival")]
     pub(crate) rush_seconds: f64,
-    /// The last fan has come so long after the opening.
+    /// The last fan has come this long after the opening.
     #[arg(long, default_value_t = 60.0, value_parser = seconds, help_heading = "Arrival")]
     pub(crate) arrive_seconds: f64,
 }
@@ -35,10 +35,10 @@ pub(crate) struct Crowd {
     /// Close the socket while they wait, and never come back.
     #[arg(long, default_value_t = 0.04, value_parser = share, help_heading = "Waiting")]
     pub(crate) gone: f64,
-    /// Whoever leaves or goes away does so within this time.
+    /// Fans who leave or go away do so within this time.
     #[arg(long, default_value_t = 60.0, value_parser = seconds, help_heading = "Waiting")]
     pub(crate) patience_seconds: f64,
-    /// Whoever comes back does so after this time, about.
+    /// Fans who come back do so after about this time.
     #[arg(long, default_value_t = 30.0, value_parser = seconds, help_heading = "Waiting")]
     pub(crate) away_seconds: f64,
     /// Never act once they are let in.

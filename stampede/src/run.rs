@@ -150,7 +150,7 @@ async fn play(
     history
 }
 
-/// Waits until all are home, or should be. Who does not come home is counted.
+/// Waits until all are home, or should be. Those who do not come home are counted.
 async fn gather(stage: &Stage, mut playing: JoinSet<Fan>) -> History {
     let mut history = History::default();
     let mut take = |joined: std::result::Result<Fan, JoinError>| match joined {

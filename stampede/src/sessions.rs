@@ -167,7 +167,7 @@ fn schedule(options: &StageOptions, concert: &str, now: i64) -> Value {
     })
 }
 
-/// Exactly so many seats. The first section is the front.
+/// Exactly this many seats. The first section is the front.
 fn sections(seats: u32) -> Vec<Value> {
     let section = |name: &str, grade: &str, price: u32, (rows, seats_per_row): (u32, u32)| json!({ "name": name, "grade": grade, "price": price, "rows": rows, "seatsPerRow": seats_per_row });
     let front = rows(seats / 10);

@@ -17,7 +17,7 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
     Running,
-    /// Nothing is left: whoever waits goes home.
+    /// Nothing is left: everybody who waits goes home.
     SoldOut,
     /// The time is over: everybody goes home.
     Over,
@@ -76,7 +76,7 @@ impl Stage {
         }
     }
 
-    /// The hall's plan; whoever comes first reads it for all.
+    /// The hall's plan; the first fan reads it for all.
     pub(crate) async fn hall(&self, api: &Api, session: &str, token: &str) -> Answer<&Hall> {
         self.hall
             .get_or_try_init(|| async {

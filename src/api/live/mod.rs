@@ -1,13 +1,13 @@
 //! Subscriptions that go on without async-graphql.
 //!
 //! It checks, authorises and answers the first result of every subscription. What follows is, for most, a few fields of one
-//! object written again and again; the document, its environment and the streams of an execution, several kilobytes, would
-//! be kept for that alone. So a resolver may hand over what follows its first result: whoever runs the subscription drops
-//! the execution when it has ended, and goes on with the [`Updates`] that it left in the [`Handover`].
+//! object, written again and again. For that alone several kilobytes would be kept: the document, its environment and the
+//! streams of an execution. So a resolver may hand over what follows its first result. The transport then drops the
+//! execution when it has ended, and goes on with the [`Updates`] that it left in the [`Handover`].
 //!
 //! A [`Plan`] says how a document wants the results written. It belongs to the document and is shared by all who send it.
-//! Documents that ask for more than a plan can say have none, and run in async-graphql to their end. What a place is written
-//! like stands in `queue_updates`.
+//! Documents that ask for more than a plan can say have none, and run in async-graphql to their end. How a place is written
+//! stands in `queue_updates`.
 
 mod queue_updates;
 

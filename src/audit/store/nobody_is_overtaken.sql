@@ -36,7 +36,7 @@ CROSS JOIN LATERAL (
     SELECT min(at) AS at FROM (
         SELECT place.first_overtaken_at AS at WHERE place.first_overtaken_at <@ place.present
         UNION ALL
-        -- Whoever comes back stands in front, and is admitted soon: these are short.
+        -- People who come back stand in front, and are admitted soon: these are short.
         SELECT behind.activated_at
         FROM unnest(place.present) later
         CROSS JOIN LATERAL (

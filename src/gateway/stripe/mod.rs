@@ -147,8 +147,8 @@ impl Stripe {
         if known.as_ref().is_some_and(Intent::was_confirmed) {
             return Ok(known);
         }
-        // Stripe forgets keys after a day, and then the key is that of a new intent which nobody confirms. What is so old, its
-        // search knows, which is late by a minute.
+        // Stripe forgets keys after a day, and then the key is that of a new intent which nobody confirms. What is so old,
+        // its search knows, which is late by a minute.
         let query = format!("metadata['payment_id']:'{}'", payment.id);
         let request = self.wire.query("/v1/payment_intents/search", &[("query", &query)]);
         let page: Page<Intent> = self.right(request).await?;

@@ -37,7 +37,7 @@ impl Answering {
         Self { connection: connection.clone(), held: 0 }
     }
 
-    /// Counts an answer of so many bytes; whether there is room for it.
+    /// Counts an answer of this many bytes; whether there is room for it.
     pub(super) fn hold(&mut self, bytes: usize) -> bool {
         if bytes <= UNCOUNTED_BYTES {
             return true;

@@ -10,12 +10,13 @@ use crate::app::{Networks, Settings};
 /// The longest head of a request, in bytes: the request line and all fields. What a browser with many cookies sends has half
 /// of it. hyper reads heads into one buffer of this size, so it is also the most that a half-sent head keeps in memory.
 pub(super) const HEAD_BYTES_MAX: usize = 16 * 1024;
-/// Answers are handed to the socket in pieces of so many bytes, so that what waits is here and counted, not in hyper's buffer.
+/// Answers are handed to the socket in pieces of this many bytes, so that what waits is here and counted, not in hyper's
+/// buffer.
 pub(super) const PIECE_BYTES: usize = 64 * 1024;
-/// The system takes so many bytes that it cannot send yet; what a reader does not take waits with us, where it is counted,
+/// The system takes this many bytes that it cannot send yet. What a reader does not take waits with us, where it is counted,
 /// and we hear soon of each bit that went out. By itself it would take megabytes, and tell us after a third of them.
 pub(super) const UNSENT_BYTES: u32 = 16 * 1024;
-/// So many bytes have to go out within [`Limits::write`].
+/// This many bytes have to go out within [`Limits::write`].
 pub(super) const WRITTEN_BYTES_MIN: usize = 16 * 1024;
 /// Answers up to this size are not counted: the system takes them at once, and what a mutation has done is told in less.
 pub(super) const UNCOUNTED_BYTES: usize = 16 * 1024;
@@ -34,8 +35,8 @@ pub struct Limits {
     pub first_byte: Duration,
     /// How long a request's head may take, from its first byte on.
     pub head: Duration,
-    /// How long a connection may stay open without a request. nginx and cloud balancers keep theirs for a minute: who hangs up
-    /// first has to be the client, or a request crosses with our goodbye.
+    /// How long a connection may stay open without a request. nginx and cloud balancers keep theirs for a minute: the side
+    /// that hangs up first has to be the client, or a request crosses with our goodbye.
     pub idle: Duration,
     /// While something waits to be sent, `WRITTEN_BYTES_MIN` have to go out in this time, again and again. The system passes
     /// on up to 64 KiB at a time, so shorter times would cut off readers who are only slow.

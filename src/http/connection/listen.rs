@@ -158,7 +158,7 @@ const fn limit_unsent(_: &TcpStream) -> io::Result<()> {
 }
 
 fn refuse(stream: TcpStream, refused: Refused) {
-    // Who opens too many connections is not talked to.
+    // A client with too many connections is not talked to.
     if refused == Refused::Full
         && let Ok(mut stream) = stream.into_std()
     {

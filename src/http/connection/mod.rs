@@ -94,8 +94,8 @@ pub struct Connection {
     phase: AtomicU8,
     /// When the phase began, in milliseconds of [`Connections::now`].
     since: AtomicU64,
-    /// Requests of which the answer has not been sent, or the body has not come. There may be two for a moment: a client need
-    /// not wait for one answer before it sends the next request.
+    /// Requests of which the answer has not been sent, or the body has not come. There may be two for a moment: a client
+    /// need not wait for one answer before it sends the next request.
     answering: AtomicU32,
     /// Since when something waits to be sent, in the same milliseconds; 0 when nothing does.
     blocked: AtomicU64,
@@ -127,8 +127,8 @@ impl Connection {
         self.peer
     }
 
-    // Phases change in the connection's own task only. The sweep reads them from outside and may see a phase with the time of
-    // the one before: it only wakes the task, which looks again.
+    // Phases change in the connection's own task only. The sweep reads them from outside and may see a phase with the time
+    // of the one before: it only wakes the task, which looks again.
 
     fn phase(&self) -> Phase {
         let phase = self.phase.load(Ordering::Relaxed);

@@ -128,7 +128,8 @@ impl Connections {
         self.metrics.connections.dec();
     }
 
-    /// Wakes the connections whose time is over. Closed ones are forgotten, and so are WebSockets, which keep their own time.
+    /// Wakes the connections whose time is over. Closed ones are forgotten, and so are WebSockets, which keep their own
+    /// time.
     pub(super) fn sweep(&self) {
         // Taken out meanwhile, so that new connections do not wait for the sweep.
         let mut swept = std::mem::take(&mut *lock(&self.swept));

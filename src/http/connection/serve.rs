@@ -46,7 +46,7 @@ enum End {
 /// Serves a connection until one side ends it, or until it is a WebSocket.
 pub(super) async fn serve(stream: TcpStream, slot: Slot, router: Router) {
     let connection = slot.0.clone();
-    // hyper makes its buffers at once; who says nothing has none.
+    // hyper makes its buffers at once; a client that says nothing yet has none.
     match first_byte(&connection, &stream).await {
         Ok(()) => {}
         Err(Some(overdue)) => return ended(&connection, overdue),

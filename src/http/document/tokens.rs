@@ -1,4 +1,5 @@
-//! A look at a document's text before the parser sees it: the parser recurses into brackets and has no limit of its own there.
+//! A look at a document's text before the parser sees it: the parser recurses into brackets and has no limit of its own
+//! there.
 
 use super::{super::error::Refusal, too_complex};
 
@@ -10,7 +11,8 @@ const BRACKETS_MAX: usize = 60;
 /// names stand in the log.
 const NAME_BYTES_MAX: usize = 128;
 
-/// Counts tokens, and refuses documents of too many tokens or brackets, or of long names. Whether they are well-formed is not looked at.
+/// Counts tokens, and refuses documents of too many tokens or brackets, or of long names. Whether they are well-formed is
+/// not looked at.
 ///
 /// # Errors
 /// QUERY_TOO_COMPLEX.

@@ -273,7 +273,7 @@ async fn bytes_that_wait_are_limited_in_all() {
     first.read_exact(&mut others).await.unwrap();
     second.write_all(&large(8 * MIB)).await.unwrap();
     assert_eq!(answer(&mut second).await.0, 200);
-    // Who hangs up does not leave its answer behind.
+    // A client that hangs up does not leave its answer behind.
     first.write_all(&large(8 * MIB)).await.unwrap();
     first.read_exact(&mut byte).await.unwrap();
     drop(first);

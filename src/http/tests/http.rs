@@ -333,7 +333,7 @@ async fn graphiql_and_the_pages_for_machines_are_served() {
     }
 }
 
-/// Opens a connection and announces a body of so many bytes.
+/// Opens a connection and announces a body of this many bytes.
 async fn announced(server: &Server, bytes: usize) -> TcpStream {
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     let head = format!(

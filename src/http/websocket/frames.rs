@@ -1,7 +1,7 @@
 //! The socket of a WebSocket, which counts the frames that come.
 //!
-//! tungstenite hands on messages, and takes the frames between them without a word: empty pieces of one message would keep it
-//! busy for ever. So frames are counted here, before it sees them.
+//! tungstenite hands on messages, and takes the frames between them without a word: empty pieces of one message would keep
+//! it busy for ever. So frames are counted here, before it sees them.
 
 use std::{
     io,

@@ -104,8 +104,8 @@ async fn open(
     Some(Box::new(Socket::new(transport, wire, request_id)))
 }
 
-/// Whether a browser's page may connect: one of our own, or of an origin that the operator allows. Whoever sends no
-/// `Origin` is no browser, and has no cookies or network position of somebody else to abuse.
+/// Whether a browser's page may connect: one of our own, or of an origin that the operator allows. A client that sends no
+/// `Origin` is no browser, and has nobody else's cookies or network position to abuse.
 fn is_trusted(headers: &HeaderMap, allowed: &[String]) -> bool {
     let mut origins = headers.get_all(header::ORIGIN).iter();
     let (Some(origin), None) = (origins.next(), origins.next()) else {

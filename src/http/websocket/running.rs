@@ -1,4 +1,5 @@
-//! The subscriptions of one socket. There are few of them, so a list that is polled in turn is the smallest thing that works.
+//! The subscriptions of one socket. There are few of them, so a list that is polled in turn is the smallest thing that
+//! works.
 
 use std::{
     future::poll_fn,

@@ -35,10 +35,10 @@ struct CancelledRow {
 
 /// The whole cancellation in one statement: seats, payment, wallet and ledger. `None` when something stood in its way.
 ///
-/// Locks in the order token, reservation, seats, wallet, and then reads the time: a hold is given back before it lapses, and a
-/// purchase before the performance begins, however long this waited. A payment that is being decided is not overtaken. The
-/// token's version must be that of the statement's snapshot: else a payment was committed while this waited for the lock, and
-/// its row, which is to be refunded, cannot be seen.
+/// Locks in the order token, reservation, seats, wallet, and then reads the time: a hold is given back before it lapses, and
+/// a purchase before the performance begins, however long this waited. A payment that is being decided is not overtaken. The
+/// token's version must be that of the statement's snapshot: else a payment was committed while this waited for the lock,
+/// and its row, which is to be refunded, cannot be seen.
 pub(in crate::payment) async fn cancel(
     db: &Db,
     person_id: PersonId,

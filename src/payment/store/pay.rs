@@ -77,20 +77,21 @@ const GROUP: &str = include_str!("pay.sql");
 /// The same statement for one order that nobody else has to wait for.
 static ALONE: LazyLock<String> = LazyLock::new(|| GROUP.replace(" SKIP LOCKED", ""));
 
-/// Pays each of these orders whole or not at all: reservation, seats, wallet, ledger, queue tokens, in one statement. Nothing
-/// for an order that something stood in the way of, and then nothing was changed for it. The orders are of people who differ;
+/// Pays each of these orders whole or not at all: reservation, seats, wallet, ledger, queue tokens, in one statement. An
+/// order that something stood in the way of gets `None`, and nothing was changed for it. The orders are of different people;
 /// of one person's orders only the first is looked at.
 ///
 /// Locks in the order tokens, reservation, seats, wallet; each step needs the one before. Somebody else's lock is not waited
 /// for: its order is left out, so that one person keeps nobody waiting and groups close no circle.
 ///
-/// A seat that somebody took over after the hold had lapsed is missing from `place`, and then nothing is paid. Nor is it when the
-/// hold has lapsed by the time at which the last lock was there: since the lapse the person may have held other seats instead.
+/// A seat that somebody took over after the hold had lapsed is missing from `place`, and then nothing is paid. Nothing is
+/// paid either when the hold has lapsed by the time at which the last lock was there: since the lapse the person may have
+/// held other seats instead.
 ///
-/// With the last seat that the person may own their live token is USED up, whichever token paid. So that token is locked along
-/// with the reservation's own, and each payment raises the versions of both: a version that is not that of the statement's
-/// snapshot tells that another payment of theirs was committed in between, and that the seats counted are stale. Whoever comes
-/// into line in the very instant of paying is not seen, and keeps a place that gives them nothing.
+/// With the last seat that the person may own their live token is USED up, whichever token paid. So that token is locked
+/// along with the reservation's own, and each payment raises the versions of both: a version that is not that of the
+/// statement's snapshot tells that another payment of theirs was committed in between, and that the seats counted are stale.
+/// A person who comes into line in the very instant of paying is not seen, and keeps a place that gives them nothing.
 pub(in crate::payment) async fn pay_group(
     db: &Db,
     orders: &[Order],
@@ -98,7 +99,7 @@ pub(in crate::payment) async fn pay_group(
     pay(db, GROUP, orders).await
 }
 
-/// Pays one order as [`pay_group`] does, and waits for whoever has a lock on something of it.
+/// Pays one order as [`pay_group`] does, and waits until nobody else has a lock on anything of it.
 pub(in crate::payment) async fn pay_alone(db: &Db, order: &Order) -> Result<Option<Paid>, DbErr> {
     Ok(pay(db, &ALONE, std::slice::from_ref(order)).await?.pop().flatten())
 }

@@ -53,8 +53,8 @@ struct HeldRow {
     token_expires_at: Option<Timestamp>,
 }
 
-/// Many holds in one statement, each all or none, in the order of the orders; `None` for one that something stood in the way
-/// of, and of which nothing was changed. Of one person there is one order.
+/// Makes many holds in one statement, each of them whole or not at all. The answers come in the order of `orders`. `None`
+/// says that something stood in the way of that hold, and that nothing of it was changed. Each person has one order at most.
 ///
 /// Locks in the order tokens, reservations of earlier tokens, seats. A token's row lock lets one hold of a person through
 /// at a time, and the version it finds there must be that of the statement's snapshot: else another hold of theirs was

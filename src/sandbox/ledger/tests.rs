@@ -106,7 +106,7 @@ fn a_challenge_is_answered_once_and_in_time() {
         assert_eq!(ledger.answer(id(9), !passed, at(299)), None);
         assert_eq!(ledger.step(Step::Expire(id(1)), at(300)), None);
         assert_eq!(state(&ledger), told);
-        // Whoever comes again is still sent on.
+        // Somebody who comes again is still sent on.
         assert!(ledger.challenge(id(9)).is_ok());
     }
     let (mut ledger, ..) = begun("tok_challenge");

@@ -16,7 +16,7 @@ impl WaitingRooms {
     /// Ends the draw of every room whose sale has opened, and tells who waits there; people are admitted from then on.
     ///
     /// # Errors
-    /// A fault; the next call goes on. A room whose draw cannot be ended does not keep others waiting.
+    /// When Postgres cannot be asked; the next call goes on. A room whose draw cannot be ended does not keep others waiting.
     pub async fn close_draws(&self) -> Result<(), Fault> {
         let due = rounds::with_draws_over(&self.background).await?;
         let closed = stream::iter(due)

@@ -1,6 +1,6 @@
-//! The draw of the pre-queue: who enters before the sale opens has a number that follows from a secret and from who they
-//! are. Pure, so that anybody can recompute it; docs/fairness.md says what that proves and what it does not. Ending a draw stands in
-//! `close`, who took part in `roster`.
+//! The draw of the pre-queue: a person who enters before the sale opens has a number that follows from a secret and from who
+//! they are. Pure, so that anybody can recompute it; docs/fairness.md says what that proves and what it does not. How a draw
+//! ends stands in `close`, the list of people who took part in `roster`.
 
 mod close;
 mod roster;

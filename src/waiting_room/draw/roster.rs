@@ -33,12 +33,12 @@ impl Entrant {
 /// when there is no such schedule. Numbers are told only once the draw is over.
 ///
 /// # Errors
-/// A fault when Postgres cannot be asked.
+/// When Postgres cannot be asked.
 pub async fn roster(
     db: &Db,
     schedule_id: ScheduleId,
 ) -> Result<Option<(Draw, Vec<Entrant>)>, Fault> {
-    // The people are read after the secret: whoever is missing then had no part in a draw that is over.
+    // The people are read after the secret. A person who is missing then had no part in a draw that is over.
     let Some(row) = store::room(db, schedule_id).await? else { return Ok(None) };
     let draw = row.draw()?;
     let mut entrants = store::journal::entrants(db, schedule_id).await?;

@@ -1,5 +1,6 @@
-//! Who waits to be written into the journal on this instance, and who to be answered: lists in memory, per room, and the
-//! duties of the tasks that empty them. How people are written stands in `mod.rs`, how they are answered in `newcomers`.
+//! The people who wait on this instance: to be written into the journal, and then to be answered. Each room has a list in
+//! memory for either, and a task that has the duty to empty it. How people are written stands in `mod.rs`, how they are
+//! answered in `newcomers`.
 
 use std::{
     collections::HashMap,
@@ -42,11 +43,11 @@ pub(in crate::waiting_room) struct Backlog {
 
 #[derive(Default)]
 struct Lists {
-    /// Who waits to be written, in order of arrival.
+    /// The people who wait to be written, in order of arrival.
     entries: Vec<Entry>,
     /// A task writes them.
     writing: bool,
-    /// Who waits to be put into the index and answered, in the order of their commits.
+    /// The people who wait to be put into the index and answered, in the order of their commits.
     newcomers: Vec<Newcomer>,
     /// A task answers them.
     answering: bool,
@@ -71,10 +72,10 @@ impl Backlog {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds an entry. Whoever is given the duty to write has to start the task that does.
+    /// Adds an entry. A caller who is given the duty to write has to start the task that does.
     ///
     /// # Errors
-    /// A fault when too many wait.
+    /// When too many wait.
     pub(super) fn push(
         self: &Arc<Self>,
         schedule_id: ScheduleId,
@@ -90,7 +91,8 @@ impl Backlog {
         Ok(fresh.then(|| Duty::new(self, schedule_id, Work::Writing)))
     }
 
-    /// Adds people who were committed, in that order. Whoever is given the duty to answer has to start the task that does.
+    /// Adds people who were committed, in that order. A caller who is given the duty to answer has to start the task that
+    /// does.
     pub(super) fn committed(
         self: &Arc<Self>,
         schedule_id: ScheduleId,
@@ -124,8 +126,8 @@ impl Duty {
         Self { backlog: backlog.clone(), schedule_id, work, done: false }
     }
 
-    /// The next people to be written in one commit, in order of arrival. With nothing, the duty is over: whoever comes next
-    /// is given it anew.
+    /// The next people to be written in one commit, in order of arrival. With nothing, the duty is over: the next one to
+    /// come is given it anew.
     pub(super) fn entries(&mut self) -> Option<Vec<Entry>> {
         self.take(|lists| {
             let rest = lists.entries.split_off(lists.entries.len().min(BATCH));
@@ -180,7 +182,7 @@ impl Drop for Duty {
             }
         }
         drop(rooms);
-        // Outside of the lock: whoever waits is told that there will be no answer.
+        // Outside of the lock: dropping them tells all who wait that there will be no answer.
         drop(abandoned);
     }
 }

@@ -1,8 +1,8 @@
 //! Taking a place in line, with grouped commits: everybody who enters while a commit is running shares the next one.
 //!
 //! Nobody waits for a batch to fill: an entry that finds no commit running starts one at once. Under load batches grow by
-//! themselves, and one commit carries hundreds of people. Redis is not asked here: who is committed is put into the index and
-//! answered in `newcomers`, while the next commit runs. Who waits for either is in `backlog`.
+//! themselves, and one commit carries hundreds of people. Redis is not asked here: people who are committed are put into the
+//! index and answered in `newcomers`, while the next commit runs. All who wait are in `backlog`.
 
 mod backlog;
 mod newcomers;
@@ -28,10 +28,10 @@ use crate::{
     turns::deadline,
 };
 
-/// How often people are written who had a place when the statement began, and have lost it since.
+/// How often a statement is tried for people who had a place when it began, and have lost it since.
 const ATTEMPTS: usize = 5;
-/// How long somebody waits for the commit that they are in, where their request's deadline is not nearer, as it usually is;
-/// afterwards they may be in line without having been told.
+/// How long somebody waits for the commit that they are in. Their request's deadline is usually nearer. Afterwards they may
+/// be in line without having been told.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(8);
 
 /// What became of the people of one commit.
@@ -42,14 +42,14 @@ struct Written {
     /// How many of them are new.
     entered: usize,
     refused: HashMap<PersonId, QueueRefusal>,
-    /// Whose account was deleted.
+    /// People whose account was deleted.
     gone: HashSet<PersonId>,
     /// What kept the others from being written or refused.
     failed: Option<FaultKind>,
 }
 
 impl Written {
-    /// Those of whom nothing is known yet.
+    /// Those that nothing is known of yet.
     fn others(&self, people: &[PersonId]) -> Vec<PersonId> {
         let known = |person: &PersonId| {
             self.tokens.contains_key(person)
@@ -77,7 +77,7 @@ impl Written {
     }
 }
 
-/// Whether a fault may be of one entry, so that the others are better tried without it.
+/// Whether one entry alone may be the cause of a fault: then the others are better tried without it.
 const fn is_about_an_entry(fault: &Fault) -> bool {
     matches!(fault.kind(), FaultKind::Internal | FaultKind::CallerGone)
 }
@@ -143,7 +143,7 @@ impl WaitingRooms {
                 tracing::error!(%schedule_id, fault = %fault.report(), "journal commit failed");
                 for entry in batch {
                     let told = Fault::alike(fault.kind(), "the journal could not be written");
-                    // Who has hung up needs no answer.
+                    // A person who has hung up needs no answer.
                     _ = entry.reply.send(Err(told.into()));
                 }
             }

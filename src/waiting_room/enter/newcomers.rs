@@ -1,6 +1,6 @@
 //! Putting people into the index whose place is committed, in the order of their commits, and answering them.
 //!
-//! The order matters: whoever was told a place in front of those who are committed and not in line yet would see it rise. While
+//! The order matters. A place that is told before people in front of it, already committed, are in line would rise. While
 //! Redis is slow the answers wait, and all who were committed meanwhile go into the index together.
 
 use std::{collections::HashMap, time::Duration};
@@ -40,7 +40,8 @@ impl WaitingRooms {
         let (located, summary) =
             tokio::join!(self.index_newcomers(schedule_id, &waiting), self.summary(schedule_id));
         let summary = summary.ok().flatten();
-        // Without the index, positions come from the journal. Where that fails too the place is known, and the position is not.
+        // Without the index, positions come from the journal. Where that fails too the place is known, and the position is
+        // not.
         let line = if located.len() < waiting.len() {
             self.snapshot(schedule_id).await.ok()
         } else {
@@ -48,7 +49,7 @@ impl WaitingRooms {
         };
         for Newcomer { token, reply } in newcomers {
             let located = self.locate_newcomer(&token, &located, line.as_deref()).await;
-            // Who has hung up needs no answer.
+            // A person who has hung up needs no answer.
             _ = reply.send(Ok(Place::of(token, located, summary.as_ref())));
         }
         if !waiting.is_empty() {
@@ -95,8 +96,9 @@ impl WaitingRooms {
         located
     }
 
-    /// Ranks of newcomers once those have come whom another instance has committed before them and not indexed yet. Else
-    /// they would be told a place that is too small, and see it rise. Waits for a moment only: that instance may be dead.
+    /// Ranks of newcomers. Another instance may have committed people before them, and not indexed them yet. These are
+    /// waited for: else newcomers would be told a place that is too small, and see it rise. Waits for a moment only, because
+    /// that instance may be dead.
     async fn look_without_hole(
         &self,
         schedule_id: ScheduleId,
@@ -117,7 +119,7 @@ impl WaitingRooms {
                 break;
             }
         }
-        // Somebody of them may have left the line meanwhile.
+        // Some of them may have left the line meanwhile.
         newest.filter(|ranks| ranks.positions.iter().all(|position| *position > 0))
     }
 

@@ -30,27 +30,27 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const TURN: Duration = Duration::from_millis(50);
 /// People read from the journal at once.
 const READ: i64 = 10_000;
-/// An entry is visible in the journal so long after its time at the latest.
+/// An entry is visible in the journal this long after its time at the latest.
 const COMMITTED_WITHIN: Duration = Duration::from_secs(60);
-/// A change is in the index so long after it was committed, unless it was lost.
+/// A change is in the index this long after it was committed, unless it was lost.
 const SETTLED: Duration = Duration::from_secs(1);
 /// Counting lines takes one part in this many of the time at most.
 const COUNTING_SHARE: u32 = 50;
 /// People who may be on their way into the index, or out of it, at one instant.
 const ON_THE_WAY: i64 = 25;
-/// Lines that one instance builds at once; whoever buys meanwhile needs Postgres, too.
+/// Lines that one instance builds at once; the people who buy meanwhile need Postgres, too.
 const REBUILDS_AT_ONCE: usize = 3;
 /// For how long after a room was drained its line is looked for in Redis: longer than Redis is away as a rule.
 const RETIRED_WITHIN: Duration = Duration::from_secs(10 * 60);
 /// Rooms that are compared at once.
 const LOOKS_AT_ONCE: usize = 32;
 
-/// Which rooms this instance is rebuilding, and who waits for the end of it.
+/// The rooms that this instance is rebuilding, and the people who wait for the end of it.
 #[derive(Debug)]
 pub(in crate::waiting_room) struct Rebuilds {
     running: Mutex<HashMap<ScheduleId, Rebuild>>,
     at_once: Semaphore,
-    /// Not earlier are lines compared again.
+    /// Lines are not compared again before this.
     compare_at: Mutex<Instant>,
 }
 
@@ -284,10 +284,10 @@ impl WaitingRooms {
         }
     }
 
-    /// Lets the lines of rooms go whose sale is over, and that were drained lately.
+    /// Lets go the lines of rooms whose sale is over, and that were drained lately.
     ///
     /// # Errors
-    /// A fault when Postgres cannot be asked. What Redis does not take is tried again the next time.
+    /// When Postgres cannot be asked. What Redis does not take is tried again the next time.
     pub async fn retire_drained(&self) -> Result<(), Fault> {
         let drained = store::rebuild::drained_within(&self.background, RETIRED_WITHIN).await?;
         let retired = stream::iter(drained)
@@ -303,7 +303,7 @@ impl WaitingRooms {
     /// takes long; then it does nothing until it is worth it again.
     ///
     /// # Errors
-    /// A fault when Postgres cannot be asked.
+    /// When Postgres cannot be asked.
     pub async fn compare(&self) -> Result<(), Fault> {
         let start = Instant::now();
         if start < *self.rebuilds.compare_at.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -320,7 +320,7 @@ impl WaitingRooms {
                 Ok(Some(_)) => return self.look_closer(line).await,
                 Ok(None) if line.waiting > 0 => self.rebuild_soon(line.schedule_id),
                 Ok(None) => {}
-                // Nothing can be done now, and whoever misses a change remembers it.
+                // Nothing can be done now. A change that cannot be written meanwhile is noted, see `Index::take_behind`.
                 Err(_) => {}
             }
             Ok(())

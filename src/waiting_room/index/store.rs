@@ -38,9 +38,9 @@ static SWAP: LazyLock<Script> = script!("swap.lua");
 pub(in crate::waiting_room) const CHUNK: usize = 1_000;
 /// As many when a line is built, which is one command for all of them.
 const FILL_CHUNK: usize = 2_000;
-/// A builder who gives no sign of life for so long has lost its claim.
+/// A builder that gives no sign of life for this long has lost its claim.
 const CLAIM_LIVES: Duration = Duration::from_secs(3);
-/// How long the keys of a room stay whose sale is over: longer than anybody asks where they stood.
+/// How long the keys of a room stay after its sale is over: longer than anybody asks where they stood.
 const RETIRED_LIVES: Duration = Duration::from_secs(60 * 60);
 
 /// Where people stand, as of a numbered change.
@@ -201,7 +201,7 @@ impl Index {
         Ranks::parse(self.kv.script(&call).await?)
     }
 
-    /// Takes everybody out of the line who is no longer WAITING, and tells all instances; `false` when there is no line
+    /// Takes everybody who is no longer WAITING out of the line, and tells all instances; `false` when there is no line
     /// here.
     pub(in crate::waiting_room) async fn publish(
         &self,
@@ -221,8 +221,8 @@ impl Index {
         Ok(told == 1)
     }
 
-    /// Who of these people is away; nobody, when there is no line here to tell, or when Redis was away within `presence`:
-    /// whoever would have been noted meanwhile was not.
+    /// Which of these people are away. Nobody, when there is no line here to tell, or when Redis was away within `presence`:
+    /// signs of life were not noted meanwhile.
     pub(in crate::waiting_room) async fn away(
         &self,
         schedule_id: ScheduleId,
@@ -328,7 +328,7 @@ impl Index {
         Ok(swapped == 1)
     }
 
-    /// Lets the line of a room end by itself, an hour from now, whose sale is over. What is written later does not keep it.
+    /// Lets the line of a room whose sale is over end by itself, an hour from now. What is written later does not keep it.
     pub(in crate::waiting_room) async fn retire(
         &self,
         schedule_id: ScheduleId,

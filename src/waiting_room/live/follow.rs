@@ -1,4 +1,5 @@
-//! Following a watched room: a task per room and instance takes in what is told, and compares it with the journal and the index.
+//! Following a watched room: a task per room and instance takes in what is told, and compares it with the journal and the
+//! index.
 
 use std::{sync::Arc, time::Duration};
 
@@ -37,7 +38,7 @@ impl WaitingRooms {
 
     fn have_followed(&self, room: &Arc<Room>) {
         if room.claim_following() {
-            // A task of its own from the start: the first who comes may go away at any moment, and others wait for it too.
+            // A task of its own from the start: the first person may go away at any moment, and others wait for it too.
             let (rooms, room, over) = (self.clone(), room.clone(), CancellationToken::new());
             self.tasks.keep("following a room", over.clone(), move || {
                 rooms.clone().follow_room(room.clone(), over.clone())
@@ -45,11 +46,12 @@ impl WaitingRooms {
         }
     }
 
-    /// Follows one room until nobody watches it, and says that it is over then. What may take long runs beside it: messages wait for nothing.
+    /// Follows one room until nobody watches it, and says then that it is over. What may take long runs beside it: messages
+    /// wait for nothing.
     async fn follow_room(self, room: Arc<Room>, over: CancellationToken) {
         let mut topic = self.index.listen(room.schedule_id).await;
         if room.is_followed() {
-            // Whoever followed before has died, and nobody heard the messages since.
+            // The follower before this one has died, and nobody has heard the messages since.
             room.doubt();
         }
         let _deaf = Deaf(&room.passes);
@@ -124,7 +126,7 @@ impl WaitingRooms {
     /// Reads everybody's rank again when messages may have been missed; from the journal when Redis is away.
     async fn resync(&self, room: &Room) {
         let Some(people) = room.to_resync() else { return };
-        // Whoever is not in line any more has been told something that this instance missed.
+        // About a person who is not in line any more, this instance has missed a message.
         let mut unsure = room.active();
         for chunk in people.chunks(CHUNK) {
             let (numbers, persons): (Vec<_>, Vec<_>) = chunk.iter().copied().unzip();

@@ -1,8 +1,8 @@
-//! Showing places live. One family of names: a *watch* is one subscription, a *watcher* a person with all their watches on this
-//! instance, a *screen* what a watcher is shown.
+//! Showing places live. One family of names: a *watch* is one subscription, a *watcher* a person with all their watches on
+//! this instance, a *screen* what a watcher is shown.
 //!
 //! `follow` feeds each watched `room` with what Redis and the journal say, `presence` tells that its watchers are here,
-//! `positions` is the arithmetic in between, and `passes` know whose turn it is. How often something is shown is said by `rules`.
+//! `positions` is the arithmetic in between, and `passes` know whose turn it is. `rules` says how often something is shown.
 
 mod follow;
 mod passes;

@@ -1,5 +1,5 @@
-//! Who is ACTIVE in one room, as far as this instance knows: so that a crowd looking at seats asks Postgres now and then, and
-//! not each time.
+//! The people who are ACTIVE in one room, as far as this instance knows. So a crowd that looks at seats asks Postgres now
+//! and then, and not each time.
 //!
 //! What Postgres said of a token is a pass for a moment, when the room's changes were followed from before it was asked.
 //! Whatever is told of the token afterwards takes the pass away. Any doubt about what is told takes away all of them.
@@ -18,9 +18,9 @@ use crate::{
 /// The longest time for which a pass is good. The journal is compared more often, and further back; so this bounds what can
 /// go wrong when messages and comparisons both fail.
 const TRUSTED: Duration = Duration::from_secs(10);
-/// A room whose seats somebody looked at is followed for so long.
+/// A room whose seats somebody looked at is followed for this long.
 const NEEDED: Duration = Duration::from_secs(60);
-/// Passes of one room. Whoever finds no place asks Postgres, as without a pass.
+/// Passes of one room. A caller who finds no place here asks Postgres, as without a pass.
 const PASSES_MAX: usize = 100_000;
 /// Changes remembered for those who ask Postgres while they are told.
 const REMEMBERED: usize = 2_048;
@@ -40,7 +40,7 @@ struct State {
     /// The last of them.
     recent: VecDeque<Told>,
     passes: HashMap<QueueTokenId, Pass>,
-    /// Whose they are, by their numbers in line.
+    /// The tokens that have one, by their numbers in line.
     tokens: HashMap<i64, QueueTokenId>,
     /// When somebody last looked at the seats.
     needed: Option<Instant>,
@@ -95,7 +95,7 @@ impl Passes {
         self.state().needed = Some(Instant::now());
     }
 
-    /// Whether somebody looked at the seats of late.
+    /// Whether somebody looked at the seats lately.
     pub(in crate::waiting_room) fn needed(&self) -> bool {
         self.state().needed.is_some_and(|at| at.elapsed() < NEEDED)
     }

@@ -1,8 +1,9 @@
 //! Everybody's position as arithmetic: a rank once, and then subtraction.
 //!
-//! Redis numbers the changes of a line. Change `n` names the people who are gone; whoever stands behind one of them moves up
-//! by one. It also names those who came late, with others behind them already: these move back by one. A watcher joins with a rank that was true as of some change, and each later change is applied exactly once.
-//! Pure: the tests hold it against a naive model.
+//! Redis numbers the changes of a line. Change `n` names the people who are gone; everybody behind one of them moves up by
+//! one. It also names those who came late, with others behind them already: these others move back by one. A watcher joins
+//! with a rank that was true as of some change, and each later change is applied exactly once. Pure: the tests hold it
+//! against a naive model.
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -1,4 +1,4 @@
-//! Whoever watches is here: their presence is renewed, and they are put back where they stood if they were passed over.
+//! People who watch are here: their presence is renewed, and they are put back where they stood if they were passed over.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,12 +10,12 @@ use crate::{
     waiting_room::{WaitingRooms, index::CHUNK, rules, store},
 };
 
-/// A passing over may become visible so long after its time.
+/// A passing over may become visible this long after its time.
 const WELCOME_MARGIN: Duration = Duration::from_secs(30);
 
 impl WaitingRooms {
     /// Puts watchers back to the front who were passed over all the same: they are here. `welcomed` is when that was last
-    /// done; whoever was passed over since, and for some time before, is looked at.
+    /// done. People who were passed over since, and for some time before, are looked at.
     pub(super) async fn welcome_watchers(&self, room: &Room, welcomed: &mut Option<Instant>) {
         let (schedule_id, start) = (room.schedule_id, Instant::now());
         let within = welcomed.map_or(rules::AWAY_LIMIT, |last| last.elapsed() + WELCOME_MARGIN);

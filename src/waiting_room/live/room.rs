@@ -70,7 +70,7 @@ pub(super) struct Room {
     pub(super) schedule_id: ScheduleId,
     /// Watches, and those about to be. The room is given up when there are none, and nobody needs a pass.
     pub(super) watches: AtomicUsize,
-    /// Who is known to be ACTIVE; under a lock of its own, because showing positions takes long.
+    /// People known to be ACTIVE; under a lock of its own, because showing positions takes long.
     pub(super) passes: Arc<Passes>,
     claimed: AtomicBool,
     followed: SetOnce<()>,
@@ -293,7 +293,7 @@ impl Room {
         }
         let shown = !state.before_draw();
         for (number, position) in numbers.iter().zip(&ranks.positions).filter(|_| shown) {
-            // Whoever stopped watching while the ranks were read has been forgotten.
+            // People who stopped watching while the ranks were read have been forgotten.
             let watched = state.watchers.contains_key(number);
             if watched
                 && *position > 0
@@ -412,7 +412,7 @@ impl State {
     }
 
     fn take_in_change(&mut self, change: &Change) {
-        // Whoever is admitted right after the opening is told before the summary is read again.
+        // People who are admitted right after the opening are told before the summary is read again.
         if change.status == QueueStatus::Active
             && let Some(summary) = &mut self.summary
             && summary.status == RoomStatus::Prequeue

@@ -1,4 +1,4 @@
-//! The rooms that somebody watches on this instance, or looks at the seats of, each for as long as somebody does.
+//! The rooms of this instance that somebody watches, or whose seats somebody looks at; each for as long as somebody does.
 
 use std::{
     collections::HashMap,

@@ -38,7 +38,7 @@ impl Screen {
         self.shown().view
     }
 
-    /// Shows something else, and wakes whoever watches.
+    /// Shows something else, and wakes everybody who watches.
     pub(super) fn show(&self, view: View) {
         let mut shown = self.shown();
         shown.view = view;
@@ -48,7 +48,7 @@ impl Screen {
         }
     }
 
-    /// Somebody more watches; what is shown now is new to them.
+    /// One more watches; what is shown now is new to them.
     pub(super) fn watch(self: &Arc<Self>) -> ScreenWatch {
         let mut shown = self.shown();
         shown.watches += 1;

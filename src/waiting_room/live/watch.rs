@@ -16,7 +16,7 @@ use crate::{
     waiting_room::{Admission, Place, QueueStatus, QueueToken, WaitingRooms, rules, store},
 };
 
-/// How often ranks are read that are too old for the changes already applied.
+/// How often ranks are read again that are too old for the changes already applied.
 const LOOKS: usize = 3;
 
 impl WaitingRooms {
@@ -26,7 +26,7 @@ impl WaitingRooms {
     /// The stream never ends because of Redis: without it, changes come from the journal every two seconds.
     ///
     /// # Errors
-    /// A fault when Postgres cannot be asked.
+    /// When Postgres cannot be asked.
     pub async fn watch(
         &self,
         actor: Actor,
@@ -42,7 +42,7 @@ impl WaitingRooms {
     /// The place of this token and of no other, whatever else its person does; otherwise as [`WaitingRooms::watch`].
     ///
     /// # Errors
-    /// A fault when Postgres cannot be asked.
+    /// When Postgres cannot be asked.
     pub async fn watch_token(
         &self,
         schedule_id: ScheduleId,

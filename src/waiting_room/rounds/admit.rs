@@ -1,4 +1,4 @@
-//! One round of a room: letting in the front of the line, and ending what is over. When rounds run is said by `workers`.
+//! One round of a room: letting in the front of the line, and ending what is over. `workers` says when rounds run.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -29,7 +29,7 @@ impl WaitingRooms {
     /// The rooms that a round could admit somebody in.
     ///
     /// # Errors
-    /// A fault when Postgres cannot be asked.
+    /// When Postgres cannot be asked.
     pub async fn with_people_in_front(&self) -> Result<Vec<ScheduleId>, Fault> {
         rounds::with_people_in_front(&self.background).await
     }
@@ -37,7 +37,7 @@ impl WaitingRooms {
     /// The rooms that have somebody whose time is over.
     ///
     /// # Errors
-    /// A fault when Postgres cannot be asked.
+    /// When Postgres cannot be asked.
     pub async fn with_time_over(&self) -> Result<Vec<ScheduleId>, Fault> {
         rounds::with_time_over(&self.background).await
     }
@@ -47,7 +47,7 @@ impl WaitingRooms {
     /// Returns when the next round is worth running, if that is known.
     ///
     /// # Errors
-    /// A fault; then nobody was admitted, or the next round repairs what was left undone.
+    /// When Postgres cannot be asked. Then nobody was admitted, or the next round repairs what was left undone.
     pub async fn run_round(&self, schedule_id: ScheduleId) -> Result<Option<Duration>, Fault> {
         let Some(outlook) = rounds::outlook(&self.background, schedule_id).await? else {
             return Ok(None);
@@ -60,7 +60,7 @@ impl WaitingRooms {
         let front = self.look_at_front(schedule_id, outlook.places).await?;
         let turns = rounds::admit(&self.background, schedule_id, &front.away, front.upto).await?;
         let (admitted, passed_over) = self.note(schedule_id, &turns);
-        // Who was passed over is still WAITING; nobody is told, since nothing changed for them that is shown.
+        // People who were passed over are still WAITING. Nobody is told, since nothing changed for them that is shown.
         let changes: Vec<Change> = turns
             .into_iter()
             .map(|turn| turn.change)
@@ -98,7 +98,7 @@ impl WaitingRooms {
 
     /// Looks who is away, from the front of the line as far back as it takes to fill `places`.
     ///
-    /// Without Redis nobody knows who is away, and nobody is held to be.
+    /// Without Redis it is not known who is away, so everybody counts as present.
     async fn look_at_front(&self, schedule_id: ScheduleId, places: i64) -> Result<Front, Fault> {
         let mut front = Front { away: Vec::new(), upto: i64::MIN };
         let mut missing = places;
@@ -122,6 +122,7 @@ impl WaitingRooms {
             } else {
                 let gone = self.index.away(schedule_id, &unsure, rules::POLL_PRESENCE).await;
                 let Ok(gone) = gone else {
+                    // Without the index everybody counts as present, so nobody further back has to be looked for.
                     return Ok(Front { away: Vec::new(), upto: i64::MAX });
                 };
                 gone

@@ -9,7 +9,7 @@ impl WaitingRooms {
     /// Sends people home whose sale is over, a few thousand at a time; `true` when there may be more.
     ///
     /// # Errors
-    /// A fault; the next call goes on.
+    /// When Postgres cannot be asked; the next call goes on.
     pub async fn drain_closed(&self) -> Result<bool, Fault> {
         let drained = rounds::drain(&self.background).await?;
         let Some(schedule_id) = drained.first().map(|(schedule_id, _)| *schedule_id) else {

@@ -10,7 +10,7 @@ impl WaitingRooms {
     /// off the page. Lines are counted when they are compared.
     ///
     /// # Errors
-    /// A fault when Postgres cannot be asked.
+    /// When Postgres cannot be asked.
     pub async fn count_heads(&self) -> Result<(), Fault> {
         let rooms = rounds::headcounts(&self.background).await?;
         self.metrics.rooms.keep(&rooms.iter().map(|room| room.schedule_id).collect());

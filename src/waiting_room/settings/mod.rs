@@ -64,8 +64,8 @@ impl WaitingRoomSettings {
 }
 
 impl WaitingRooms {
-    /// Changes how a room is run, also while it runs, and tells everybody who watches it. When this returns, no round goes by
-    /// the settings of before.
+    /// Changes how a room is run, also while it runs, and tells everybody who watches it. When this returns, no round uses
+    /// the old settings any more.
     ///
     /// # Errors
     /// [`CatalogueRefusal::ScheduleNotFound`] or [`CatalogueRefusal::ValueInvalid`], or a fault.
@@ -91,7 +91,7 @@ impl WaitingRooms {
     /// Makes the room of a new schedule, with an empty line.
     ///
     /// # Errors
-    /// A fault.
+    /// When Postgres cannot be asked.
     pub async fn add_room_in_tx(
         tx: &Tx,
         id: ScheduleId,
@@ -100,14 +100,14 @@ impl WaitingRooms {
         settings::insert(tx, id, settings).await
     }
 
-    /// Takes notice that the sale was opened or closed: a round under way, which has counted by what was so before, lets go,
-    /// and no other admits anybody by it once the transaction is committed. A sale that `opens` when its time has come has
-    /// no draw.
+    /// Takes notice that the sale was opened or closed. A round under way has counted by what was so before, and lets go.
+    /// Once the transaction is committed, no other round admits anybody by it. A sale that `opens` when its time has come
+    /// has no draw.
     ///
     /// The caller has the schedule's lock, and tells the room afterwards: [`WaitingRooms::announce_room`].
     ///
     /// # Errors
-    /// A fault.
+    /// When Postgres cannot be asked.
     pub async fn sale_changed_in_tx(tx: &Tx, id: ScheduleId, opens: bool) -> Result<(), Fault> {
         if opens {
             settings::skip_draw(tx, id).await?;

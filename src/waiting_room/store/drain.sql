@@ -3,7 +3,7 @@ WITH start AS MATERIALIZED (SELECT clock_timestamp() AS now),
 room AS MATERIALIZED (
     SELECT w.schedule_id FROM waiting_room w WHERE w.schedule_id = $1 FOR NO KEY UPDATE SKIP LOCKED
 ),
--- Whoever holds a seat may still pay for it, and stays.
+-- A person who holds a seat may still pay for it, and stays.
 seen AS MATERIALIZED (
     SELECT t.id, t.version FROM room, start, queue_token t
     WHERE t.schedule_id = $1 AND t.status IN ('WAITING', 'ACTIVE')
@@ -13,7 +13,8 @@ seen AS MATERIALIZED (
             AND r.status = 'HOLD' AND r.expires_at > start.now))
     ORDER BY t.number LIMIT 5000
 ),
--- Whoever is busy, with a hold that is being written, is looked at the next time: nothing is waited for under the room's lock.
+-- A person who is busy, with a hold that is being written, is looked at the next time: nothing is waited for under the
+-- room's lock.
 held AS MATERIALIZED (
     SELECT t.id, t.version FROM queue_token t
     -- As an array, so that the people are looked up by their ids, and never found by going through all lines.

@@ -70,8 +70,8 @@ impl Row {
     }
 }
 
-/// Writes newcomers into the journal in one statement, and tells of everybody what became of them. Whoever is not told of
-/// got a place, or lost one, since the statement began: they are to be asked for again.
+/// Writes newcomers into the journal in one statement, and tells of everybody what became of them. People who are not told
+/// of got a place, or lost one, since the statement began: they are to be asked for again.
 ///
 /// The counter's row lock makes the order of numbers the order of commit, over all instances; before the opening numbers are
 /// drawn.
@@ -81,8 +81,9 @@ pub(in crate::waiting_room) async fn enter(
     people: &[PersonId],
 ) -> Result<Vec<(PersonId, Outcome)>, Fault> {
     const SQL: &str = include_str!("enter.sql");
-    // A number that is taken is rarer than anything: among many people it is nobody's fault in particular, and the batch is
-    // tried in halves; who is left alone is drawn again. Once more the same, in case they have left a place this instant.
+    // A number that is taken is rarer than anything. Among many people it is nobody's fault in particular, so the batch is
+    // tried in halves. A person who is left alone is drawn again. Once more the same, in case they have left a place this
+    // instant.
     let redraws = if people.len() == 1 { TRIES } else { 0 };
     let mut taken = None;
     for redraw in [0].into_iter().chain(0..redraws) {
@@ -110,9 +111,9 @@ pub(in crate::waiting_room) async fn enter(
 /// Ends the places of those of these people who own as many seats as one person may. They were given one while a payment
 /// of theirs may have been under way.
 ///
-/// The first statement waits for such a payment, which has the lock of the token it was held with; and it raises that token's
-/// version, so that a payment which began before this and is late finds that it has seen an old state, and looks again. So one of
-/// the two sees the other, whichever is first: this one the seats, or the payment the new place.
+/// The first statement waits for such a payment, which has the lock of the token that the seats were held with. It also
+/// raises that token's version: a payment that began before this, and is late, finds that it has seen an old state, and
+/// looks again. So one of the two sees the other, whichever is first: this one the seats, or the payment the new place.
 pub(in crate::waiting_room) async fn settle(
     db: &Db,
     schedule_id: ScheduleId,

@@ -1,7 +1,7 @@
 -- People who ask for a place: newcomers into the journal, and what became of everybody else.
 -- $1 schedule, $2 people, $3 their new tokens, $4 how many draws met a number that was taken.
 -- Returns a row for each person: NEW with a new place, LIVE with the one they have, REFUSED with the reason, or GONE when their
--- account was deleted. Whoever got a place elsewhere since the statement began is left out, and is to be asked for again.
+-- account was deleted. A person who got a place elsewhere since the statement began is left out, and is to be asked for again.
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
 -- Each look-up stands in a LATERAL with a LIMIT or an aggregate, so that it goes by its index and is never planned as a join
 -- with the whole table.
@@ -37,7 +37,7 @@ asked AS MATERIALIZED (
     ) theirs ON true
     LEFT JOIN LATERAL (SELECT a.id FROM person a WHERE a.id = p.person_id LIMIT 1) account ON true
 ),
--- Whose account was deleted must not cost the others of the statement their places.
+-- A deleted account must not cost the others of the statement their places.
 newcomer AS MATERIALIZED (
     SELECT asked.person_id, asked.token_id, asked.holding, row_number() OVER (ORDER BY asked.place) AS place
     FROM asked WHERE asked.id IS NULL AND NOT asked.gone AND asked.refusal IS NULL
@@ -47,8 +47,8 @@ locked AS MATERIALIZED (
     WHERE c.schedule_id = $1 AND EXISTS (SELECT 1 FROM newcomer)
     FOR NO KEY UPDATE
 ),
--- The clock is read under the counter's lock: whoever has held that lock after the opening (close_draw.sql) knows that
--- everybody who takes part in the draw is committed.
+-- The clock is read under the counter's lock. So a transaction that has held that lock after the opening (close_draw.sql)
+-- knows that everybody who takes part in the draw is committed.
 counter AS MATERIALIZED (
     SELECT locked.last_number, w.draw_secret, w.drawn_at IS NULL AND clock_timestamp() < s.sales_open_at AS drawing
     FROM locked, waiting_room w, schedule s
@@ -62,7 +62,7 @@ written AS (
     INSERT INTO queue_token (id, schedule_id, person_id, number, entered_at)
     SELECT n.token_id, $1, n.person_id,
            CASE WHEN counter.drawing
-                -- Who left and comes back is drawn anew, so that no two places ever share a number.
+                -- A person who left and comes back is drawn anew, so that no two places ever share a number.
                 THEN draw_number(counter.draw_secret, $1, n.person_id, $4 + (
                     SELECT count(*)::integer FROM queue_token t WHERE t.schedule_id = $1 AND t.person_id = n.person_id))
                 ELSE counter.last_number + n.place

@@ -1,4 +1,4 @@
-//! Reading the journal: who entered, who left, who is in line. Also leaving, and ending what has lapsed.
+//! Reads the journal: the people who entered, who left, who are in line. Also lets them leave, and ends what has lapsed.
 
 use sea_orm::FromQueryResult;
 
@@ -9,7 +9,7 @@ use crate::{
     waiting_room::{Change, Entrant, QueueStatus, QueueToken},
 };
 
-/// Ends the person's live token. Returns nothing when there is none.
+/// Ends the person's live token; `None` when there is none.
 pub(in crate::waiting_room) async fn leave(
     db: &Db,
     schedule_id: ScheduleId,
@@ -68,8 +68,8 @@ impl From<ChangeRow> for Change {
     }
 }
 
-/// Everybody of a room who was admitted, did something while ACTIVE, or ended within the last seconds, in the order of their
-/// numbers.
+/// The people of a room who were admitted, did something while ACTIVE, or ended within the last seconds, in the order of
+/// their numbers.
 pub(in crate::waiting_room) async fn recent_changes(
     db: &Db,
     schedule_id: ScheduleId,
@@ -115,7 +115,7 @@ impl PlaceRow {
     }
 }
 
-/// The line behind a number, in order: whom and where, at most `limit`. Everybody stands behind `i64::MIN`.
+/// The line behind a number, in order: people and their numbers, at most `limit`. Everybody stands behind `i64::MIN`.
 pub(in crate::waiting_room) async fn line_after(
     db: &Db,
     schedule_id: ScheduleId,

@@ -173,13 +173,13 @@ pub(in crate::waiting_room) async fn candidates(
     Ok(db.rows(SQL, vec![schedule_id.into(), after.into(), limit.into(), fresh.into()]).await?)
 }
 
-/// One round, in one statement: ends what is over, passes over who is away, and admits the front of the line.
+/// One round, in one statement: ends what is over, passes over people who are away, and admits the front of the line.
 ///
-/// The admission row is the round's lock. Whoever finds it taken, or with another version than in the statement's snapshot
-/// (somebody admitted in between, so the counts are stale), changes nothing. Everybody concerned is locked at once, in the order
-/// of their numbers, and judged by what they are under the lock. The count of ACTIVE people is that of the snapshot less those
-/// that this statement itself has ended; so a token that was extended at the last moment still counts. Nobody behind number
-/// `upto` is admitted.
+/// The admission row is the round's lock. A round that finds it taken, or with another version than in the statement's
+/// snapshot (somebody admitted in between, so the counts are stale), changes nothing. Everybody concerned is locked at once,
+/// in the order of their numbers, and judged by what they are under the lock. The count of ACTIVE people is that of the
+/// snapshot less those that this statement itself has ended; so a token that was extended at the last moment still counts.
+/// Nobody behind number `upto` is admitted.
 pub(in crate::waiting_room) async fn admit(
     db: &Db,
     schedule_id: ScheduleId,
@@ -234,11 +234,11 @@ pub(in crate::waiting_room) async fn headcounts(db: &Db) -> Result<Vec<Headcount
     Ok(db.rows(SQL, vec![]).await?)
 }
 
-/// Sends everybody home whose sale is over: up to 5,000 people of one room, and the room's id.
+/// Sends people home whose sale is over: up to 5,000 of one room. Returns their changes, each with the room's id.
 ///
-/// ACTIVE people with a live hold stay until it ends, and so does whoever is busy this instant; rooms where somebody still
-/// waits come first. A newcomer whose
-/// statement began before the close can land in the journal after it, so an empty room is looked at for a minute more.
+/// ACTIVE people with a live hold stay until it ends, and people who are busy this instant stay for now. Rooms where
+/// somebody still waits come first. A newcomer whose statement began before the close can land in the journal after it, so
+/// an empty room is looked at for a minute more.
 pub(in crate::waiting_room) async fn drain(db: &Db) -> Result<Vec<(ScheduleId, Change)>, Fault> {
     // Asked twice a second for ever, so it looks at rooms only, and at people only of those that are over.
     const OVER: &str = "

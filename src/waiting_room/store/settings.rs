@@ -100,8 +100,8 @@ pub(in crate::waiting_room) async fn skip_draw(tx: &Tx, id: ScheduleId) -> Resul
     Ok(())
 }
 
-/// Makes a round that is under way, and has counted by what was true before, let go: it finds another version. When this
-/// transaction is committed, nobody is admitted any more by what was so before.
+/// Makes a round let go that is under way, and has counted by what was true before: it finds another version. Once this
+/// transaction is committed, nobody is admitted any more by what was true before.
 ///
 /// Waits for a round that has the lock already.
 pub(in crate::waiting_room) async fn interrupt_rounds(

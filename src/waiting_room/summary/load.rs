@@ -46,7 +46,7 @@ impl WaitingRooms {
     /// How the waiting room of a schedule stands, at most a second old; `None` when there is no such schedule.
     ///
     /// # Errors
-    /// A fault when Postgres cannot be asked.
+    /// When Postgres cannot be asked.
     pub async fn summary(&self, schedule_id: ScheduleId) -> Result<Option<Summary>, Fault> {
         let load = || async {
             Ok(self.load_summaries(vec![schedule_id]).await?.remove(&schedule_id).flatten())
@@ -58,7 +58,7 @@ impl WaitingRooms {
     /// of Postgres in one statement.
     ///
     /// # Errors
-    /// A fault when Postgres cannot be asked.
+    /// When Postgres cannot be asked.
     pub async fn summaries(
         &self,
         schedule_ids: &[ScheduleId],

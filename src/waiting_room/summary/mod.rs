@@ -1,5 +1,5 @@
-//! How a room stands as a whole, and what follows from that. Reading it, at most a second old, stands in `load`; telling that
-//! everything is sold in `sold`.
+//! How a room stands as a whole, and what follows from that. Reading it, at most a second old, stands in `load`; telling
+//! that everything is sold in `sold`.
 
 mod load;
 mod sold;

@@ -56,7 +56,7 @@ impl Agenda {
         self.resting.remove(&schedule_id);
     }
 
-    /// A round has failed: the room rests, whoever kicks.
+    /// A round has failed: the room rests, even if it is kicked.
     pub(super) fn failed(&mut self, schedule_id: ScheduleId, now: Instant) {
         self.under_way.remove(&schedule_id);
         let until = now + REST;
@@ -99,7 +99,7 @@ mod tests {
         let started: HashSet<_> = std::iter::from_fn(|| agenda.start(now)).collect();
         assert_eq!(started, slow.iter().copied().collect());
         assert_eq!(agenda.start(now + REST), None, "there are no more turns");
-        // Kicked all the time, they come after whoever was due before, and not before they have rested.
+        // Kicked all the time, they come after the rooms that were due before, and not before they have rested.
         for room in &slow {
             agenda.add(*room, now);
             agenda.failed(*room, now + GRAIN);

@@ -111,7 +111,7 @@ pub struct Api {
     pub comparing: Pool,
 }
 
-/// Comparisons of pushed and true positions at once; each instance has so many connections for them.
+/// Comparisons of pushed and true positions at once; each instance has this many connections for them.
 pub const COMPARING: usize = 8;
 
 /// Answers of the API.
@@ -174,7 +174,7 @@ impl Api {
         query: &str,
         variables: Value,
     ) -> Answer<T> {
-        // Whoever logs in has no session yet.
+        // A fan who logs in has no session yet.
         let session = Some(session).filter(|session| !session.is_empty());
         let answer = self.ask::<It<Payload<T>>>(op, session, query, &variables).await;
         let answer =

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::history::{Draw, History, Ms, Visit};
 
-/// The server ends the draw, and shows its secret, so long after the opening at the latest.
+/// The server ends the draw, and shows its secret, this long after the opening at the latest.
 const SHOWN_WITHIN: Ms = 5_000;
 
 /// What a person draws with their n-th place: the first 52 bits of a hash, of which the largest is the front of the line.
@@ -29,7 +29,8 @@ fn bytes(hexadecimal: &str) -> Option<Vec<u8>> {
     (0..hexadecimal.len()).step_by(2).map(digits).collect()
 }
 
-/// Who came before the opening is admitted in the order that the secret gives, and the secret is the one committed to.
+/// People who came before the opening are admitted in the order that the secret gives, and the secret is the one committed
+/// to.
 pub(super) fn admitted_as_drawn(history: &History) -> Verdict {
     let mut verdict = Verdict::new("Drawn before the opening, as committed");
     let Some(draw) = &history.draw else {
@@ -61,7 +62,7 @@ pub(super) fn admitted_as_drawn(history: &History) -> Verdict {
     verdict
 }
 
-/// Whoever came early and is never shown the secret cannot see that the draw was fair.
+/// A person who came early and is never shown the secret cannot see that the draw was fair.
 fn never_shown(verdict: &mut Verdict, history: &History, draw: &Draw) {
     let before = |visit: &Visit| visit.entered_at < history.sales_open_at;
     let early = history.visits().filter(|(_, visit)| before(visit)).count();
@@ -82,7 +83,7 @@ fn early(history: &History, draw: &Draw, secret: &[u8]) -> (Vec<(u64, Waiter)>, 
     for fan in &history.fans {
         let early = |visit: &&Visit| visit.entered_at < history.sales_open_at;
         for (n, visit) in (0..).zip(fan.visits.iter().filter(early)) {
-            // Whose place was there before may have had others before it.
+            // A place that was there before may have had others before it.
             let known = fan.visits.iter().all(|visit| !visit.leftover);
             match fan.person.filter(|_| known && counts(visit)) {
                 Some(person) => {

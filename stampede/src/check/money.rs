@@ -1,9 +1,10 @@
-//! Who has a seat has paid for it, once.
+//! Everybody who has a seat has paid for it, once.
 
 use super::{Verdict, grouped};
 use crate::history::{Audit, Fan, History};
 
-/// At the end, the wallets and reservations of a sample of fans show one payment for each CONFIRMED reservation and no other.
+/// At the end, the wallets and reservations of a sample of fans show one payment for each CONFIRMED reservation and no
+/// other.
 pub(super) fn paid_exactly_once(history: &History) -> Verdict {
     let mut verdict = Verdict::new("Every confirmed reservation paid exactly once");
     for fan in history.fans.iter().filter(|fan| !fan.unsure) {

@@ -3,13 +3,13 @@
 use super::{Verdict, grouped};
 use crate::history::{End, Fan, History, Look, Ms, Visit};
 
-/// Whoever was still shown a position at the end may have been admitted so long before without knowing.
+/// A person who was still shown a position at the end may have been admitted this long before without knowing.
 const TOLD_LATE: Ms = 2_000;
 
 /// Somebody in line, for comparing.
 pub(super) struct Waiter {
     pub(super) fan: u32,
-    /// This person precedes everybody who begins after `ends`, and stands behind whoever ended before `begins`.
+    /// This person precedes everybody who begins after `ends`, and stands behind everybody who ended before `begins`.
     begins: Ms,
     ends: Ms,
     position: u32,
@@ -32,8 +32,8 @@ impl Waiter {
     }
 }
 
-/// Whether the order binds this visit. Whoever was away may have been passed over, and whoever left gave the place up; the
-/// latter still came before others until then, which is not looked into.
+/// Whether the order binds this visit. A person who was away may have been passed over. A person who left gave the place up;
+/// until then they still came before others, which is not looked into.
 pub(super) fn counts(visit: &Visit) -> bool {
     let stayed = visit.activated_at.is_some() || matches!(visit.end, Some(End::Unfinished));
     !visit.away && !visit.leftover && stayed
@@ -56,7 +56,7 @@ fn waiters(
     (found, exempt)
 }
 
-/// Whose entering was acknowledged before another's was sent is admitted no later.
+/// A person whose entering was acknowledged before another's was sent is admitted no later.
 ///
 /// Before the opening, places are drawn: those who came early are compared only with those who came after it.
 pub(super) fn admitted_in_order_of_entering(history: &History) -> Verdict {
@@ -114,8 +114,8 @@ pub(super) fn inspect(
     }
 }
 
-/// Whoever was shown a smaller position before somebody else asked and was shown a larger one is admitted no later: positions
-/// only fall, so the one stood before the other.
+/// A person who was shown a smaller position, before somebody else asked and was shown a larger one, is admitted no later:
+/// positions only fall, so the one stood before the other.
 pub(super) fn admitted_in_order_of_position(history: &History) -> Verdict {
     let opening = history.sales_open_at + history.clock_offset();
     let (mut known, exempt) = waiters(history, |visit| {

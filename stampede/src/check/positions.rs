@@ -31,7 +31,7 @@ pub(super) fn only_fall(history: &History) -> Verdict {
 const FRESH: Ms = 1_000;
 /// People who come and go unseen by us while one position is compared.
 const SLACK: i64 = 2;
-/// Where so long a time may explain a difference, the comparison says little.
+/// Where a time as long as this may explain a difference, the comparison says little.
 const WIDE: Ms = 2 * FRESH;
 /// Nobody loses the place sooner after they were last there.
 const ABSENCE: Ms = 300_000;
@@ -69,7 +69,7 @@ fn departure(visit: &Visit, offset: Ms) -> Option<(Ms, Ms)> {
         // It ended while nobody watched.
         Some(End::Expired) => visit.left_line_at.map(|told| (absent.min(told), told)),
         Some(_) => visit.left_line_at.map(|at| (at, at)),
-        // Who never came back was never told.
+        // A person who never came back was never told.
         None => Some((absent, Ms::MAX)),
     }
 }

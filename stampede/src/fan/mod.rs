@@ -19,7 +19,7 @@ use crate::{
 
 /// How often something is tried again before a fan gives up.
 const TRIES: u32 = 6;
-/// When the time is over, people go home within so many milliseconds.
+/// When the time is over, people go home within this many milliseconds.
 const EXIT_MS: u64 = 8_000;
 /// How long a fan who has paid waits to be told so.
 const FAREWELL: Ms = 10_000;
@@ -161,7 +161,7 @@ impl Actor {
             "ACTIVE" => {
                 if visit.activated_at.is_none() {
                     visit.activated_at = place.activated_at.map(|at| at.0);
-                    // Whoever comes back and finds the turn begun was not told late.
+                    // A fan who comes back and finds the turn begun was not told late.
                     let watched =
                         visit.last_push.is_some_and(|(socket, _)| via == Via::Push(socket));
                     visit.pushed_active_at = watched.then_some(now);

@@ -13,7 +13,7 @@ use crate::{
     stage::Phase,
 };
 
-/// Whoever asks less often than this may rightly be taken for away.
+/// A fan who asks less often than this may rightly be taken for away.
 const PRESENCE: Ms = 45_000;
 /// Those who go home when the seats are gone do so within this time.
 const SIGH: Ms = 5_000;

@@ -44,14 +44,14 @@ pub struct Answer {
 }
 
 impl Pool {
-    /// So many connections at most, and so much time for each answer.
+    /// At most this many connections, and this much time for each answer.
     pub const fn new(target: Target, connections: usize, patience: Duration) -> Self {
         let permits = Semaphore::const_new(connections);
         Self { target, idle: Mutex::new(Vec::new()), permits, patience, resends: true }
     }
 
-    /// Sends every request once: what a closed connection makes of it is told, so that whoever keeps books of requests has
-    /// one entry for each.
+    /// Sends every request once. What a closed connection makes of it is told, so that a caller who keeps books of requests
+    /// has one entry for each.
     #[must_use]
     pub const fn without_resending(mut self) -> Self {
         self.resends = false;

@@ -104,7 +104,7 @@ impl Sources {
     }
 }
 
-/// Sees to it that so many files may be open.
+/// Sees to it that this many files may be open.
 ///
 /// # Errors
 /// When the system does not allow it, and what to type then.

@@ -147,8 +147,8 @@ impl Socket {
         message(&self.next_text().await?)
     }
 
-    /// The next message as it came, whatever it says; pings are answered on the way. Nothing is lost when this is dropped half
-    /// way.
+    /// The next message as it came, whatever it says; pings are answered on the way. Nothing is lost when this is dropped
+    /// half way.
     ///
     /// # Errors
     /// As [`Socket::next`].

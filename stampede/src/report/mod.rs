@@ -243,8 +243,8 @@ fn goals(
     ]
 }
 
-/// How long after the last sale the room was first seen to be SOLD_OUT. Before it, it may have been so for a while: seats that
-/// were held come back.
+/// How long after the last sale the room was first seen to be SOLD_OUT. Before it, it may have been so for a while: seats
+/// that were held come back.
 fn sold_out_after(history: &History, last_sale: Ms) -> Option<Ms> {
     let mut later = history.room.iter().filter(|sample| sample.at >= last_sale);
     later.find(|sample| sample.status == "SOLD_OUT").map(|sample| sample.at - last_sale)

@@ -151,7 +151,7 @@ async fn measure(cast: &Cast<'_>, recorder: &Arc<Recorder>) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// Does something for everybody, so many at once; how many succeeded.
+/// Does something for everybody, this many at once; how many succeeded.
 async fn each<F>(
     apis: &[Arc<Api>],
     tokens: &[String],
@@ -263,7 +263,7 @@ impl Open {
     }
 }
 
-/// Opens all sockets, so many at once. Each waits for the first push of all its subscriptions before it counts.
+/// Opens all sockets, this many at once. Each waits for the first push of all its subscriptions before it counts.
 async fn open(
     apis: &[Arc<Api>],
     schedules: &Arc<[String]>,

@@ -15,7 +15,8 @@ use crate::{
 const OPENING_MAX: Ms = 600_000;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// How a room is. Whether it is paused shows only while it is on sale, so whoever means to put it back waits for the opening.
+/// How a room is. Whether it is paused shows only while it is on sale, so a caller who means to put it back waits for the
+/// opening.
 ///
 /// # Errors
 /// When there is no such room, or it does not tell whether it is paused.

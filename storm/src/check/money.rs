@@ -22,7 +22,7 @@ pub(super) fn charges(evidence: &Evidence<'_>) -> Check {
 /// was given back.
 pub(super) fn payments(evidence: &Evidence<'_>) -> Check {
     let mut check = Check::new("Every payment acknowledged stands under its key");
-    // Whoever may have cancelled, may have got it back.
+    // A fan who may have cancelled may have got it back.
     let cancelled: BTreeSet<&str> = evidence
         .intents
         .iter()

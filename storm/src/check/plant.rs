@@ -89,7 +89,7 @@ impl Loss {
                 "DELETE FROM queue_token WHERE id = (SELECT id FROM queue_token WHERE status = 'EXPIRED'
                  ORDER BY ended_at LIMIT 1) RETURNING id::text"
             }
-            // The first ends are of those who left: whoever just went away is in for two minutes.
+            // The first ends are of those who left: a fan who just went away is in for two minutes.
             Self::Left => {
                 "UPDATE queue_token SET status = 'ACTIVE', ended_at = NULL, expires_at = clock_timestamp() + interval '1 h'
                  WHERE id = (SELECT id FROM queue_token t WHERE status = 'EXPIRED' AND last_action_at IS NOT NULL

@@ -85,7 +85,7 @@ pub(super) fn cancellations(evidence: &Evidence<'_>) -> Check {
     check
 }
 
-/// Whoever left has no place that is older than that.
+/// A fan who left has no place that is older than that.
 pub(super) fn leaves(evidence: &Evidence<'_>) -> Check {
     let mut check = Check::new("Everybody who left is out");
     let mut live: BTreeMap<(&str, &str), Vec<i64>> = BTreeMap::new();

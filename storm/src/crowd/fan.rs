@@ -19,9 +19,9 @@ use super::{
 };
 use crate::history::Act;
 
-/// Whoever has not been admitted by then goes home.
+/// A fan who has not been admitted by then goes home.
 const WAIT: Duration = Duration::from_secs(40);
-/// A subscription that says nothing for so long is opened again; places are pushed at least when they change.
+/// A subscription that says nothing for this long is opened again; places are pushed at least when they change.
 const QUIET: Duration = Duration::from_secs(6);
 /// Between two looks of those who poll, in milliseconds.
 const POLL_MS: std::ops::Range<u64> = 700..1_300;

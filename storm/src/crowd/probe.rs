@@ -23,7 +23,7 @@ use crate::history::Act;
 
 /// Between two looks at a place in line.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// Whoever has not been admitted by then begins anew.
+/// A probe that has not been admitted by then begins anew.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How often a stranger comes, to each instance.
 const STRANGERS_EVERY: Duration = Duration::from_millis(100);
@@ -123,8 +123,8 @@ impl Probes {
         asking
     }
 
-    /// How long people wait who have nothing to do with any of it: each reads a balance, or charges, at either instance. They
-    /// come at fixed times, whether those before them were served or not.
+    /// How long people wait who have nothing to do with any of it: each reads a balance, or charges, at either instance.
+    /// They come at fixed times, whether those before them were served or not.
     pub(crate) async fn strangers(self: &Arc<Self>, lasts: Duration) -> Times {
         let mut ticks = interval(STRANGERS_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
@@ -139,8 +139,8 @@ impl Probes {
         }
         let mut times = Times::new();
         for (asked, mut task) in asking {
-            // Whoever has not been served by now may have to wait for what only ends after this. Their wait counts as far as it
-            // got, and what they asked for is settled in the background.
+            // A probe that has not been served by now may have to wait for what only ends after this. Its wait counts as far
+            // as it got, and what it asked for is settled in the background.
             match timeout(Duration::ZERO, &mut task).await {
                 Ok(took) => took.ok().flatten().into_iter().for_each(|took| times.record(took)),
                 Err(_) => times.record(asked.elapsed()),

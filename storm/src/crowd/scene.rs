@@ -16,7 +16,7 @@ use crate::{Result, history::History};
 /// How long fans wait for an answer before they ask elsewhere. The server promises one within five seconds, or says that it
 /// is overloaded.
 const PATIENCE: Duration = Duration::from_secs(8);
-/// Whoever looks whether the server is well again asks again sooner.
+/// A caller who looks whether the server is well again asks again sooner.
 const HURRY: Duration = Duration::from_secs(3);
 /// Connections to one instance for one performance; more than ask at once.
 const CONNECTIONS: usize = 256;

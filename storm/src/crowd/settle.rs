@@ -19,7 +19,7 @@ use crate::history::{Act, Entry, Outcome, Proof};
 pub(crate) const GRADE: &str = "R";
 /// What somebody waits before asking again: twice as long each time, up to eight times as long.
 const AGAIN_MS: u64 = 100;
-/// Whoever is in a hurry waits so long, and no longer each time.
+/// A caller in a hurry waits this long, and no longer each time.
 const HURRY_MS: u64 = 150;
 
 /// What was answered in the end.

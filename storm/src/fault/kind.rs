@@ -56,7 +56,7 @@ pub(crate) enum Kind {
 pub(crate) enum Meanwhile {
     /// Nobody; what was acknowledged stays true.
     Nobody,
-    /// Whoever asks the instance that has nothing to do with it.
+    /// Those who ask the instance that has nothing to do with it.
     ElsewhereOnly,
     /// Everybody, at both instances.
     Everybody,

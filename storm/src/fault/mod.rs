@@ -54,7 +54,7 @@ pub(crate) enum Begun {
 #[derive(Debug)]
 pub(crate) struct Tools {
     pub(crate) probes: Arc<Probes>,
-    /// Whose wallet is locked.
+    /// The fan whose wallet is locked.
     pub(crate) hot: Person,
     /// Ctrl-C.
     pub(crate) stop: watch::Receiver<bool>,
@@ -211,7 +211,7 @@ pub(crate) async fn end(site: &mut Site, turn: Turn, begun: Begun) -> Result<()>
         }
         Begun::Locked { mut session, mut asking, .. } => {
             sqlx::query("ROLLBACK").execute(&mut *session).await?;
-            // They go on until they are served, whoever waits for them or not.
+            // They go on until they are served, whether anybody waits for them or not.
             asking.detach_all();
         }
         Begun::Ballast(path) => {
@@ -256,7 +256,7 @@ async fn lock(site: &Site, tools: &Tools) -> Result<Begun> {
     let usual = tools.probes.strangers(USUAL).await.spread();
     let mut session = site.postgres.session().await?;
     sqlx::query("BEGIN").execute(&mut session).await?;
-    // Whoever never charged has no wallet yet.
+    // A fan who never charged has no wallet yet.
     let locked = sqlx::query("SELECT 1 FROM wallet WHERE person_id = $1::text::uuid FOR UPDATE")
         .bind(&tools.hot.id)
         .fetch_all(&mut session)

@@ -15,17 +15,18 @@ use crate::{
 
 /// How long somebody may need to buy something while a fault lasts that has nothing to do with them.
 const MEANWHILE: Duration = Duration::from_secs(10);
-/// A busy machine makes everything late, not only recovery: each limit is longer by so many times what buying took just before.
+/// A busy machine makes everything late, not only recovery: each limit is longer by this many times what buying took just
+/// before.
 const ALLOWANCE: u32 = 3;
 /// What is not bought in calm weather within this time counts with this time.
 const USUAL_MAX: Duration = Duration::from_secs(10);
-/// Whoever buys meanwhile begins when the fault has had some time to be felt.
+/// Those who buy meanwhile begin when the fault has had some time to be felt.
 const FELT: Duration = Duration::from_millis(300);
 /// How long recovery is watched beyond its limit before the instances are started anew.
 const GIVE_UP: Duration = Duration::from_secs(45);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// Strangers' 99th percentile, in milliseconds, while a wallet is locked that is not theirs: so much, or so many times what is
-/// usual on this machine, if that is more.
+/// Strangers' 99th percentile, in milliseconds, while a wallet is locked that is not theirs: this much, or this many times
+/// what is usual on this machine, if that is more.
 const STRANGERS_P99_MS: f64 = 100.0;
 const STRANGERS_TIMES: f64 = 3.0;
 

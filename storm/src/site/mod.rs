@@ -31,7 +31,7 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// Starts everything, with so many fans whose sessions then lie in `sessions.jsonl`.
+    /// Starts everything, with this many fans whose sessions then lie in `sessions.jsonl`.
     ///
     /// # Errors
     /// When something does not start.

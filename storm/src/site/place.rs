@@ -28,7 +28,7 @@ cat >/dev/null
 for file in "$1"/*; do [ -f "$file" ] && kill -9 "$(cat "$file")" && rm -f "$file"; done
 umount -l "$2" 2>/dev/null"#;
 
-/// Whom Postgres and Redis run as, when the storm runs as root.
+/// The user and group that Postgres and Redis run as, when the storm runs as root.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Owner {
     uid: u32,
@@ -223,7 +223,7 @@ impl Process {
     /// # Errors
     /// When it does not die.
     pub(crate) async fn kill(&mut self) -> Result<()> {
-        // Whoever is gone already need not be killed.
+        // A process that is gone already need not be killed.
         drop(self.child.start_kill());
         self.ended(KILLED).await
     }

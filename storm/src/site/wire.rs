@@ -25,8 +25,8 @@ pub(crate) enum Mode {
     /// Both ways, each part later by this.
     Slow(Duration),
     /// Nothing either way, and nobody is told: connections are accepted and stay open. When that is over, they are lost for
-    /// ever, as with a forgotten NAT entry; or, with `spares`, every other one goes on with what was kept for it, as TCP does
-    /// after an outage.
+    /// ever, as with a forgotten NAT entry; or, with `spares`, every other one goes on with what was kept for it, as TCP
+    /// does after an outage.
     Silent { spares: bool },
     /// Questions arrive, answers do not. When that is over, the connections are cut.
     Swallow,

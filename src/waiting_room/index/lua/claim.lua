@@ -1,4 +1,4 @@
--- Asks to build the line anew: one builder at a time, over all instances. Whoever gives no sign of life loses the claim.
+-- Asks to build the line anew: one builder at a time, over all instances. A builder without a sign of life loses it.
 -- KEYS: generation, builder, waiting and sum of the line to be built. ARGV: run, the builder's token, ms without a sign, and the
 -- generation in use when the caller first asked (empty: now).
 -- Returns {1, generation} when the caller is to build, {0, generation} while somebody else does, and {2, generation} when

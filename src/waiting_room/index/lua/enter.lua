@@ -14,12 +14,12 @@ for i = 4, #ARGV, 2 do
   if number > high then
     first, highest = math.min(first or number, number), math.max(highest or number, number)
   end
-  -- A round on another instance, or the person, can be faster than this call: who has left is not put back.
+  -- A round on another instance, or the person, can be faster than this call: a person who has left is not put back.
   if not redis.call('ZSCORE', KEYS[5], ARGV[i + 1]) then
     local older = redis.call('ZSCORE', KEYS[2], ARGV[i])
     older = older and tonumber(older)
-    -- An older place of the same person, whose end has not been told yet, makes room for this one. Of drawn numbers, which
-    -- are negative, nobody can tell the older by the number.
+    -- An older place of the same person, whose end has not been told yet, makes room for this one. Drawn numbers are
+    -- negative, and do not tell which place is the older.
     if not older or (older ~= number and (older < number or number < 0)) then
       if older then
         gone[#gone + 1] = written(older)
@@ -27,7 +27,7 @@ for i = 4, #ARGV, 2 do
       end
       sum = sum + mark(number)
       redis.call('ZADD', KEYS[2], ARGV[i + 1], ARGV[i])
-      -- Others stand behind already: those who are watched there move back by one.
+      -- Others stand behind already: watchers among them move back by one.
       if last and tonumber(last) > number then late[#late + 1] = ARGV[i + 1] end
     end
     redis.call('ZADD', KEYS[3], 'GT', present_until, ARGV[i])

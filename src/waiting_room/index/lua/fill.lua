@@ -4,7 +4,7 @@
 -- Returns 0 when the caller has lost the claim.
 if redis.call('GET', KEYS[1]) ~= ARGV[2] .. ' ' .. ARGV[1] then return 0 end
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
--- Whoever left and came back while the journal was read stands in two parts of it, and counts once.
+-- A person who left and came back while the journal was read stands in two parts of it, and counts once.
 local people, sum = {}, 0
 for i = 4, #ARGV, 2 do
   people[#people + 1] = ARGV[i + 1]

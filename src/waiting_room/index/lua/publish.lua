@@ -6,7 +6,7 @@ if not generation then return 0 end
 local now = milliseconds()
 local gone, sum = {}, 0
 for i = 4, #ARGV, 2 do
-  -- Whoever brings this number later, from a reading of the journal that is old by then, is told that it has left.
+  -- A call that brings this number later, from a reading of the journal that is old by then, is told that it has left.
   redis.call('ZADD', KEYS[5], now, ARGV[i + 1])
   local number = redis.call('ZSCORE', KEYS[2], ARGV[i])
   -- Another number is a place that the person has taken since, and keeps.

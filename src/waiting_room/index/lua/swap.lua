@@ -1,5 +1,5 @@
 -- Puts the line that was built into use, and tells every instance to read its ranks again. Where the
--- server had no line, everybody counts as present for a while: who was seen is known no more.
+-- server had no line, everybody counts as present for a while: it is not known any more who was seen.
 -- KEYS: generation, waiting, seen, seq, sum, builder, waiting and sum of the new line, high. ARGV: run, the builder's token,
 -- channel, the new generation, presence in ms.
 -- Returns 0 when the caller has lost the claim.
