@@ -89,7 +89,7 @@ fn settled(evidence: &Evidence<'_>) -> Check {
 /// Refusals that a well-behaved client can meet.
 fn may_be_refused(act: &Act, code: &str) -> bool {
     match act {
-        Act::Enter { .. } => matches!(code, "SOLD_OUT" | "SALE_CLOSED"),
+        Act::Enter { .. } => matches!(code, "SEAT_LIMIT_REACHED" | "SOLD_OUT" | "SALE_CLOSED"),
         Act::Leave { .. } | Act::Charge { .. } => false,
         Act::Hold { .. } => matches!(
             code,
