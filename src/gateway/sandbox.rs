@@ -152,10 +152,8 @@ impl Sandbox {
         body: &[u8],
         now: SystemTime,
     ) -> Result<Notice, WebhookRefusal> {
-        let header = headers.get("sandbox-signature").and_then(|value| value.to_str().ok());
-        let header = header.ok_or(WebhookRefusal::Unsigned)?;
-        signature::verify(&self.secret, header, body, now)?;
-        let event: Event = serde_json::from_slice(body).map_err(|_| WebhookRefusal::Malformed)?;
+        let header = headers.get("sandbox-signature");
+        let event: Event = signature::read(&self.secret, header, body, now)?;
         Ok(Notice { payment_id: Some(event.payment_id) })
     }
 }

@@ -3,7 +3,9 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hmac::{Hmac, KeyInit, Mac};
+use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
 use sha2::Sha256;
 
 use super::WebhookRefusal;
@@ -21,12 +23,27 @@ pub fn sign(secret: &SecretString, at: SystemTime, body: &[u8]) -> String {
     format!("t={seconds},v1={hex}")
 }
 
+/// What a signed body says, once its signature was found right.
+///
+/// # Errors
+/// [`WebhookRefusal`], as [`verify`] and for a body that cannot be read.
+pub(super) fn read<T: DeserializeOwned>(
+    secret: &SecretString,
+    header: Option<&HeaderValue>,
+    body: &[u8],
+    now: SystemTime,
+) -> Result<T, WebhookRefusal> {
+    let header = header.and_then(|value| value.to_str().ok()).ok_or(WebhookRefusal::Unsigned)?;
+    verify(secret, header, body, now)?;
+    serde_json::from_slice(body).map_err(|_| WebhookRefusal::Malformed)
+}
+
 /// Whether this body was signed with this secret, not long before `now`. While a secret is replaced a message has a
 /// signature for each; one is enough.
 ///
 /// # Errors
 /// [`WebhookRefusal`]. Whether a forged message is fresh is not told.
-pub(super) fn verify(
+fn verify(
     secret: &SecretString,
     header: &str,
     body: &[u8],

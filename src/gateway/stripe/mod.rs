@@ -302,10 +302,8 @@ impl Stripe {
         body: &[u8],
         now: SystemTime,
     ) -> Result<Notice, WebhookRefusal> {
-        let header = headers.get("stripe-signature").and_then(|value| value.to_str().ok());
-        let header = header.ok_or(WebhookRefusal::Unsigned)?;
-        signature::verify(&self.webhook_secret, header, body, now)?;
-        let event: Event = serde_json::from_slice(body).map_err(|_| WebhookRefusal::Malformed)?;
+        let header = headers.get("stripe-signature");
+        let event: Event = signature::read(&self.webhook_secret, header, body, now)?;
         Ok(Notice { payment_id: event.payment_id() })
     }
 }
