@@ -38,6 +38,7 @@ const SCRIPTS: &[Script] = &[
     },
     Script { name: "0011_unsold", sql: include_str!("sql/0011_unsold.sql") },
     Script { name: "0013_sale", sql: include_str!("sql/0013_sale.sql") },
+    Script { name: "0014_cards", sql: include_str!("sql/0014_cards.sql") },
 ];
 
 /// Tells one state of the migrations from another, for caches of migrated databases.

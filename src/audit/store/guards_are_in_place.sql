@@ -23,7 +23,7 @@ WHERE NOT EXISTS (SELECT 1 FROM pg_constraint
 UNION ALL
 SELECT format('unique index %s is missing or not valid', name)
 FROM (VALUES
-    ('seat_place_unique'), ('payment_idempotency_unique'), ('payment_live_unique'), ('wallet_entry_purpose_unique'),
+    ('seat_place_unique'), ('payment_key_unique'), ('payment_live_unique'), ('wallet_entry_purpose_unique'),
     ('queue_token_live_unique'), ('queue_token_number_unique')
 ) AS guard (name)
 WHERE NOT EXISTS (SELECT 1 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
