@@ -102,12 +102,8 @@ impl<W: GroupWork> State<W> {
 impl<W: GroupWork> Line<W> {
     /// A line that nobody waits in, with room for `backlog` requests.
     pub(super) fn new(backlog: usize) -> Self {
-        let state = State {
-            waiting: VecDeque::new(),
-            next_place: 0,
-            busy: 0,
-            under_way: HashSet::new(),
-        };
+        let state =
+            State { waiting: VecDeque::new(), next_place: 0, busy: 0, under_way: HashSet::new() };
         Self { state: Mutex::new(state), changed: Notify::new(), backlog }
     }
 
@@ -125,7 +121,13 @@ impl<W: GroupWork> Line<W> {
             }
             let place = state.next_place;
             state.next_place += 1;
-            state.waiting.push_back(Waiting { place, since: Instant::now(), request, claims, reply });
+            state.waiting.push_back(Waiting {
+                place,
+                since: Instant::now(),
+                request,
+                claims,
+                reply,
+            });
             let waiting = state.waiting.len();
             // In between, those who wait have a lane that comes for them.
             (place, state.busy == 0 || waiting == 1 || waiting >= CROWD)
