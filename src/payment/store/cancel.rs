@@ -88,7 +88,7 @@ pub(in crate::payment) async fn cancel_facts(
 ) -> Result<Option<CancelFacts>, Fault> {
     const SQL: &str = "
         SELECT r.id, r.person_id, r.schedule_id, r.queue_token_id, r.status, r.seat_count, r.total_price,
-               r.held_at, r.expires_at, r.confirmed_at, r.cancelled_at, clock_timestamp() AS now,
+               r.held_at, r.expires_at, r.extendable_until, r.confirmed_at, r.cancelled_at, clock_timestamp() AS now,
                s.starts_at <= clock_timestamp() AS begun,
                EXISTS (SELECT 1 FROM payment p WHERE p.reservation_id = r.id AND p.status = 'PENDING')
                    AS payment_pending
