@@ -114,6 +114,13 @@ const TABLE: &[(&str, &str, Who, &str)] = &[
     ),
     ("Mutation", "openSale", Organizer, "mutation { openSale(scheduleId: \"$schedule\") { userErrors { code } } }"),
     ("Mutation", "closeSale", Organizer, "mutation { closeSale(scheduleId: \"$schedule\") { userErrors { code } } }"),
+    ("Mutation", "cancelSchedule", Organizer, "mutation { cancelSchedule(scheduleId: \"$schedule\") { userErrors { code } } }"),
+    (
+        "Mutation",
+        "refundReservation",
+        Organizer,
+        "mutation { refundReservation(id: \"$schedule\") { userErrors { code } } }",
+    ),
     (
         "Mutation",
         "configureWaitingRoom",
