@@ -7,6 +7,7 @@ mod budget;
 mod concert;
 mod context;
 mod error;
+mod extension;
 mod gather;
 mod hall;
 mod list;
@@ -57,6 +58,7 @@ pub struct Mutation(
     account::AccountMutation,
     waiting_room::WaitingRoomMutation,
     reservation::ReservationMutation,
+    extension::ExtensionMutation,
     payment::PaymentMutation,
     wallet::WalletMutation,
     concert::ConcertMutation,

@@ -55,6 +55,8 @@ pub(super) struct Reservation {
     expires_at: DateTime,
     /// Seconds left of a HOLD, rounded down; 0 otherwise.
     remaining_seconds: i32,
+    /// How far extendHold can move expiresAt at most.
+    extendable_until: DateTime,
     confirmed_at: Option<DateTime>,
     cancelled_at: Option<DateTime>,
 }
@@ -68,6 +70,7 @@ impl From<reservation::Reservation> for Reservation {
             held_at: inner.held_at.into(),
             expires_at: inner.expires_at.into(),
             remaining_seconds: inner.remaining_seconds(),
+            extendable_until: inner.extendable_until.into(),
             confirmed_at: inner.confirmed_at.map(DateTime::from),
             cancelled_at: inner.cancelled_at.map(DateTime::from),
             inner,

@@ -5,6 +5,7 @@ use async_graphql::{Interface, OutputType, SimpleObject};
 use super::{
     account::AccountErrorCode,
     concert::OrganizerErrorCode,
+    extension::ExtendErrorCode,
     payment::PayErrorCode,
     reservation::{CancelErrorCode, HoldError},
     waiting_room::QueueErrorCode,
@@ -17,6 +18,7 @@ use super::{
     concrete(name = "AccountError", params(AccountErrorCode)),
     concrete(name = "OrganizerError", params(OrganizerErrorCode)),
     concrete(name = "QueueError", params(QueueErrorCode)),
+    concrete(name = "ExtendError", params(ExtendErrorCode)),
     concrete(name = "CancelError", params(CancelErrorCode)),
     concrete(name = "PayError", params(PayErrorCode)),
     concrete(name = "ChargeError", params(ChargeErrorCode))
@@ -45,6 +47,7 @@ impl<C: OutputType> Refusal<C> {
 pub(super) type AccountError = Refusal<AccountErrorCode>;
 pub(super) type OrganizerError = Refusal<OrganizerErrorCode>;
 pub(super) type QueueError = Refusal<QueueErrorCode>;
+pub(super) type ExtendError = Refusal<ExtendErrorCode>;
 pub(super) type CancelError = Refusal<CancelErrorCode>;
 pub(super) type PayError = Refusal<PayErrorCode>;
 pub(super) type ChargeError = Refusal<ChargeErrorCode>;
@@ -65,6 +68,7 @@ pub(super) enum UserError {
     Organizer(OrganizerError),
     Queue(QueueError),
     Hold(HoldError),
+    Extend(ExtendError),
     Cancel(CancelError),
     Pay(PayError),
     Charge(ChargeError),

@@ -17,6 +17,7 @@ fn facts(status: ReservationStatus) -> CancelFacts {
             total_price: Points::ZERO,
             held_at: now,
             expires_at: now,
+            extendable_until: now,
             confirmed_at: None,
             cancelled_at: None,
             now,

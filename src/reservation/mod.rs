@@ -1,4 +1,4 @@
-//! Reservations: holding seats, reading and watching reservations, and holds that lapse. Paying for them and giving them
+//! Reservations: holding seats, keeping them for longer, reading and watching reservations, and holds that lapse. Paying for them and giving them
 //! back move points, and are the business of `payment`.
 //!
 //! Postgres's seat rows are the referee: a seat names its one holder, and a hold is one guarded statement. A lapsed hold
@@ -8,6 +8,7 @@ mod announce;
 mod best;
 mod browse;
 mod expire;
+mod extend;
 mod hold;
 mod lane;
 mod rules;
@@ -77,6 +78,18 @@ text_enum! {
     }
 }
 
+text_enum! {
+    /// Why a hold is not extended.
+    pub enum ExtendRefusal {
+        /// No such reservation of the caller.
+        NotFound = "RESERVATION_NOT_FOUND",
+        /// It is no HOLD any more.
+        HoldExpired = "HOLD_EXPIRED",
+        /// It lasts as long as it can.
+        Limit = "EXTENSION_LIMIT",
+    }
+}
+
 /// A reservation, as it stood when it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reservation {
@@ -98,6 +111,8 @@ pub struct Reservation {
     pub held_at: Timestamp,
     /// When a HOLD lapses.
     pub expires_at: Timestamp,
+    /// How far [`Reservations::extend`] can move that.
+    pub extendable_until: Timestamp,
     /// When it was paid.
     pub confirmed_at: Option<Timestamp>,
     /// When it was given back.

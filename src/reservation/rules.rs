@@ -1,8 +1,10 @@
-//! Why a hold was refused. Pure.
+//! Why a hold was refused, or not extended. Pure.
 
 use std::collections::HashSet;
 
-use super::{HoldCode, HoldRefusal, SeatStatus};
+use chrono::TimeDelta;
+
+use super::{ExtendRefusal, HoldCode, HoldRefusal, Reservation, ReservationStatus, SeatStatus};
 use crate::{kernel::SeatId, waiting_room::QueueStatus};
 
 /// Seats that one person may ask for at once, even where the performance allows more.
@@ -68,9 +70,56 @@ pub(super) const fn was_busy(code: HoldCode) -> bool {
     )
 }
 
+/// What a hold that was not extended found.
+#[derive(Debug, Clone)]
+pub(super) struct ExtendFacts {
+    /// By the database's clock.
+    pub reservation: Reservation,
+    pub payment_pending: bool,
+    /// Every seat still names this reservation.
+    pub seats_kept: bool,
+}
+
+/// What becomes of a hold that the statement did not extend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Extension {
+    /// It lasts as long as was asked for already, or for as long as its payment takes.
+    Stands(Box<Reservation>),
+    /// The rules say no.
+    Refused(ExtendRefusal),
+    /// Nothing stands in the way any more, and trying again is right.
+    Again,
+}
+
+/// Why a hold was not extended, by what was found afterwards.
+pub(super) fn extension(facts: Option<ExtendFacts>, hold_seconds: u32) -> Extension {
+    let Some(ExtendFacts { reservation, payment_pending, seats_kept }) = facts else {
+        return Extension::Refused(ExtendRefusal::NotFound);
+    };
+    if reservation.status != ReservationStatus::Hold {
+        return Extension::Refused(ExtendRefusal::HoldExpired);
+    }
+    if payment_pending {
+        return Extension::Stands(Box::new(reservation));
+    }
+    if !seats_kept {
+        return Extension::Refused(ExtendRefusal::HoldExpired);
+    }
+    if reservation.extendable_until <= reservation.expires_at {
+        return Extension::Refused(ExtendRefusal::Limit);
+    }
+    let full_time = reservation.now + TimeDelta::seconds(i64::from(hold_seconds));
+    if full_time <= reservation.expires_at {
+        return Extension::Stands(Box::new(reservation));
+    }
+    Extension::Again
+}
+
 #[cfg(test)]
 mod tests {
     use uuid::Uuid;
+
+    use crate::kernel::{PersonId, Points, QueueTokenId, ReservationId, ScheduleId};
 
     use super::*;
 
@@ -122,5 +171,66 @@ mod tests {
     fn seats_held_and_owned_count_against_the_limit() {
         assert_eq!(code(&HoldFacts { taken: 1, ..facts() }), Some(HoldCode::SeatLimitReached));
         assert_eq!(code(&HoldFacts { taken: 1, limit: 3, ..facts() }), None);
+    }
+
+    /// A hold of 300 seconds, so many seconds after it was made, extended so far.
+    fn held(after: i64, expires: i64) -> ExtendFacts {
+        let at = |seconds| chrono::DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds);
+        let reservation = Reservation {
+            id: ReservationId(Uuid::from_u128(1)),
+            person_id: PersonId(Uuid::from_u128(2)),
+            schedule_id: ScheduleId(Uuid::from_u128(3)),
+            queue_token_id: QueueTokenId(Uuid::from_u128(4)),
+            status: ReservationStatus::Hold,
+            seat_count: 1,
+            total_price: Points::ZERO,
+            held_at: at(0),
+            expires_at: at(expires),
+            extendable_until: at(600),
+            confirmed_at: None,
+            cancelled_at: None,
+            now: at(after),
+        };
+        ExtendFacts { reservation, payment_pending: false, seats_kept: true }
+    }
+
+    #[test]
+    fn a_hold_with_something_to_gain_is_tried_again() {
+        assert_eq!(extension(Some(held(10, 300)), 300), Extension::Again);
+        assert_eq!(extension(Some(held(250, 599)), 300), Extension::Again);
+    }
+
+    #[test]
+    fn every_reason_not_to_extend_has_its_own_word() {
+        let refused = |facts| match extension(facts, 300) {
+            Extension::Refused(refusal) => refusal,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(refused(None), ExtendRefusal::NotFound);
+        assert_eq!(refused(Some(held(10, 600))), ExtendRefusal::Limit);
+        let others = [
+            ReservationStatus::Expired,
+            ReservationStatus::Confirmed,
+            ReservationStatus::Cancelled,
+        ];
+        for status in others {
+            let mut facts = held(10, 300);
+            facts.reservation.status = status;
+            // A payment that is being decided does not bring it back.
+            facts.payment_pending = true;
+            assert_eq!(refused(Some(facts)), ExtendRefusal::HoldExpired);
+        }
+        let lost = ExtendFacts { seats_kept: false, ..held(10, 300) };
+        assert_eq!(refused(Some(lost)), ExtendRefusal::HoldExpired);
+    }
+
+    #[test]
+    fn what_lasts_long_enough_stands() {
+        // Shorter holds were set since it was made.
+        let stands = |facts| matches!(extension(Some(facts), 60), Extension::Stands(_));
+        assert!(stands(held(10, 300)));
+        assert!(stands(ExtendFacts { payment_pending: true, ..held(10, 700) }));
+        assert!(stands(ExtendFacts { payment_pending: true, seats_kept: false, ..held(10, 300) }));
+        assert!(!stands(held(250, 300)));
     }
 }

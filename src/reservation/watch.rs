@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Reservation, ReservationStatus, Reservations, person_channel};
 use crate::{
-    kernel::{Actor, PageRequest, ReservationId},
+    kernel::{Actor, PageRequest, ReservationId, Timestamp},
     kv::{Signal, Topic},
 };
 
@@ -42,7 +42,8 @@ struct Watching {
     reservations: Reservations,
     actor: Actor,
     topic: Topic,
-    shown: HashMap<ReservationId, ReservationStatus>,
+    /// How each was shown last, and when it lapses.
+    shown: HashMap<ReservationId, (ReservationStatus, Timestamp)>,
     pending: Vec<Reservation>,
     /// When to look through the reservations, because something was missed.
     look_again: Option<Instant>,
@@ -96,7 +97,8 @@ impl Watching {
 
     /// Notes the state that is about to be shown; `false` when it was shown before.
     fn is_news(&mut self, reservation: &Reservation) -> bool {
-        self.shown.insert(reservation.id, reservation.status) != Some(reservation.status)
+        let stands = (reservation.status, reservation.expires_at);
+        self.shown.insert(reservation.id, stands) != Some(stands)
     }
 
     async fn catch_up(&mut self) {

@@ -82,6 +82,7 @@ const TABLE: &[(&str, &str, Who, &str)] = &[
         "mutation { holdBestSeats(input: { scheduleId: \"$schedule\", grade: \"R\", count: 1, queueToken: \"x\" })
                     { userErrors { code } } }",
     ),
+    ("Mutation", "extendHold", SignedIn, "mutation { extendHold(reservationId: \"$schedule\") { userErrors { code } } }"),
     ("Mutation", "cancelReservation", SignedIn, "mutation { cancelReservation(id: \"$schedule\") { userErrors { code } } }"),
     (
         "Mutation",

@@ -1,6 +1,7 @@
 //! Holding seats, giving them back, and reading reservations.
 
 mod best;
+mod extend;
 
 use chrono::{DateTime, TimeDelta};
 use futures_util::future::join_all;

@@ -17,6 +17,7 @@ pub struct Model {
     pub total_price: Points,
     pub held_at: Timestamp,
     pub expires_at: Timestamp,
+    pub extendable_until: Option<Timestamp>,
     pub confirmed_at: Option<Timestamp>,
     pub cancelled_at: Option<Timestamp>,
 }

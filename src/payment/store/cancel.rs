@@ -105,7 +105,7 @@ pub(in crate::payment) async fn cancel_facts(
 ) -> Result<Option<CancelFacts>, Fault> {
     const SQL: &str = "
         SELECT r.id, r.person_id, r.schedule_id, r.queue_token_id, r.status, r.seat_count, r.total_price,
-               r.held_at, r.expires_at, r.confirmed_at, r.cancelled_at, clock_timestamp() AS now,
+               r.held_at, r.expires_at, r.extendable_until, r.confirmed_at, r.cancelled_at, clock_timestamp() AS now,
                s.status <> 'CANCELLED' AND coalesce(s.cancel_until, s.starts_at) <= clock_timestamp() AS over,
                coalesce(paid.pending, false) AS payment_pending, coalesce(paid.card, false) AS card_paid,
                coalesce(paid.refund_asked, false) AS refund_asked, paid.failed_refund

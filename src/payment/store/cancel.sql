@@ -71,7 +71,7 @@ cancelled AS (
     FROM decided, clock
     WHERE r.id = decided.id
     RETURNING r.id, r.person_id, r.schedule_id, r.queue_token_id, r.status, r.seat_count, r.total_price,
-              r.held_at, r.expires_at, r.confirmed_at, r.cancelled_at
+              r.held_at, r.expires_at, r.extendable_until, r.confirmed_at, r.cancelled_at
 ),
 -- Points are back at once, if the wallet has room for them. Everything else is on its way from now on.
 back AS MATERIALIZED (

@@ -115,6 +115,8 @@ fn made(order: &HoldOrder, row: &HeldRow) -> Held {
         total_price: row.total_price,
         held_at: row.held_at,
         expires_at: row.hold_expires_at,
+        // Twice the hold's time in all, as the statement writes it.
+        extendable_until: row.hold_expires_at + (row.hold_expires_at - row.held_at),
         confirmed_at: None,
         cancelled_at: None,
         now: row.held_at,

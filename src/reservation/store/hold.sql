@@ -85,8 +85,9 @@ granted AS MATERIALIZED (
 ),
 held AS (
     INSERT INTO reservation
-        (id, person_id, schedule_id, queue_token_id, seat_count, total_price, held_at, expires_at)
-    SELECT reservation_id, person_id, schedule_id, token_id, seats, price, held_at, hold_expires_at FROM granted
+        (id, person_id, schedule_id, queue_token_id, seat_count, total_price, held_at, expires_at, extendable_until)
+    SELECT reservation_id, person_id, schedule_id, token_id, seats, price, held_at, hold_expires_at,
+           held_at + make_interval(secs => 2 * $8) FROM granted
 ),
 lines AS (
     INSERT INTO reservation_seat (reservation_id, seat_id, price)

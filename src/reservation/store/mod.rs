@@ -1,11 +1,13 @@
-//! The tables of reservations and seats: the statements that make (`seats`), claim (`hold`), free (`release`)
-//! and read (`read`) them.
+//! The tables of reservations and seats: the statements that make (`seats`), claim (`hold`), keep (`extend`),
+//! free (`release`) and read (`read`) them.
 
+mod extend;
 mod hold;
 mod read;
 mod release;
 mod seats;
 
+pub(super) use extend::{Extended, extend, extend_facts};
 pub(super) use hold::{Held, HoldOrder, Locks, hold, hold_facts};
 pub(super) use read::{by_ids, list, seats_of};
 pub(super) use release::{EXPIRE_BATCH, expire};
@@ -32,6 +34,7 @@ pub(crate) struct ReservationRow {
     total_price: Points,
     held_at: Timestamp,
     expires_at: Timestamp,
+    extendable_until: Option<Timestamp>,
     confirmed_at: Option<Timestamp>,
     cancelled_at: Option<Timestamp>,
     now: Timestamp,
@@ -50,6 +53,8 @@ impl From<ReservationRow> for Reservation {
             total_price: row.total_price,
             held_at: row.held_at,
             expires_at: row.expires_at,
+            // Holds of earlier versions end when they end.
+            extendable_until: row.extendable_until.unwrap_or(row.expires_at),
             confirmed_at: row.confirmed_at,
             cancelled_at: row.cancelled_at,
             now: row.now,

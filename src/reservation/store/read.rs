@@ -12,7 +12,7 @@ use crate::{
     reservation::{Reservation, ReservationStatus, Seat, SeatStatus},
 };
 
-const COLUMNS: [reservation::Column; 11] = [
+const COLUMNS: [reservation::Column; 12] = [
     reservation::Column::Id,
     reservation::Column::PersonId,
     reservation::Column::ScheduleId,
@@ -22,6 +22,7 @@ const COLUMNS: [reservation::Column; 11] = [
     reservation::Column::TotalPrice,
     reservation::Column::HeldAt,
     reservation::Column::ExpiresAt,
+    reservation::Column::ExtendableUntil,
     reservation::Column::ConfirmedAt,
     reservation::Column::CancelledAt,
 ];

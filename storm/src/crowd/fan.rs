@@ -37,6 +37,8 @@ pub(crate) struct Fan {
     rng: Rng,
     watches: bool,
     intents: u32,
+    /// What the fan has paid for and kept: a performance, and a reservation of it.
+    owned: Vec<(String, String)>,
 }
 
 impl Fan {
@@ -48,7 +50,14 @@ impl Fan {
     ) -> Self {
         let mut rng = Rng::with_seed(seed);
         let watches = rng.bool();
-        Self { client: Client::new(scene, person), programme, rng, watches, intents: 0 }
+        Self {
+            client: Client::new(scene, person),
+            programme,
+            rng,
+            watches,
+            intents: 0,
+            owned: Vec::new(),
+        }
     }
 
     /// Plays until nobody does any more.
@@ -57,6 +66,7 @@ impl Fan {
         scene.pause(&mut self.rng, 0..2_000).await;
         while scene.phase() == Phase::Playing {
             let shows = self.programme.borrow().shows.clone();
+            self.owned.retain(|(owned, _)| shows.iter().any(|show| show.id == *owned));
             if let Some(show) = self.rng.choice(shows) {
                 self.visit(&show).await;
             }
@@ -81,7 +91,11 @@ impl Fan {
 
     async fn visit(&mut self, show: &Show) {
         let enter = Act::Enter { schedule: show.id.clone() };
-        let Settled::Done(Reply::Place(place)) = self.settle(show, enter).await else { return };
+        let place = match self.settle(show, enter).await {
+            Settled::Done(Reply::Place(place)) => place,
+            Settled::Refused(code) if code == "SEAT_LIMIT_REACHED" => return self.sell(show).await,
+            Settled::Refused(_) | Settled::Done(_) | Settled::Open => return,
+        };
         let Some(token) = place.token.clone() else { return };
         let patient = self.rng.f64() < 0.95;
         let mut inside = patient && self.admitted(show, *place).await;
@@ -94,6 +108,16 @@ impl Fan {
         // Some just close the tab.
         if self.rng.f64() < 0.9 {
             self.settle(show, Act::Leave { schedule: show.id.clone() }).await;
+        }
+    }
+
+    /// Gives back what the fan owns of a performance, so that a long storm does not run out of people who may buy.
+    async fn sell(&mut self, show: &Show) {
+        let (back, kept) =
+            std::mem::take(&mut self.owned).into_iter().partition(|(at, _)| *at == show.id);
+        self.owned = kept;
+        for (_, reservation) in back {
+            self.settle(show, Act::Cancel { reservation }).await;
         }
     }
 
@@ -171,10 +195,13 @@ impl Fan {
             mood if mood < 0.06 => {} // It lapses.
             mood if mood < 0.16 => drop(self.settle(show, cancel).await),
             _ => {
-                let paid = self.pay(show, reservation.id, reservation.total_price).await;
+                let (id, price) = (reservation.id, reservation.total_price);
+                let paid = self.pay(show, id.clone(), price).await;
                 if paid && self.rng.f64() < 0.3 {
                     self.think().await;
                     self.settle(show, cancel).await;
+                } else if paid {
+                    self.owned.push((show.id.clone(), id));
                 }
             }
         }
