@@ -334,7 +334,7 @@ async fn the_database_itself_refuses_payments_that_contradict_themselves() {
     let used = format!("'pay {id}'");
     let cases = [
         (again("'new'", "APPROVED", "now()"), "payment_live_unique"),
-        (again("'new'", "PENDING", "NULL"), "payment_live_unique"),
+        (again("'new'", "PENDING", "NULL"), "payment_pending_agrees"),
         (again(&used, "APPROVED", "now()"), "payment_key_unique"),
         (again("''", "APPROVED", "now()"), "payment_key_length"),
         (again("repeat('k', 256)", "APPROVED", "now()"), "payment_key_length"),
