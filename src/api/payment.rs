@@ -39,6 +39,18 @@ pub(super) enum PaymentStatus {
     Refunded,
 }
 
+/// Of a refund: on its way, done, or given up and in need of a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "payment::RefundStatus")]
+pub(super) enum RefundStatus {
+    /// On its way; tried again until it is done.
+    Pending,
+    /// The money is back.
+    Done,
+    /// Given up after a day (FRONTROW_REFUND_SECONDS). The organizer can have it tried anew: `refundReservation`.
+    Failed,
+}
+
 /// A payment for one reservation.
 #[derive(Debug, Clone, SimpleObject)]
 #[graphql(complex)]
@@ -51,6 +63,8 @@ pub(super) struct Payment {
     status: PaymentStatus,
     /// Why it FAILED.
     failure_code: Option<PayErrorCode>,
+    /// Null when no refund was asked for. A payment is REFUNDED once its refund is DONE.
+    refund_status: Option<RefundStatus>,
     created_at: DateTime,
     approved_at: Option<DateTime>,
     refunded_at: Option<DateTime>,
@@ -65,6 +79,7 @@ impl From<payment::Payment> for Payment {
             amount: inner.amount.into(),
             status: inner.status.into(),
             failure_code: inner.failure.map(|refusal| words(refusal).0),
+            refund_status: inner.refund.map(RefundStatus::from),
             created_at: inner.created_at.into(),
             approved_at: inner.approved_at.map(DateTime::from),
             refunded_at: inner.refunded_at.map(DateTime::from),

@@ -1,5 +1,5 @@
 //! Reservations: `holdSeat` and `holdSeats` are `Reservations::hold`, `holdBestSeats` is `Reservations::hold_best`,
-//! `cancelReservation` is `Payments::cancel`, and `reservationChanges` is `Reservations::changes`.
+//! `cancelReservation` is `Payments::cancel`, `refundReservation` is `Payments::refund`, and `reservationChanges` is `Reservations::changes`.
 
 use std::sync::Arc;
 
@@ -21,6 +21,7 @@ use super::{
     user_error::{CancelError, payload},
 };
 use crate::{
+    app::App,
     kernel::{Actor, Failure, RequestCode, ReservationId, ScheduleId, SeatId},
     payment::CancelRefusal,
     reservation::{self, HoldCode, HoldRefusal},
@@ -249,11 +250,11 @@ pub(super) enum CancelErrorCode {
     ReservationNotFound,
     /// The hold lapsed; there is nothing to cancel.
     ReservationExpired,
-    /// Too late: the performance has started.
+    /// Too late: `cancelUntil` of the performance has passed.
     CancellationClosed,
     /// A payment for it is being decided; try again in a moment.
     PaymentInProgress,
-    /// The card gateway cannot be reached; nothing was changed.
+    /// This shop takes no cards any more, so that the card cannot get its money back; nothing was changed.
     GatewayUnavailable,
 }
 
@@ -264,15 +265,17 @@ fn cancel_error(refusal: CancelRefusal) -> CancelError {
         CancelRefusal::Expired => {
             (Code::ReservationExpired, "The hold has lapsed; there is nothing to cancel.")
         }
-        CancelRefusal::Closed => {
-            (Code::CancellationClosed, "The performance has begun; it is too late to cancel.")
-        }
+        CancelRefusal::Closed => (
+            Code::CancellationClosed,
+            "It is too late to cancel; see `cancelUntil` of the performance.",
+        ),
         CancelRefusal::PaymentInProgress => {
             (Code::PaymentInProgress, "A payment is being decided; try again in a moment.")
         }
-        CancelRefusal::GatewayUnavailable => {
-            (Code::GatewayUnavailable, "The card gateway cannot be reached; nothing was changed.")
-        }
+        CancelRefusal::GatewayUnavailable => (
+            Code::GatewayUnavailable,
+            "This shop has no card gateway that could give the money back.",
+        ),
     };
     CancelError::new(code, message).at(&["id"])
 }
@@ -387,18 +390,38 @@ impl ReservationMutation {
         Ok(HoldPayload::of(held, &["input", "count"], &AskedSeats::default()))
     }
 
-    /// Gives a HOLD back, or refunds a CONFIRMED reservation. Safe to repeat.
+    /// Gives a HOLD back, or refunds a CONFIRMED reservation. The seats are free at once, and so are points back; the money of a
+    /// card goes back through its gateway, see `payment.refundStatus`. Safe to repeat.
     async fn cancel_reservation(&self, ctx: &Context<'_>, id: ID) -> ApiResult<CancelPayload> {
         let actor = context::actor(ctx)?;
-        let outcome = match ReservationId::parse(&id) {
-            Some(id) => settle(context::app(ctx)?.payments.cancel(actor, id).await)?,
-            None => Err(CancelRefusal::NotFound),
-        };
-        if outcome == Err(CancelRefusal::NotFound) {
-            context::still_here(ctx, actor).await?;
-        }
-        Ok(outcome.into())
+        cancel(ctx, actor, &id, async |app, id| app.payments.cancel(actor, id).await).await
     }
+
+    /// Gives somebody's money back, or their HOLD up, whatever cancelUntil says, also after the performance has begun. A refund
+    /// that FAILED is tried anew. Safe to repeat. For organizers, of their own performances.
+    async fn refund_reservation(&self, ctx: &Context<'_>, id: ID) -> ApiResult<CancelPayload> {
+        let actor = context::organizer(ctx)?;
+        cancel(ctx, actor, &id, async |app, id| app.payments.refund(actor, id).await).await
+    }
+}
+
+async fn cancel(
+    ctx: &Context<'_>,
+    actor: Actor,
+    id: &ID,
+    work: impl AsyncFnOnce(
+        &App,
+        ReservationId,
+    ) -> Result<reservation::Reservation, Failure<CancelRefusal>>,
+) -> ApiResult<CancelPayload> {
+    let outcome = match ReservationId::parse(id) {
+        Some(id) => settle(work(context::app(ctx)?, id).await)?,
+        None => Err(CancelRefusal::NotFound),
+    };
+    if outcome == Err(CancelRefusal::NotFound) {
+        context::still_here(ctx, actor).await?;
+    }
+    Ok(outcome.into())
 }
 
 async fn hold(

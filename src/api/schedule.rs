@@ -1,6 +1,6 @@
 //! Schedules: one performance each, with seats by grade. Reads are `Catalogue::schedules_of` and `Catalogue::availability`;
-//! `createSchedule`, `openSale` and `closeSale` are `Sales::create`, `open` and `close`, and `configureWaitingRoom` is
-//! `WaitingRooms::configure`.
+//! `createSchedule`, `openSale`, `closeSale` and `cancelSchedule` are `Sales::create`, `open`, `close` and `call_off`, and
+//! `configureWaitingRoom` is `WaitingRooms::configure`.
 
 use std::sync::Arc;
 
@@ -35,6 +35,8 @@ pub(super) enum ScheduleStatus {
     OnSale,
     /// Not sold any more.
     Closed,
+    /// The performance does not take place; everybody is refunded.
+    Cancelled,
 }
 
 /// One performance of a concert, with its own seats and its own waiting room.
@@ -52,6 +54,8 @@ pub(super) struct Schedule {
     seat_count: i32,
     /// How many seats one person may hold and own at this performance.
     max_seats_per_person: i32,
+    /// Until then a fan may cancel a CONFIRMED reservation; startsAt unless the organizer chose an earlier time.
+    cancel_until: DateTime,
 }
 
 impl From<catalogue::Schedule> for Schedule {
@@ -64,6 +68,7 @@ impl From<catalogue::Schedule> for Schedule {
             sales_close_at: inner.sales_close_at.into(),
             seat_count: inner.seat_count,
             max_seats_per_person: inner.max_seats_per_person,
+            cancel_until: inner.cancel_until.into(),
             inner,
         }
     }
@@ -164,6 +169,8 @@ pub(super) struct CreateScheduleInput {
     /// 1 to 20.
     #[graphql(default = 1)]
     max_seats_per_person: i32,
+    /// Until then fans may cancel what they have paid for; not after startsAt, which it is when left out.
+    cancel_until: Option<DateTime>,
     /// 1 to 50 sections, with 100000 seats in all at most. A grade has the same price in every section.
     sections: Vec<SectionInput>,
     /// By default 100 people ACTIVE at most, 50 admitted a round, a round every second.
@@ -232,6 +239,7 @@ impl CreateScheduleInput {
             sales_open_at: self.sales_open_at.0,
             sales_close_at: self.sales_close_at.0,
             max_seats_per_person: self.max_seats_per_person,
+            cancel_until: self.cancel_until.map(|until| until.0),
             sections: self.sections.into_iter().map(NewSection::from).collect(),
         };
         let waiting_room = self.waiting_room.map_or_else(WaitingRoomPatch::default, Into::into);
@@ -324,6 +332,19 @@ impl ScheduleMutation {
     async fn close_sale(&self, ctx: &Context<'_>, schedule_id: ID) -> ApiResult<SchedulePayload> {
         change(ctx, &schedule_id, async |app, organizer, id| app.sales.close(organizer, id).await)
             .await
+    }
+
+    /// The performance does not take place: holds end, everybody is refunded, also after it began. Safe to repeat. For
+    /// organizers.
+    async fn cancel_schedule(
+        &self,
+        ctx: &Context<'_>,
+        schedule_id: ID,
+    ) -> ApiResult<SchedulePayload> {
+        change(ctx, &schedule_id, async |app, organizer, id| {
+            app.sales.call_off(organizer, id).await
+        })
+        .await
     }
 
     /// Changes the waiting room while it runs; fields left out stay as they are. For organizers.

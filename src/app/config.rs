@@ -219,6 +219,10 @@ pub struct Settings {
     #[arg(long, env = "FRONTROW_HOLD_SECONDS", default_value_t = 300,
           value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub hold_seconds: u32,
+    /// How long a refund is tried, in seconds, before it is given up and a person has to see to it.
+    #[arg(long, env = "FRONTROW_REFUND_SECONDS", default_value_t = 86_400,
+          value_parser = clap::value_parser!(u64).range(1..=2_592_000))]
+    pub refund_seconds: u64,
     /// Browsers' origins that may use this server besides its own, separated by commas.
     #[arg(long, env = "FRONTROW_ALLOWED_ORIGINS", value_delimiter = ',')]
     pub allowed_origins: Vec<String>,
@@ -261,6 +265,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// How long a refund is tried.
+    pub const fn refund_within(&self) -> Duration {
+        Duration::from_secs(self.refund_seconds)
+    }
+
     /// How Redis is reached.
     pub fn kv(&self) -> KvSettings {
         KvSettings {

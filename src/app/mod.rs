@@ -18,7 +18,7 @@ use crate::{
     gateway::CardGateway,
     kernel::{Fault, ScheduleId},
     kv::Kv,
-    payment::Payments,
+    payment::{Neighbours, PaymentSettings, Payments},
     reservation::{HoldSettings, Reservations},
     sale::Sales,
     seat_map::SeatMaps,
@@ -99,19 +99,22 @@ impl App {
         let wallets = Wallets::new(db.clone(), &metrics, &tasks, patience);
         let card_gateway = CardGateway::new(&settings.gateway.settings(), metrics.clone())?;
         let app = Self {
-            card_gateway,
             accounts: Accounts::new(db.clone(), sessions.clone()),
             catalogue: Catalogue::new(db.clone()),
             sales: Sales::new(db.clone(), waiting_rooms.clone()),
             payments: Payments::new(
                 db.clone(),
-                wallets.clone(),
-                reservations.clone(),
-                waiting_rooms.clone(),
+                Neighbours {
+                    wallets: wallets.clone(),
+                    reservations: reservations.clone(),
+                    waiting_rooms: waiting_rooms.clone(),
+                    gateway: card_gateway.clone(),
+                },
                 metrics.clone(),
                 &tasks,
-                patience,
+                PaymentSettings { patience, refund_within: settings.refund_within() },
             ),
+            card_gateway,
             seat_maps,
             settings: Arc::new(settings),
             db,

@@ -37,6 +37,8 @@ pub struct NewSchedule {
     pub sales_close_at: Timestamp,
     /// 1 to 20.
     pub max_seats_per_person: i32,
+    /// Until then a fan may cancel what they have paid for, not after `starts_at`; until it starts when left out.
+    pub cancel_until: Option<Timestamp>,
     /// 1 to 50, with 100,000 seats in all at most.
     pub sections: Vec<NewSection>,
 }
@@ -149,7 +151,7 @@ impl Catalogue {
         Ok(stored(tx, id).await?)
     }
 
-    /// Turns a schedule ON_SALE or CLOSED, under its row's lock; whether it was not so before.
+    /// Turns a schedule ON_SALE, CLOSED or CANCELLED, under its row's lock; whether it was not so before.
     ///
     /// # Errors
     /// [`CatalogueRefusal::ScheduleNotFound`], [`CatalogueRefusal::WrongState`] when a sale that stands where this one does

@@ -66,6 +66,8 @@ text_enum! {
         OnSale = "ON_SALE",
         /// Not sold any more: closed by its organizer, or by the end of the sale window.
         Closed = "CLOSED",
+        /// Called off: it does not take place, and everybody is refunded.
+        Cancelled = "CANCELLED",
     }
 }
 
@@ -90,6 +92,8 @@ pub struct Schedule {
     pub seat_count: i32,
     /// How many seats one person may hold and own here.
     pub max_seats_per_person: i32,
+    /// Until then a fan may cancel what they have paid for.
+    pub cancel_until: Timestamp,
 }
 
 impl Schedule {

@@ -65,6 +65,15 @@ pub(super) fn schedule(mut new: NewSchedule) -> Checked<NewSchedule> {
             "Sales have to close before the performance starts, or when it does.",
         ));
     }
+    if let Some(cancel_until) = new.cancel_until {
+        within_years("cancelUntil", cancel_until)?;
+        if cancel_until > new.starts_at {
+            return Err(CatalogueRefusal::value(
+                "cancelUntil",
+                "Not after the performance starts; leave it out for its very start.",
+            ));
+        }
+    }
     CatalogueRefusal::unless_in("maxSeatsPerPerson", new.max_seats_per_person, SEATS_PER_PERSON)?;
     new.sections = sections(new.sections)?;
     Ok(new)
@@ -122,16 +131,20 @@ pub(super) fn change_sale(
     window_over: bool,
     to: ScheduleStatus,
 ) -> Checked<()> {
-    use ScheduleStatus::{Closed, Draft, OnSale};
+    use ScheduleStatus::{Cancelled, Closed, Draft, OnSale};
     let refused = |message| Err(CatalogueRefusal::WrongState(message));
     match (now, to) {
+        (Cancelled, OnSale | Closed) => refused("The performance was called off."),
         (Closed, OnSale) => refused("The sale was closed, and does not open again."),
         (Draft | OnSale, OnSale) if window_over => {
             refused("The time for selling is over; sales do not open after salesCloseAt.")
         }
         (Draft, Closed) => refused("The sale was never opened."),
+        (Draft, Cancelled) => {
+            refused("The sale was never opened: nobody knows of it, and nobody has paid.")
+        }
         (_, Draft) => refused("A schedule does not become a draft again."),
-        (Draft | OnSale, OnSale) | (OnSale | Closed, Closed) => Ok(()),
+        (Draft | OnSale, OnSale) | (OnSale | Closed, Closed) | (_, Cancelled) => Ok(()),
     }
 }
 

@@ -29,6 +29,7 @@ fn a_schedule(sections: Vec<NewSection>) -> NewSchedule {
         sales_close_at: start + TimeDelta::hours(1),
         starts_at: start + TimeDelta::hours(1),
         max_seats_per_person: 1,
+        cancel_until: None,
         sections,
     }
 }
@@ -77,6 +78,16 @@ fn sales_open_before_they_close_and_close_before_the_performance() {
 }
 
 #[test]
+fn fans_may_cancel_until_the_start_at_most() {
+    let good = a_schedule(vec![a_section("Floor", 1, 1)]);
+    let until = |at| NewSchedule { cancel_until: Some(at), ..good.clone() };
+    assert!(schedule(until(good.starts_at)).is_ok());
+    assert!(schedule(until(good.sales_open_at - TimeDelta::days(1))).is_ok());
+    assert_eq!(fault(schedule(until(good.starts_at + TimeDelta::seconds(1)))), "cancelUntil");
+    assert_eq!(fault(schedule(until(DateTime::UNIX_EPOCH))), "cancelUntil");
+}
+
+#[test]
 fn the_seat_limit_of_a_person_is_1_to_20() {
     for limit in [0, 21, -1] {
         let good = a_schedule(vec![a_section("Floor", 1, 1)]);
@@ -108,7 +119,7 @@ fn sections_have_their_limits() {
 
 #[test]
 fn a_sale_goes_from_draft_to_on_sale_to_closed_and_not_back() {
-    use ScheduleStatus::{Closed, Draft, OnSale};
+    use ScheduleStatus::{Cancelled, Closed, Draft, OnSale};
     let allowed = |now, over, to| change_sale(now, over, to).is_ok();
     assert!(allowed(Draft, false, OnSale));
     assert!(allowed(OnSale, false, OnSale));
@@ -119,6 +130,14 @@ fn a_sale_goes_from_draft_to_on_sale_to_closed_and_not_back() {
     assert!(!allowed(Draft, true, OnSale));
     assert!(!allowed(OnSale, true, OnSale));
     assert!(!allowed(Draft, false, Closed));
+    for now in [OnSale, Closed, Cancelled] {
+        for over in [false, true] {
+            assert!(allowed(now, over, Cancelled));
+        }
+    }
+    assert!(!allowed(Draft, false, Cancelled));
+    assert!(!allowed(Cancelled, false, OnSale));
+    assert!(!allowed(Cancelled, false, Closed));
 }
 
 #[test]

@@ -42,6 +42,7 @@ struct ScheduleRow {
     sales_close_at: Timestamp,
     seat_count: i32,
     max_seats_per_person: i32,
+    cancel_until: Timestamp,
 }
 
 impl From<ScheduleRow> for Schedule {
@@ -56,6 +57,7 @@ impl From<ScheduleRow> for Schedule {
             sales_close_at: row.sales_close_at,
             seat_count: row.seat_count,
             max_seats_per_person: row.max_seats_per_person,
+            cancel_until: row.cancel_until,
         }
     }
 }
@@ -66,7 +68,7 @@ macro_rules! schedules_where {
         concat!(
             "WITH schedules AS (
                 SELECT s.id, s.concert_id, c.organizer_id, s.starts_at, s.sales_open_at, s.sales_close_at,
-                       s.seat_count, s.max_seats_per_person,
+                       s.seat_count, s.max_seats_per_person, coalesce(s.cancel_until, s.starts_at) AS cancel_until,
                        CASE WHEN s.status = 'ON_SALE' AND s.sales_close_at <= statement_timestamp()
                             THEN 'CLOSED' ELSE s.status END AS status
                 FROM schedule s
@@ -207,8 +209,9 @@ pub(super) async fn insert_schedule(
     seat_count: i32,
 ) -> Result<bool, Fault> {
     const SQL: &str = "
-        INSERT INTO schedule (id, concert_id, starts_at, sales_open_at, sales_close_at, max_seats_per_person, seat_count)
-        SELECT $1, c.id, $4, $5, $6, $7, $8 FROM concert c WHERE c.id = $2 AND c.organizer_id = $3";
+        INSERT INTO schedule (id, concert_id, starts_at, sales_open_at, sales_close_at, max_seats_per_person, seat_count,
+                              cancel_until)
+        SELECT $1, c.id, $4, $5, $6, $7, $8, $9 FROM concert c WHERE c.id = $2 AND c.organizer_id = $3";
     let values = vec![
         id.into(),
         new.concert_id.into(),
@@ -218,6 +221,7 @@ pub(super) async fn insert_schedule(
         new.sales_close_at.into(),
         new.max_seats_per_person.into(),
         seat_count.into(),
+        new.cancel_until.into(),
     ];
     Ok(tx.run(SQL, values).await? > 0)
 }
@@ -255,7 +259,9 @@ pub(super) async fn set_status(
     id: ScheduleId,
     status: ScheduleStatus,
 ) -> Result<bool, Fault> {
-    const SQL: &str = "UPDATE schedule SET status = $2 WHERE id = $1 AND status <> $2";
+    const SQL: &str = "
+        UPDATE schedule SET status = $2, cancelled_at = CASE WHEN $2 = 'CANCELLED' THEN clock_timestamp() END
+        WHERE id = $1 AND status <> $2";
     Ok(tx.run(SQL, vec![id.into(), status.into()]).await? > 0)
 }
 
@@ -271,7 +277,7 @@ pub(super) async fn concert_of_title(
     }
     const SQL: &str = "
         SELECT c.id, EXISTS (SELECT FROM schedule s WHERE s.concert_id = c.id
-                             AND s.sales_close_at > clock_timestamp()) AS upcoming
+                             AND s.status <> 'CANCELLED' AND s.sales_close_at > clock_timestamp()) AS upcoming
         FROM concert c WHERE c.organizer_id = $1 AND c.title = $2 ORDER BY c.id LIMIT 1";
     let row: Option<Row> = tx.row(SQL, vec![organizer.into(), title.into()]).await?;
     Ok(row.map(|Row { id, upcoming }| TitledConcert { id, upcoming }))

@@ -148,6 +148,7 @@ impl Show {
             sales_open_at: now + TimeDelta::minutes(self.opens_in),
             sales_close_at: starts_at,
             max_seats_per_person: self.seats_per_person,
+            cancel_until: None,
             sections: self.sections.iter().map(section).collect(),
         };
         let waiting_room = WaitingRoomPatch {

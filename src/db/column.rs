@@ -7,8 +7,8 @@ use sea_orm::{
 use uuid::Uuid;
 
 use crate::kernel::{
-    ConcertId, PaymentId, PersonId, Points, QueueTokenId, ReservationId, Role, ScheduleId, SeatId,
-    WalletEntryId,
+    ConcertId, PaymentId, PersonId, Points, QueueTokenId, RefundId, ReservationId, Role,
+    ScheduleId, SeatId, WalletEntryId,
 };
 
 /// A Postgres array of the given type.
@@ -72,7 +72,8 @@ macro_rules! newtype_column {
 }
 
 newtype_column!(
-    ConcertId, PaymentId, PersonId, QueueTokenId, ReservationId, ScheduleId, SeatId, WalletEntryId
+    ConcertId, PaymentId, PersonId, QueueTokenId, RefundId, ReservationId, ScheduleId, SeatId,
+    WalletEntryId
     => Uuid, Uuid, |inner| Some(Self(inner)), |id| id.0
 );
 newtype_column!(Points => i64, BigInt, |inner| Self::new(inner), |points| points.get());

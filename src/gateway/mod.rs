@@ -101,6 +101,11 @@ impl CardGateway {
         }
     }
 
+    /// How long one of its verbs takes at most.
+    pub const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// What the page needs to speak to the gateway by itself, where it does.
     pub fn publishable_key(&self) -> Option<&str> {
         self.publishable_key.as_deref()

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
 
-use super::store::{self, Order, Paid};
+use super::store::{self, Cancelled, Order, Paid};
 use crate::{
     db::Db,
     kernel::{Fault, PersonId, ScheduleId},
@@ -70,5 +70,26 @@ impl Herald {
         }
         // A used token is a free place.
         awaited.into_iter().for_each(|schedule_id| self.waiting_rooms.kick(schedule_id));
+    }
+
+    /// Tells of cancellations: of each performance's seats, people and places at once.
+    pub(super) async fn tell_cancelled(&self, cancelled: impl IntoIterator<Item = &Cancelled>) {
+        let (mut news, mut events) = (News::default(), BTreeMap::<ScheduleId, Event>::new());
+        for Cancelled { reservation, seats, token, .. } in cancelled {
+            news.seats(reservation.schedule_id, seats);
+            news.reservation(reservation.person_id, reservation.id);
+            let event = events.entry(reservation.schedule_id).or_default();
+            event.room_changed = true;
+            event.changes.extend(token.clone());
+        }
+        let shows: Vec<ScheduleId> = events.keys().copied().collect();
+        let rooms = events
+            .into_iter()
+            .map(|(schedule_id, event)| self.waiting_rooms.announce(schedule_id, event));
+        tokio::join!(self.reservations.tell(news), join_all(rooms));
+        for schedule_id in shows {
+            // With a seat free again the line moves.
+            self.waiting_rooms.kick(schedule_id);
+        }
     }
 }

@@ -6,6 +6,7 @@
 mod cancel;
 mod group;
 mod pay;
+mod refund;
 mod rules;
 mod store;
 
@@ -13,6 +14,7 @@ use std::{collections::HashMap, time::Duration};
 
 use crate::{
     db::Db,
+    gateway::CardGateway,
     kernel::{Fault, PaymentId, PersonId, Points, ReservationId, Timestamp, text_enum},
     lanes::{LaneSettings, Lanes},
     reservation::Reservations,
@@ -22,6 +24,7 @@ use crate::{
     wallet::Wallets,
 };
 use group::{Herald, Paying};
+pub use refund::RefundProgress;
 pub use rules::PayOrder;
 
 text_enum! {
@@ -45,6 +48,18 @@ text_enum! {
         Failed = "FAILED",
         /// The money went back.
         Refunded = "REFUNDED",
+    }
+}
+
+text_enum! {
+    /// Where money is that goes back.
+    pub enum RefundStatus {
+        /// On its way.
+        Pending = "PENDING",
+        /// It is back.
+        Done = "DONE",
+        /// Given up; a person has to see to it.
+        Failed = "FAILED",
     }
 }
 
@@ -83,11 +98,11 @@ text_enum! {
         NotFound = "RESERVATION_NOT_FOUND",
         /// The hold has lapsed.
         Expired = "RESERVATION_EXPIRED",
-        /// The performance has begun.
+        /// The time in which fans may cancel is over.
         Closed = "CANCELLATION_CLOSED",
         /// A payment is being decided.
         PaymentInProgress = "PAYMENT_IN_PROGRESS",
-        /// The card gateway cannot be reached.
+        /// There is no gateway to give the card its money back.
         GatewayUnavailable = "GATEWAY_UNAVAILABLE",
     }
 }
@@ -115,6 +130,30 @@ pub struct Payment {
     pub approved_at: Option<Timestamp>,
     /// When the money went back.
     pub refunded_at: Option<Timestamp>,
+    /// Where the money is that goes back; `None` when no refund was asked for.
+    pub refund: Option<RefundStatus>,
+}
+
+/// What payments stand on.
+#[derive(Debug, Clone)]
+pub struct Neighbours {
+    /// Points.
+    pub wallets: Wallets,
+    /// What is paid for.
+    pub reservations: Reservations,
+    /// Whose turn a payment uses up.
+    pub waiting_rooms: WaitingRooms,
+    /// Cards.
+    pub gateway: CardGateway,
+}
+
+/// How payments are made.
+#[derive(Debug, Clone, Copy)]
+pub struct PaymentSettings {
+    /// How long a payment waits for a lane while nobody is served.
+    pub patience: Duration,
+    /// How long a refund is tried before it is given up.
+    pub refund_within: Duration,
 }
 
 /// Everybody's payments; cheap to clone.
@@ -122,28 +161,41 @@ pub struct Payment {
 pub struct Payments {
     db: Db,
     money: Db,
+    background: Db,
     wallets: Wallets,
     herald: Herald,
     lanes: Lanes<Paying>,
+    gateway: CardGateway,
+    refund_within: Duration,
     metrics: Metrics,
 }
 
 impl Payments {
-    /// Builds the service and starts its lanes. `patience` is how long a payment waits for a lane while nobody is served.
+    /// Builds the service and starts its lanes.
     pub fn new(
         db: Db,
-        wallets: Wallets,
-        reservations: Reservations,
-        waiting_rooms: WaitingRooms,
+        neighbours: Neighbours,
         metrics: Metrics,
         tasks: &Tasks,
-        patience: Duration,
+        settings: PaymentSettings,
     ) -> Self {
+        let Neighbours { wallets, reservations, waiting_rooms, gateway } = neighbours;
+        let PaymentSettings { patience, refund_within } = settings;
         let herald = Herald { reservations, waiting_rooms };
         let paying = Paying { db: db.for_lanes(), herald: herald.clone() };
         let settings = LaneSettings { name: "payments", task: "serving payments", patience };
         let lanes = Lanes::start(paying, &settings, &metrics, tasks);
-        Self { money: db.for_money(), db, wallets, herald, lanes, metrics }
+        Self {
+            money: db.for_money(),
+            background: db.for_background(),
+            db,
+            wallets,
+            herald,
+            lanes,
+            gateway,
+            refund_within,
+            metrics,
+        }
     }
 
     /// Payments by id, whosever they are; for objects that the caller reached by right.

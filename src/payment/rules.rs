@@ -1,11 +1,14 @@
 //! What a payment has to fulfil, and why one was refused. Pure.
 
+use std::time::Duration;
+
 use sha2::{Digest, Sha256};
 
-use super::{PayRefusal, PaymentMethod};
+use super::{CancelRefusal, PayRefusal, PaymentMethod};
 use crate::{
-    kernel::{Points, ReservationId},
-    reservation::ReservationStatus,
+    gateway::RefundStanding,
+    kernel::{PaymentId, Points, ReservationId},
+    reservation::{Reservation, ReservationStatus},
     wallet::key_is_valid,
 };
 
@@ -75,6 +78,123 @@ pub(super) fn why_refused(facts: &PayFacts, amount: Points) -> Option<PayRefusal
         ReservationStatus::Hold => None,
     }
 }
+
+/// Who cancels a reservation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Canceller {
+    /// Whose it is.
+    Fan,
+    /// Whose performance it is for, at any time.
+    Organizer,
+}
+
+/// What a cancellation found that changed nothing.
+#[derive(Debug)]
+pub(super) struct CancelFacts {
+    pub reservation: Reservation,
+    /// The time in which fans may cancel what they have paid for.
+    pub over: bool,
+    pub payment_pending: bool,
+    /// Paid by card, and not given back.
+    pub card_paid: bool,
+    /// The money is back, or on its way, or its way back was given up.
+    pub refund_asked: bool,
+    /// The payment whose refund was given up.
+    pub failed_refund: Option<PaymentId>,
+}
+
+/// What follows for whoever wanted to cancel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// No.
+    Refused(CancelRefusal),
+    /// It was done before.
+    Done,
+    /// It was done before, but for the refund, which is to be tried anew.
+    RefundAnew(PaymentId),
+    /// Nothing stands in the way any more.
+    Again,
+}
+
+/// Why nothing was cancelled. `cards` says that there is a gateway to give a card its money back.
+pub(super) fn why_not_cancelled(facts: &CancelFacts, by: Canceller, cards: bool) -> Verdict {
+    let organizer = by == Canceller::Organizer;
+    match (facts.reservation.status, facts.failed_refund) {
+        (ReservationStatus::Cancelled | ReservationStatus::Expired, Some(payment_id))
+            if organizer =>
+        {
+            Verdict::RefundAnew(payment_id)
+        }
+        (ReservationStatus::Cancelled, _) => Verdict::Done,
+        // Money that came too late for its seats is on its way back already.
+        (ReservationStatus::Expired, _) if organizer && facts.refund_asked => Verdict::Done,
+        (ReservationStatus::Expired, _) => Verdict::Refused(CancelRefusal::Expired),
+        _ if facts.payment_pending => Verdict::Refused(CancelRefusal::PaymentInProgress),
+        (ReservationStatus::Confirmed, _) if facts.over && !organizer => {
+            Verdict::Refused(CancelRefusal::Closed)
+        }
+        (ReservationStatus::Confirmed, _) if facts.card_paid && !cards => {
+            Verdict::Refused(CancelRefusal::GatewayUnavailable)
+        }
+        (ReservationStatus::Hold | ReservationStatus::Confirmed, _) => Verdict::Again,
+    }
+}
+
+/// When a refund is tried again: after a pause that grows with the time that it has taken already.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Retry {
+    /// Whether the gateway has to be asked under another key: it would repeat its failure.
+    pub next_attempt: bool,
+    /// The time that it has taken over the pause.
+    pub age_over_pause: f64,
+}
+
+impl Retry {
+    /// The shortest pause.
+    pub(super) const PAUSE_MIN: Duration = Duration::from_millis(250);
+    /// The longest pause.
+    pub(super) const PAUSE_MAX: Duration = Duration::from_secs(3_600);
+}
+
+/// On its way: a look costs little, and most are there soon.
+const ON_ITS_WAY: Retry = Retry { next_attempt: false, age_over_pause: 8.0 };
+/// The gateway has failed to do it.
+const FAILED: Retry = Retry { next_attempt: true, age_over_pause: 4.0 };
+/// The gateway has not answered, and may have done it.
+pub(super) const NO_ANSWER: Retry = Retry { next_attempt: false, age_over_pause: 4.0 };
+/// The wallet is too full, until its owner spends something.
+pub(super) const NO_ROOM: Retry = Retry { next_attempt: false, age_over_pause: 4.0 };
+
+/// What becomes of a refund that was tried.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Step {
+    /// The points are in the wallet, and that is noted.
+    Booked,
+    /// The gateway has given the money back, which is to be noted.
+    Done,
+    /// It is tried again, or given up when its time is over.
+    Later(Retry),
+}
+
+impl Step {
+    /// Whether the money is back.
+    pub(super) const fn is_done(self) -> bool {
+        matches!(self, Self::Booked | Self::Done)
+    }
+}
+
+/// What follows from a gateway's answer.
+pub(super) const fn after_refund(standing: &RefundStanding) -> Step {
+    match standing {
+        RefundStanding::Done => Step::Done,
+        RefundStanding::Pending | RefundStanding::Unknown => Step::Later(ON_ITS_WAY),
+        RefundStanding::Failed { .. } => Step::Later(FAILED),
+    }
+}
+
+#[cfg(test)]
+#[path = "rules_tests.rs"]
+mod cancelling;
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,4 @@
-//! Opening and closing a sale.
+//! Opening and closing a sale, and calling a performance off.
 
 use super::Sales;
 use crate::{
@@ -35,6 +35,20 @@ impl Sales {
         self.change(organizer, id, ScheduleStatus::Closed).await
     }
 
+    /// Calls a performance off for good, and tells its room; nothing changes when it is called off. Nobody enters, is let in,
+    /// holds or pays from then on. Holds are given up and purchases refunded by a worker, a few at a time.
+    ///
+    /// # Errors
+    /// [`CatalogueRefusal::ScheduleNotFound`], [`CatalogueRefusal::WrongState`] when the sale was never opened, or a
+    /// fault.
+    pub async fn call_off(
+        &self,
+        organizer: PersonId,
+        id: ScheduleId,
+    ) -> Result<Schedule, Failure<CatalogueRefusal>> {
+        self.change(organizer, id, ScheduleStatus::Cancelled).await
+    }
+
     async fn change(
         &self,
         organizer: PersonId,
@@ -48,7 +62,7 @@ impl Sales {
     }
 }
 
-/// [`Sales::open`] or [`Sales::close`] in the caller's transaction, told to nobody.
+/// [`Sales::open`], [`Sales::close`] or [`Sales::call_off`] in the caller's transaction, told to nobody.
 ///
 /// Locks in the order schedule, waiting room, admission.
 pub(super) async fn change_in_tx(

@@ -1,4 +1,5 @@
-//! Running a sale: making a performance with its seats and its waiting room, opening its sale and closing it.
+//! Running a sale: making a performance with its seats and its waiting room, opening its sale and closing it, and
+//! calling it off.
 //!
 //! Each of these changes what belongs to several features at once, in one transaction of theirs. Nothing here has a table:
 //! the schedule is `catalogue`'s, the room `waiting_room`'s, the seats are `reservation`'s.

@@ -22,7 +22,7 @@ pub struct RequestLabels {
 /// How a use case ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct OutcomeLabels {
-    /// `ok`, `refused` or `fault`.
+    /// `ok`, `refused` or `fault`; of refunds `done`, `again` or `failed`.
     pub outcome: &'static str,
 }
 
@@ -112,6 +112,8 @@ pub struct Metrics {
     pub holds_lapsed: Counter,
     /// Payments asked for.
     pub payments: Family<OutcomeLabels, Counter>,
+    /// Refunds.
+    refunds: Family<OutcomeLabels, Counter>,
     /// What the card gateway was asked.
     pub gateway_calls: Family<GatewayLabels, Counter>,
     /// How long the card gateway took.
@@ -152,6 +154,7 @@ impl Metrics {
             holds: Family::default(),
             holds_lapsed: Counter::default(),
             payments: Family::default(),
+            refunds: Family::default(),
             gateway_calls: Family::default(),
             gateway_seconds: Family::new_with_constructor(latency),
             redis_failures: Counter::default(),
@@ -182,6 +185,11 @@ impl Metrics {
         registry.register("holds", "Holds asked for", m.holds.clone());
         registry.register("holds_lapsed", "Holds that lapsed", m.holds_lapsed.clone());
         registry.register("payments", "Payments asked for", m.payments.clone());
+        // On the page from the start, so that an alarm can be set on what never happened.
+        for outcome in ["done", "again", "failed"] {
+            drop(m.refunds(outcome));
+        }
+        registry.register("refunds", "Refunds done, put off, and given up", m.refunds.clone());
         m.register_gateway(&mut registry);
         registry.register("redis_failures", "Calls to Redis that failed", m.redis_failures.clone());
         registry.register(
@@ -193,6 +201,11 @@ impl Metrics {
         registry.register_collector(Box::new(m.rooms.clone()));
         metrics.registry = Arc::new(registry);
         metrics
+    }
+
+    /// Refunds that are `done`, tried `again` later, or `failed` for good.
+    pub fn refunds(&self, outcome: &'static str) -> Counter {
+        self.refunds.get_or_create(&OutcomeLabels { outcome }).clone()
     }
 
     fn register_gateway(&self, registry: &mut Registry) {

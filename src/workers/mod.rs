@@ -24,6 +24,8 @@ use crate::{
 const SWEEP_EVERY: Duration = Duration::from_millis(500);
 /// How often the draws are ended of rooms whose sale has opened.
 const DRAW_EVERY: Duration = Duration::from_millis(250);
+/// How often refunds that are due are looked for, and reservations of performances that were called off.
+const REFUND_EVERY: Duration = Duration::from_millis(500);
 /// How often the index of the lines is compared with the journal.
 const COMPARE_EVERY: Duration = Duration::from_secs(5);
 /// How often lines that could not be written to are tried again.
@@ -57,6 +59,18 @@ pub fn start(
     staff.every(SWEEP_EVERY, "draining closed rooms", |app| {
         Box::pin(async {
             while app.waiting_rooms.drain_closed().await? {}
+            Ok(())
+        })
+    });
+    staff.every(REFUND_EVERY, "calling off performances", |app| {
+        Box::pin(async {
+            while app.payments.cancel_called_off().await? {}
+            Ok(())
+        })
+    });
+    staff.every(REFUND_EVERY, "giving money back", |app| {
+        Box::pin(async {
+            while app.payments.refund_due().await? {}
             Ok(())
         })
     });

@@ -16,6 +16,7 @@ mod account;
 mod architecture;
 mod audit;
 mod authorization;
+mod calling_off;
 mod catalogue;
 mod cli;
 mod connections;

@@ -3,6 +3,7 @@
 mod group;
 mod holders;
 mod races;
+mod refunds;
 mod turn;
 mod waits;
 
@@ -205,8 +206,10 @@ async fn every_reason_not_to_pay_has_its_code() {
     let pending = buyer.held(&show, 3).await;
     world
         .sql(&format!(
-            "INSERT INTO payment (id, person_id, reservation_id, method, amount, status, idempotency_key, fingerprint, created_at)
-             SELECT gen_random_uuid(), person_id, id, 'CARD', total_price, 'PENDING', 'other', '', now()
+            "INSERT INTO payment (id, person_id, reservation_id, method, amount, status, idempotency_key, fingerprint, created_at,
+                                  look_at, call_off_at)
+             SELECT gen_random_uuid(), person_id, id, 'CARD', total_price, 'PENDING', 'other', '', now(),
+                    now() + interval '1 hour', now() + interval '1 hour'
              FROM reservation WHERE id = '{pending}'"
         ))
         .await;
@@ -331,7 +334,7 @@ async fn the_database_itself_refuses_payments_that_contradict_themselves() {
     let used = format!("'pay {id}'");
     let cases = [
         (again("'new'", "APPROVED", "now()"), "payment_live_unique"),
-        (again("'new'", "PENDING", "NULL"), "payment_live_unique"),
+        (again("'new'", "PENDING", "NULL"), "payment_pending_agrees"),
         (again(&used, "APPROVED", "now()"), "payment_key_unique"),
         (again("''", "APPROVED", "now()"), "payment_key_length"),
         (again("repeat('k', 256)", "APPROVED", "now()"), "payment_key_length"),

@@ -236,8 +236,10 @@ async fn a_reservation_that_is_being_paid_is_not_cancelled() {
 
 fn pending(reservation_id: &str) -> String {
     format!(
-        "INSERT INTO payment (id, person_id, reservation_id, method, amount, status, idempotency_key, fingerprint, created_at)
-         SELECT gen_random_uuid(), person_id, id, 'CARD', total_price, 'PENDING', 'card', '', clock_timestamp()
+        "INSERT INTO payment (id, person_id, reservation_id, method, amount, status, idempotency_key, fingerprint, created_at,
+                              look_at, call_off_at)
+         SELECT gen_random_uuid(), person_id, id, 'CARD', total_price, 'PENDING', 'card', '', clock_timestamp(),
+                clock_timestamp() + interval '1 hour', clock_timestamp() + interval '1 hour'
          FROM reservation WHERE id = '{reservation_id}'"
     )
 }

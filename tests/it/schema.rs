@@ -209,6 +209,7 @@ pub(crate) const METRICS: &[(&str, &str)] = &[
     ("frontrow_queue_passed_over", "counter"),
     ("frontrow_redis_failures", "counter"),
     ("frontrow_request_seconds", "histogram"),
+    ("frontrow_refunds", "counter"),
     ("frontrow_requests", "counter"),
     ("frontrow_room_absent", "gauge"),
     ("frontrow_room_active", "gauge"),

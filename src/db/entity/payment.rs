@@ -20,6 +20,7 @@ pub struct Model {
     pub created_at: Timestamp,
     pub approved_at: Option<Timestamp>,
     pub refunded_at: Option<Timestamp>,
+    pub refund_status: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

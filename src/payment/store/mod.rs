@@ -1,19 +1,25 @@
-//! The table of payments, and the statements in which money moves together with what it is for: `pay` and `cancel`.
+//! The table of payments, and the statements in which money moves together with what it is for: `pay` and `cancel`. What is
+//! on its way back is `refund`'s.
 
 mod cancel;
 mod pay;
+mod refund;
 
-pub(super) use cancel::{Cancelled, cancel, cancel_facts};
+pub(super) use cancel::{Cancelled, called_off, cancel, cancel_facts, customer};
 pub(super) use pay::{Order, Paid, pay_alone, pay_facts, pay_group};
+pub(super) use refund::{
+    DueRefund, book_refund, claim_refunds, refund_anew, refund_done, refund_later, refund_progress,
+    refund_soon,
+};
 use sea_orm::{ColumnTrait, EntityTrait, FromQueryResult, QueryFilter};
 
-use super::{PayRefusal, Payment, PaymentMethod, PaymentStatus};
+use super::{PayRefusal, Payment, PaymentMethod, PaymentStatus, RefundStatus};
 use crate::{
     db::{Db, Session, entity::payment, text_column, uuids},
     kernel::{Fault, PaymentId, PersonId, Points, ReservationId, Timestamp},
 };
 
-text_column!(PaymentMethod, PaymentStatus, PayRefusal);
+text_column!(PaymentMethod, PaymentStatus, PayRefusal, RefundStatus);
 
 #[derive(Debug, Clone, FromQueryResult)]
 struct PaymentRow {
@@ -42,7 +48,23 @@ impl From<PaymentRow> for Payment {
             created_at: row.created_at,
             approved_at: row.approved_at,
             refunded_at: row.refunded_at,
+            refund: (row.status == PaymentStatus::Refunded).then_some(RefundStatus::Done),
         }
+    }
+}
+
+/// A payment that may be on its way back.
+#[derive(Debug, FromQueryResult)]
+struct StandingRow {
+    refund_status: Option<RefundStatus>,
+    #[sea_orm(nested)]
+    payment: PaymentRow,
+}
+
+impl From<StandingRow> for Payment {
+    fn from(row: StandingRow) -> Self {
+        let payment = Self::from(row.payment);
+        Self { refund: row.refund_status.or(payment.refund), ..payment }
     }
 }
 
@@ -50,7 +72,7 @@ impl From<PaymentRow> for Payment {
 struct KeyRow {
     fingerprint: Vec<u8>,
     #[sea_orm(nested)]
-    payment: PaymentRow,
+    payment: StandingRow,
 }
 
 /// The payment that a key was used for, and the fingerprint of its order.
@@ -61,7 +83,7 @@ pub(super) async fn by_key(
 ) -> Result<Option<(Payment, Vec<u8>)>, Fault> {
     const SQL: &str = "
         SELECT id, person_id, reservation_id, method, amount, status, failure_code, created_at, approved_at,
-               refunded_at, fingerprint
+               refunded_at, refund_status, fingerprint
         FROM payment WHERE person_id = $1 AND idempotency_key = $2";
     let row: Option<KeyRow> = db.row(SQL, vec![person_id.into(), key.into()]).await?;
     Ok(row.map(|row| (row.payment.into(), row.fingerprint)))
@@ -71,7 +93,7 @@ pub(super) async fn by_key(
 pub(super) async fn by_ids(db: &Db, ids: &[PaymentId]) -> Result<Vec<Payment>, Fault> {
     let rows = payment::Entity::find()
         .filter(payment::Column::Id.is_in(ids.iter().copied()))
-        .into_model::<PaymentRow>()
+        .into_model::<StandingRow>()
         .all(db.connection())
         .await?;
     Ok(rows.into_iter().map(Payment::from).collect())
@@ -82,9 +104,9 @@ pub(super) async fn latest_of(db: &Db, ids: &[ReservationId]) -> Result<Vec<Paym
     const SQL: &str = "
         SELECT DISTINCT ON (reservation_id)
                id, person_id, reservation_id, method, amount, status, failure_code, created_at, approved_at,
-               refunded_at
+               refunded_at, refund_status
         FROM payment WHERE reservation_id = ANY($1)
         ORDER BY reservation_id, id DESC";
-    let rows: Vec<PaymentRow> = db.rows(SQL, vec![uuids(ids.iter().map(|id| id.0))]).await?;
+    let rows: Vec<StandingRow> = db.rows(SQL, vec![uuids(ids.iter().map(|id| id.0))]).await?;
     Ok(rows.into_iter().map(Payment::from).collect())
 }

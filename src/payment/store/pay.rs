@@ -152,13 +152,16 @@ pub(in crate::payment) async fn pay_facts(
 ) -> Result<Option<PayFacts>, Fault> {
     const SQL: &str = "
         SELECT CASE WHEN has_lapsed(r.status, r.expires_at, clock_timestamp()) THEN 'EXPIRED'
+                    -- About to be given up, since the performance was called off.
+                    WHEN r.status = 'HOLD' AND s.status = 'CANCELLED' THEN 'CANCELLED'
                     ELSE r.status END AS status,
                r.total_price AS price,
                (SELECT balance FROM wallet WHERE person_id = $2) AS balance,
                EXISTS (SELECT 1 FROM payment p WHERE p.reservation_id = r.id AND p.status = 'PENDING') AS pending,
                (SELECT count(*) FROM reservation_seat l JOIN seat ON seat.id = l.seat_id
                 WHERE l.reservation_id = r.id AND seat.reservation_id = r.id) = r.seat_count AS seats_kept
-        FROM reservation r WHERE r.id = $1 AND r.person_id = $2";
+        FROM reservation r JOIN schedule s ON s.id = r.schedule_id
+        WHERE r.id = $1 AND r.person_id = $2";
     let row: Option<PayFactsRow> =
         db.row(SQL, vec![reservation_id.into(), person_id.into()]).await?;
     Ok(row.map(|row| PayFacts {

@@ -44,6 +44,8 @@ current AS MATERIALIZED (
         SELECT * FROM reservation r
         WHERE r.id = ready.reservation_id AND r.status = 'HOLD' AND r.expires_at > clock_timestamp()
           AND r.total_price = ready.amount
+          -- Nothing is paid for a performance that was called off.
+          AND (SELECT s.status FROM schedule s WHERE s.id = r.schedule_id) <> 'CANCELLED'
         FOR NO KEY UPDATE SKIP LOCKED
     ) r
 ),

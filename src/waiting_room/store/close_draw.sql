@@ -5,7 +5,7 @@ WITH due AS MATERIALIZED (
     SELECT w.schedule_id FROM waiting_room w
     JOIN schedule s ON s.id = w.schedule_id
     WHERE w.schedule_id = $1 AND w.drawn_at IS NULL AND s.status <> 'DRAFT'
-      AND (s.sales_open_at <= clock_timestamp() OR s.status = 'CLOSED')
+      AND (s.sales_open_at <= clock_timestamp() OR s.status IN ('CLOSED', 'CANCELLED'))
 ),
 held AS MATERIALIZED (
     SELECT c.schedule_id FROM queue_counter c

@@ -78,7 +78,7 @@ pub(in crate::waiting_room) async fn with_draws_over(db: &Db) -> Result<Vec<Sche
         SELECT w.schedule_id FROM waiting_room w
         JOIN schedule s ON s.id = w.schedule_id
         WHERE w.drawn_at IS NULL AND s.status <> 'DRAFT'
-          AND (s.sales_open_at <= clock_timestamp() OR s.status = 'CLOSED')
+          AND (s.sales_open_at <= clock_timestamp() OR s.status IN ('CLOSED', 'CANCELLED'))
         ORDER BY s.sales_open_at LIMIT 100";
     let rows: Vec<IdRow> = db.rows(SQL, vec![]).await?;
     Ok(rows.into_iter().map(|row| row.schedule_id).collect())
@@ -252,7 +252,7 @@ pub(in crate::waiting_room) async fn drain(db: &Db) -> Result<Vec<(ScheduleId, C
                     LIMIT 1) IS NOT NULL AS waiting
         ) line
         WHERE (w.drained_at IS NULL OR w.drained_at > clock.now - interval '1 minute')
-          AND s.status <> 'DRAFT' AND (s.status = 'CLOSED' OR s.sales_close_at <= clock.now)
+          AND s.status <> 'DRAFT' AND (s.status IN ('CLOSED', 'CANCELLED') OR s.sales_close_at <= clock.now)
           AND (w.drained_at IS NULL OR line.waiting)
         ORDER BY line.waiting DESC, random() LIMIT 1";
     const SQL: &str = include_str!("drain.sql");

@@ -21,11 +21,6 @@ use super::{
 /// Statement, what is said of it, and why that is right.
 const RIGHT: &[(&str, &str, &str)] = &[
     (
-        "payment/store/cancel.sql",
-        "refunded updates payment in no order",
-        "payment_live_unique: a reservation has one payment that is APPROVED",
-    ),
-    (
         "reservation/store/expire.sql",
         "payment is looked at before the lock",
         "whoever decides a payment has the reservation's lock, and locked reservations are skipped",

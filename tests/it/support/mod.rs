@@ -4,6 +4,7 @@ pub(crate) mod buying;
 pub(crate) mod client;
 pub(crate) mod database;
 pub(crate) mod like_stripe;
+pub(crate) mod owners;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod random;
