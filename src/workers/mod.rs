@@ -26,6 +26,8 @@ const SWEEP_EVERY: Duration = Duration::from_millis(500);
 const DRAW_EVERY: Duration = Duration::from_millis(250);
 /// How often refunds that are due are looked for, and reservations of performances that were called off.
 const REFUND_EVERY: Duration = Duration::from_millis(500);
+/// Of them, so many batches are worked through at a stretch: whoever stops the server waits for no more.
+const REFUND_BATCHES: usize = 8;
 /// How often the index of the lines is compared with the journal.
 const COMPARE_EVERY: Duration = Duration::from_secs(5);
 /// How often lines that could not be written to are tried again.
@@ -64,13 +66,21 @@ pub fn start(
     });
     staff.every(REFUND_EVERY, "calling off performances", |app| {
         Box::pin(async {
-            while app.payments.cancel_called_off().await? {}
+            for _ in 0..REFUND_BATCHES {
+                if !app.payments.cancel_called_off().await? {
+                    break;
+                }
+            }
             Ok(())
         })
     });
     staff.every(REFUND_EVERY, "giving money back", |app| {
         Box::pin(async {
-            while app.payments.refund_due().await? {}
+            for _ in 0..REFUND_BATCHES {
+                if !app.payments.refund_due().await? {
+                    break;
+                }
+            }
             Ok(())
         })
     });
