@@ -24,8 +24,12 @@ use crate::{
 const SWEEP_EVERY: Duration = Duration::from_millis(500);
 /// How often the draws are ended of rooms whose sale has opened.
 const DRAW_EVERY: Duration = Duration::from_millis(250);
+/// How often payments by card are looked for that nobody has decided in time.
+const SETTLE_EVERY: Duration = Duration::from_millis(250);
 /// How often refunds that are due are looked for, and reservations of performances that were called off.
 const REFUND_EVERY: Duration = Duration::from_millis(500);
+/// Of them, so many batches are worked through at a stretch: whoever stops the server waits for no more.
+const REFUND_BATCHES: usize = 8;
 /// How often the index of the lines is compared with the journal.
 const COMPARE_EVERY: Duration = Duration::from_secs(5);
 /// How often lines that could not be written to are tried again.
@@ -62,15 +66,29 @@ pub fn start(
             Ok(())
         })
     });
+    staff.every(SETTLE_EVERY, "settling card payments", |app| {
+        Box::pin(async {
+            while app.payments.settle_due().await? {}
+            Ok(())
+        })
+    });
     staff.every(REFUND_EVERY, "calling off performances", |app| {
         Box::pin(async {
-            while app.payments.cancel_called_off().await? {}
+            for _ in 0..REFUND_BATCHES {
+                if !app.payments.cancel_called_off().await? {
+                    break;
+                }
+            }
             Ok(())
         })
     });
     staff.every(REFUND_EVERY, "giving money back", |app| {
         Box::pin(async {
-            while app.payments.refund_due().await? {}
+            for _ in 0..REFUND_BATCHES {
+                if !app.payments.refund_due().await? {
+                    break;
+                }
+            }
             Ok(())
         })
     });

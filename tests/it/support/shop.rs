@@ -39,6 +39,9 @@ pub(crate) async fn fan(world: &World, instance: &Instance) -> Client {
     person(world, instance, "FAN").await
 }
 
+/// More fans than this share their connections.
+const SHARE_FROM: usize = 1_000;
+
 /// Many fans at once, in one statement.
 pub(crate) async fn fans(world: &World, instance: &Instance, count: usize) -> Vec<Client> {
     let ids: Vec<PersonId> = (0..count).map(|_| PersonId::new()).collect();
@@ -58,9 +61,11 @@ pub(crate) async fn fans(world: &World, instance: &Instance, count: usize) -> Ve
             instance.app.sessions.open(*id, frontrow::kernel::Role::Fan, chrono::Utc::now());
         session.expect("a session").access_token
     };
+    // A connection pool of their own takes a few milliseconds each: thousands share one.
+    let shared = (count > SHARE_FROM).then(|| instance.client());
     let client = |id: &PersonId| Client {
         person_id: Some(id.to_string()),
-        ..instance.client().with_token(&session(id))
+        ..shared.clone().unwrap_or_else(|| instance.client()).with_token(&session(id))
     };
     ids.iter().map(client).collect()
 }
@@ -230,10 +235,16 @@ impl Client {
 
     /// Adds points; the payload.
     pub(crate) async fn charge(&self, amount: i64, key: &str) -> Value {
+        self.charge_as(json!({ "amount": amount, "idempotencyKey": key })).await
+    }
+
+    /// Charges with any input; the payload.
+    pub(crate) async fn charge_as(&self, input: Value) -> Value {
         self.payload(
             "mutation ($input: ChargeInput!) { charge(input: $input) {
-                entry { id kind delta balanceAfter createdAt } balance userErrors { code message path } } }",
-            json!({ "input": { "amount": amount, "idempotencyKey": key } }),
+                entry { id kind delta balanceAfter createdAt } balance status
+                action { redirectUrl expiresAt } userErrors { code message path } } }",
+            json!({ "input": input }),
         )
         .await
     }
@@ -250,7 +261,8 @@ impl Client {
         self.payload(
             "mutation ($input: PayInput!) { pay(input: $input) {
                 payment { id method amount status failureCode createdAt approvedAt refundedAt
-                          reservation { id status confirmedAt seats { id status } } }
+                          action { redirectUrl clientSecret expiresAt }
+                          reservation { id status expiresAt confirmedAt seats { id status } } }
                 userErrors { code message path } } }",
             json!({ "input": input }),
         )
