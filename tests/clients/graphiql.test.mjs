@@ -1,13 +1,10 @@
 // GraphiQL in a real browser: it works, it is ours to the last byte, and a newcomer gets to a seat with it.
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
-import { chromium } from "playwright-core";
-import { A } from "./support.mjs";
+import { launch, skip } from "./browser.mjs";
+import { A, cardGateway } from "./support.mjs";
 
-const candidates = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
-const executablePath = candidates.find((path) => path && existsSync(path));
-const skip = executablePath ? false : "no Chromium here: install the package chromium, or set CHROMIUM to its path";
+const cards = (await cardGateway()) === "sandbox";
 
 /** The tabs in their order, and what shows that one was answered well. */
 const WAY = [
@@ -20,6 +17,10 @@ const WAY = [
   ["Charge", /"CHARGE"/],
   ["Pay", /"CONFIRMED"/],
   ["Wallet", /"walletEntries"/],
+  ["Cards", cards ? /"sandbox"/ : /"cardGateway":\s*null/],
+  ["ChargeByCard", cards ? /"APPROVED"/ : /"GATEWAY_UNAVAILABLE"/],
+  ["HoldBest", /"HOLD"/],
+  ["PayByCard", cards ? /"CONFIRMED"/ : /"GATEWAY_UNAVAILABLE"/],
 ];
 
 describe("GraphiQL", { skip }, () => {
@@ -27,18 +28,7 @@ describe("GraphiQL", { skip }, () => {
   const faults = [];
 
   before(async () => {
-    browser = await chromium.launch({
-      executablePath,
-      args: [
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-      ],
-    });
+    browser = await launch();
   });
   after(() => browser?.close());
 
@@ -69,7 +59,7 @@ describe("GraphiQL", { skip }, () => {
   test("and with the page reloaded on the way, as soon as a tab shows", async () => {
     const page = await newcomer();
     await page.goto(`${A}/graphiql`);
-    await walk(page, async (name) => ["LogIn", "QueueStatus", "Pay"].includes(name) && (await page.reload()));
+    await walk(page, async (name) => ["LogIn", "QueueStatus", "Pay", "PayByCard"].includes(name) && (await page.reload()));
   });
 
   test("and on a slow machine, where no timer comes in time", async () => {
@@ -82,6 +72,19 @@ describe("GraphiQL", { skip }, () => {
     });
     await page.goto(`${A}/graphiql`);
     await walk(page);
+  });
+
+  const noCards = !cards && "the sandbox does not charge the cards here";
+  test("a card that was declined is exchanged, and the next press pays", { skip: noCards }, async () => {
+    const page = await newcomer();
+    await page.goto(`${A}/graphiql`);
+    await walk(page, async (name) => {
+      if (!["ChargeByCard", "PayByCard"].includes(name)) return;
+      await exchange(page, "tok_ok", "tok_declined");
+      await press(page);
+      await shows(page, name, /"CARD_DECLINED"/);
+      await exchange(page, "tok_declined", "tok_ok");
+    });
   });
 
   test("an answer that comes late is not shown in another tab, and teaches all the same", async () => {
@@ -105,11 +108,11 @@ describe("GraphiQL", { skip }, () => {
     });
     await press(page);
     await waiting;
-    await page.locator(".graphiql-tab-button", { hasText: "Concerts" }).click();
+    await tab(page, "Concerts").click();
     answer();
     await page.waitForFunction(() => sessionStorage["frontrow:learned"]?.includes("Bearer"));
     assert.equal(await page.evaluate(() => responseShown()), "");
-    await page.locator(".graphiql-tab-button", { hasText: "Wallet" }).click();
+    await tab(page, "Wallet").click();
     await press(page);
     await shows(page, ...WAY[8]);
     await page.context().close();
@@ -137,18 +140,37 @@ describe("GraphiQL", { skip }, () => {
 
   /** Runs the tabs one after another as fast as the page lets one, starting with the one that shows at first. */
   async function walk(page, beforePress = async () => {}) {
+    const bought = [];
     for (const [step, [name, answer]] of WAY.entries()) {
-      if (step > 0) await page.locator(".graphiql-tab-button", { hasText: name }).click();
+      if (step > 0) await tab(page, name).click();
       await beforePress(name);
       await press(page);
       await shows(page, name, answer);
+      if (["Pay", "PayByCard"].includes(name)) bought.push((await learned(page)).reservationId);
     }
     assert.equal(await page.locator(".graphiql-tab-button").count(), WAY.length, "no tab has come or gone");
-    await giveBack(page);
+    assert.equal(new Set(bought).size, 2);
+    for (const id of bought) await giveBack(page, id);
     await page.context().close();
   }
 
+  const tab = (page, name) => page.locator(".graphiql-tab-button", { hasText: new RegExp(`^${name}$`) });
   const press = (page) => page.getByRole("button", { name: /^Execute query/ }).click();
+
+  /** Writes another word in the variables. */
+  async function exchange(page, before, after) {
+    await page.evaluate(
+      ([before, after]) => {
+        const variables = window.__MONACO.editor.getModels().find(({ uri }) => uri.path.endsWith("variables.json"));
+        const text = variables.getValue();
+        if (!text.includes(before)) throw new Error(`no ${before} in ${text}`);
+        variables.setValue(text.replace(before, after));
+      },
+      [before, after],
+    );
+  }
+
+  const learned = (page) => page.evaluate(() => JSON.parse(sessionStorage["frontrow:learned"]));
 
   async function shows(page, name, answer) {
     await page.locator(".graphiql-response", { hasText: answer }).waitFor().catch(async () => {
@@ -157,14 +179,14 @@ describe("GraphiQL", { skip }, () => {
   }
 
   /** Cancels what was bought, so that the demo fan stays below what one person may own, however often this runs. */
-  async function giveBack(page) {
-    const { authorization, reservationId } = await page.evaluate(() => JSON.parse(sessionStorage["frontrow:learned"]));
+  async function giveBack(page, id) {
+    const { authorization } = await learned(page);
     const response = await fetch(`${A}/graphql`, {
       method: "POST",
       headers: { "content-type": "application/json", authorization },
       body: JSON.stringify({
         query: "mutation ($id: ID!) { cancelReservation(id: $id) { reservation { status } userErrors { code } } }",
-        variables: { id: reservationId },
+        variables: { id },
       }),
     });
     const { data } = await response.json();

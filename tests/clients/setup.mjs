@@ -4,7 +4,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import pg from "pg";
 
 const [command, ...args] = process.argv.slice(2);
-const commands = { "create-database": createDatabase, "drop-database": dropDatabase, "free-ports": freePorts, "wait-ready": waitReady };
+const commands = { "create-database": createDatabase, "drop-database": dropDatabase, "free-ports": freePorts, "wait-for": waitFor };
 await commands[command](...args);
 
 async function createDatabase(serverUrl, name) {
@@ -36,19 +36,19 @@ async function freePorts(count) {
   servers.forEach((server) => server.close());
 }
 
-async function waitReady(...urls) {
+async function waitFor(...urls) {
   const end = Date.now() + 60_000;
   for (const url of urls) {
-    while (!(await isReady(url))) {
-      if (Date.now() > end) throw new Error(`${url}/health/ready did not answer 200 within a minute`);
+    while (!(await answers(url))) {
+      if (Date.now() > end) throw new Error(`${url} did not answer 200 within a minute`);
       await pause(100);
     }
   }
 }
 
-async function isReady(url) {
+async function answers(url) {
   try {
-    const response = await fetch(`${url}/health/ready`, { signal: AbortSignal.timeout(5_000) });
+    const response = await fetch(url, { signal: AbortSignal.timeout(5_000) });
     await response.arrayBuffer();
     return response.ok;
   } catch {

@@ -87,6 +87,14 @@ export class Person {
   }
 }
 
+/** What cards are charged through on the instances; nothing where they take none. */
+export async function cardGateway() {
+  const nobody = new Person();
+  const gateway = await nobody.query(gql`query CardGateway { cardGateway { name } }`);
+  await nobody.close();
+  return gateway?.name;
+}
+
 const SIGN_UP = gql`
   mutation SignUp($input: SignUpInput!) {
     signUp(input: $input) { session { accessToken expiresAt user { id email role } } userErrors { code message } }

@@ -2,7 +2,11 @@
 // the one before it. Kept in sessionStorage, because a session has no business outliving the browser tab.
 const store = "frontrow:learned";
 const listeners = new Set();
-let learned = JSON.parse(sessionStorage.getItem(store)) ?? { chargeKey: `charge-${randomId()}` };
+let learned = {
+  chargeKey: `charge-${randomId()}`,
+  cardChargeKey: `card-${randomId()}`,
+  ...JSON.parse(sessionStorage.getItem(store)),
+};
 
 /** The newest facts by name; a new object at every change, as React's useSyncExternalStore wants it. */
 export const facts = () => learned;
@@ -37,6 +41,9 @@ const lessons = {
   reservation: ({ id, status, totalPrice }) =>
     // One payment per reservation is what the buyer means, so the reservation makes a good idempotency key.
     status === "HOLD" ? { reservationId: id, amount: totalPrice, paymentKey: `pay-${id}` } : {},
+  // One that FAILED has used its key up. The next press is a new attempt.
+  payment: ({ id, status }) => (status === "FAILED" && id ? { paymentKey: `pay-${id}` } : {}),
+  charge: ({ status }) => (status === "FAILED" ? { cardChargeKey: `card-${randomId()}` } : {}),
 };
 
 function visit(field, value, news) {

@@ -179,6 +179,7 @@ mutation Pay(
     }
   ) {
     payment {
+      id
       status
       amount
       reservation {
@@ -210,4 +211,113 @@ query Wallet {
     }
   }
 }`),
+  tab(`
+# 10. Cards. Is the answer null, none are taken here:
+#     11 and 13 say GATEWAY_UNAVAILABLE then, and
+#     nothing is charged. With "sandbox" no money moves.
+query Cards {
+  cardGateway { name publishableKey }
+}`),
+  tab(
+    `
+# 11. Add points by card. As with 7, change the key to
+#     charge again.
+mutation ChargeByCard(
+  $points: Points!
+  $cardChargeKey: String!
+  $cardToken: String!
+) {
+  charge(
+    input: {
+      amount: $points
+      idempotencyKey: $cardChargeKey
+      cardToken: $cardToken
+    }
+  ) {
+    status
+    action { redirectUrl expiresAt }
+    entry { kind delta balanceAfter createdAt }
+    balance
+    userErrors { code message }
+  }
+}`,
+    { points: 50000, cardChargeKey: "", cardToken: "tok_ok" },
+  ),
+  tab(
+    `
+# 12. Hold one more seat, the best that is free in the
+#     grade of 5. Your turn lasts while you act.
+mutation HoldBest(
+  $scheduleId: ID!
+  $grade: String!
+  $queueToken: String!
+) {
+  holdBestSeats(
+    input: {
+      scheduleId: $scheduleId
+      grade: $grade
+      count: 1
+      queueToken: $queueToken
+    }
+  ) {
+    reservation {
+      id
+      status
+      totalPrice
+      remainingSeconds
+      seats { section row number status }
+    }
+    userErrors { code message seatIds }
+  }
+}`,
+    { scheduleId: "", grade: "", queueToken: "" },
+  ),
+  tab(
+    `
+# 13. Pay for what you hold, with the sandbox's card.
+#     GATEWAY_UNAVAILABLE: no cards here, but 8 works.
+#     tok_declined is declined: FAILED, the seat stays
+#     held. tok_challenge is PENDING: open redirectUrl,
+#     confirm, and run this again. With returnUrl (this
+#     page's address) the bank's page leads back here.
+mutation PayByCard(
+  $reservationId: ID!
+  $amount: Points!
+  $paymentKey: String!
+  $cardToken: String!
+  $returnUrl: String
+) {
+  pay(
+    input: {
+      reservationId: $reservationId
+      method: CARD
+      amount: $amount
+      idempotencyKey: $paymentKey
+      cardToken: $cardToken
+      returnUrl: $returnUrl
+    }
+  ) {
+    payment {
+      id
+      status
+      failureCode
+      amount
+      action { redirectUrl expiresAt }
+      reservation {
+        status
+        confirmedAt
+        seats { section row number status }
+      }
+    }
+    userErrors { code message }
+  }
+}`,
+    {
+      reservationId: "",
+      amount: null,
+      paymentKey: "",
+      cardToken: "tok_ok",
+      returnUrl: null,
+    },
+  ),
 ];
