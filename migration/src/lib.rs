@@ -40,6 +40,7 @@ const SCRIPTS: &[Script] = &[
     Script { name: "0013_sale", sql: include_str!("sql/0013_sale.sql") },
     Script { name: "0014_cards", sql: include_str!("sql/0014_cards.sql") },
     Script { name: "0016_calling_off", sql: include_str!("sql/0016_calling_off.sql") },
+    Script { name: "0017_auditing", sql: include_str!("sql/0017_auditing.sql") },
 ];
 
 /// Tells one state of the migrations from another, for caches of migrated databases.
