@@ -39,6 +39,7 @@ const SCRIPTS: &[Script] = &[
     Script { name: "0011_unsold", sql: include_str!("sql/0011_unsold.sql") },
     Script { name: "0013_sale", sql: include_str!("sql/0013_sale.sql") },
     Script { name: "0014_cards", sql: include_str!("sql/0014_cards.sql") },
+    Script { name: "0015_card_attempts", sql: include_str!("sql/0015_card_attempts.sql") },
     Script { name: "0016_calling_off", sql: include_str!("sql/0016_calling_off.sql") },
     Script { name: "0017_auditing", sql: include_str!("sql/0017_auditing.sql") },
 ];

@@ -8,10 +8,10 @@ use super::{
     loaders,
     reservation::Reservation,
     scalars::{DateTime, PointsScalar},
-    user_error::{PayError, payload},
+    user_error::PayError,
 };
 use crate::{
-    kernel::ReservationId,
+    kernel::{PersonId, ReservationId},
     payment::{self, PayOrder, PayRefusal},
 };
 
@@ -39,6 +39,28 @@ pub(super) enum PaymentStatus {
     Refunded,
 }
 
+/// What the buyer has to do before the card's bank decides (3-D Secure, a window of the gateway). Afterwards the client repeats
+/// the mutation with the same key, or waits for reservationChanges.
+#[derive(Debug, Clone, SimpleObject)]
+pub(super) struct PaymentAction {
+    /// Where the buyer's browser goes; it comes back to the returnUrl.
+    redirect_url: Option<String>,
+    /// For the gateway's own library in the page.
+    client_secret: Option<String>,
+    /// Then the payment FAILS by itself.
+    expires_at: DateTime,
+}
+
+impl From<payment::PaymentAction> for PaymentAction {
+    fn from(inner: payment::PaymentAction) -> Self {
+        Self {
+            redirect_url: inner.redirect_url,
+            client_secret: inner.client_secret,
+            expires_at: inner.expires_at.into(),
+        }
+    }
+}
+
 /// Of a refund: on its way, done, or given up and in need of a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "payment::RefundStatus")]
@@ -58,6 +80,10 @@ pub(super) struct Payment {
     id: ID,
     #[graphql(skip)]
     reservation_id: ReservationId,
+    #[graphql(skip)]
+    person_id: PersonId,
+    #[graphql(skip)]
+    to_do: Option<payment::PaymentAction>,
     method: PaymentMethod,
     amount: PointsScalar,
     status: PaymentStatus,
@@ -75,6 +101,8 @@ impl From<payment::Payment> for Payment {
         Self {
             id: inner.id.0.into(),
             reservation_id: inner.reservation_id,
+            person_id: inner.person_id,
+            to_do: inner.action,
             method: inner.method.into(),
             amount: inner.amount.into(),
             status: inner.status.into(),
@@ -95,6 +123,13 @@ impl Payment {
             .map(Reservation::from)
             .ok_or_else(|| ApiError::internal("a payment without its reservation"))
     }
+
+    /// What the buyer has to do now; null unless PENDING and something is to be done. For the buyer alone.
+    async fn action(&self, ctx: &Context<'_>) -> ApiResult<Option<PaymentAction>> {
+        let actor = context::actor(ctx)?;
+        let to_do = self.to_do.clone().filter(|_| actor.person_id == self.person_id);
+        Ok(to_do.map(PaymentAction::from))
+    }
 }
 
 /// What is to be paid, and how.
@@ -108,19 +143,26 @@ pub(super) struct PayInput {
     idempotency_key: String,
     /// The card gateway's token for the card; with CARD only.
     card_token: Option<String>,
+    /// An https address of an allowed origin, where the buyer's browser comes back to; with CARD only.
+    return_url: Option<String>,
+    /// What the gateway's window gave back, where it gives something; no part of what the key stands for.
+    action_result: Option<String>,
 }
 
-/// The payment, or why no money has moved.
+/// The payment as it stands, why the seats are not paid for, or both: a payment that FAILED is a record.
 #[derive(Debug, SimpleObject)]
 pub(super) struct PayPayload {
     payment: Option<Payment>,
     user_errors: Vec<PayError>,
 }
 
-impl From<Result<payment::Payment, PayRefusal>> for PayPayload {
-    fn from(outcome: Result<payment::Payment, PayRefusal>) -> Self {
-        let (payment, user_errors) = payload(outcome.map(Payment::from).map_err(pay_error));
-        Self { payment, user_errors }
+impl From<Result<payment::Paid, PayRefusal>> for PayPayload {
+    fn from(outcome: Result<payment::Paid, PayRefusal>) -> Self {
+        let (payment, refusal) = match outcome {
+            Ok(paid) => (Some(paid.payment.into()), paid.refusal),
+            Err(refusal) => (None, Some(refusal)),
+        };
+        Self { payment, user_errors: refusal.map(pay_error).into_iter().collect() }
     }
 }
 
@@ -145,8 +187,12 @@ pub(super) enum PayErrorCode {
     IdempotencyKeyReused,
     /// CARD needs a `cardToken`.
     CardTokenMissing,
-    /// The card gateway declined.
+    /// The card was declined.
     CardDeclined,
+    /// The buyer did not do in time what the bank asked for, or the bank did not believe it.
+    CardActionFailed,
+    /// `returnUrl` is no https address of an allowed origin.
+    ReturnUrlInvalid,
     /// The card gateway cannot be reached; nothing was charged.
     GatewayUnavailable,
 }
@@ -199,6 +245,16 @@ const fn words(refusal: PayRefusal) -> (PayErrorCode, &'static str, &'static str
         PayRefusal::CardDeclined => {
             (Code::CardDeclined, "The card was declined; use another one.", "cardToken")
         }
+        PayRefusal::CardActionFailed => (
+            Code::CardActionFailed,
+            "The bank was not convinced, or waited in vain; pay again, with this card or another one.",
+            "cardToken",
+        ),
+        PayRefusal::ReturnUrlInvalid => (
+            Code::ReturnUrlInvalid,
+            "The buyer comes back to an https address of an allowed origin.",
+            "returnUrl",
+        ),
         PayRefusal::GatewayUnavailable => (
             Code::GatewayUnavailable,
             "Cards cannot be charged at the moment; no money has moved. Pay with points, or try again.",
@@ -236,7 +292,7 @@ pub(super) struct PaymentMutation;
 
 #[Object]
 impl PaymentMutation {
-    /// Pays a HOLD. The same key with the same input returns the same payment and moves no more money.
+    /// Pays a HOLD. The same key with the same input returns the same payment, as it stands then, and moves no more money.
     async fn pay(&self, ctx: &Context<'_>, input: PayInput) -> ApiResult<PayPayload> {
         let actor = context::actor(ctx)?;
         let outcome = match ReservationId::parse(&input.reservation_id) {
@@ -247,6 +303,8 @@ impl PaymentMutation {
                     amount: input.amount.0,
                     idempotency_key: input.idempotency_key,
                     card_token: input.card_token,
+                    return_url: input.return_url,
+                    action_result: input.action_result,
                 };
                 settle(context::app(ctx)?.payments.pay(actor, &order).await)?
             }

@@ -1,4 +1,4 @@
-//! Wallets: `charge`, `balance` and `walletEntries` are `Wallets::charge`, `balance` and `entries`.
+//! Wallets: `charge` is `Payments::charge`; `balance` and `walletEntries` are `Wallets::balance` and `entries`.
 
 use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, Object, SimpleObject};
 
@@ -7,12 +7,13 @@ use super::{
     error::settle,
     loaders,
     page::{self, Connection},
-    payment::Payment,
+    payment::{Payment, PaymentAction, PaymentStatus},
     scalars::{DateTime, PointsScalar, SignedPoints},
-    user_error::{ChargeError, payload},
+    user_error::ChargeError,
 };
 use crate::{
     kernel::{PaymentId, Points},
+    payment::{ChargeOrder, Charged},
     wallet::{self, ChargeRefusal},
 };
 
@@ -46,7 +47,8 @@ impl From<wallet::WalletEntry> for WalletEntry {
     fn from(entry: wallet::WalletEntry) -> Self {
         Self {
             id: entry.id.0.into(),
-            payment_id: entry.payment_id,
+            // A card that paid for points paid for no reservation.
+            payment_id: entry.payment_id.filter(|_| entry.kind != wallet::WalletEntryKind::Charge),
             kind: entry.kind.into(),
             delta: SignedPoints(entry.delta),
             balance_after: entry.balance_after.into(),
@@ -57,7 +59,7 @@ impl From<wallet::WalletEntry> for WalletEntry {
 
 #[ComplexObject]
 impl WalletEntry {
-    /// What a DEDUCT paid for, or a ROLLBACK gave back.
+    /// What a DEDUCT paid for, or a ROLLBACK gave back; null for a CHARGE.
     async fn payment(&self, ctx: &Context<'_>) -> ApiResult<Option<Payment>> {
         match self.payment_id {
             Some(id) => Ok(loaders::load(ctx, id).await?.map(Payment::from)),
@@ -71,24 +73,44 @@ impl WalletEntry {
 pub(super) struct ChargeInput {
     /// 1 to 10000000 points at a time.
     amount: PointsScalar,
-    /// 1 to 255 characters.
+    /// 1 to 255 characters; one per intent to charge.
     idempotency_key: String,
+    /// Charges the card; without one points are a gift, which only shops with free charging make (demonstrations do).
+    card_token: Option<String>,
+    /// An https address of an allowed origin, where the buyer's browser comes back to; with a card only.
+    return_url: Option<String>,
+    /// What the gateway's window gave back, where it gives something; no part of what the key stands for.
+    action_result: Option<String>,
 }
 
-/// The ledger's entry and the balance with it, or why nothing was added.
+/// The ledger's entry and the balance with it, or why nothing was added. While the card is being decided entry is null and
+/// status PENDING; repeating the mutation with the same key tells how it went.
 #[derive(Debug, SimpleObject)]
 pub(super) struct ChargePayload {
     entry: Option<WalletEntry>,
     /// The balance with this entry.
     balance: Option<PointsScalar>,
+    /// Where the money stands; null where nothing was begun.
+    status: Option<PaymentStatus>,
+    /// What the buyer has to do now; null unless PENDING and something is to be done.
+    action: Option<PaymentAction>,
     user_errors: Vec<ChargeError>,
 }
 
-impl From<Result<wallet::WalletEntry, ChargeRefusal>> for ChargePayload {
-    fn from(outcome: Result<wallet::WalletEntry, ChargeRefusal>) -> Self {
-        let balance = outcome.as_ref().ok().map(|entry| entry.balance_after.into());
-        let (entry, user_errors) = payload(outcome.map(WalletEntry::from).map_err(charge_error));
-        Self { entry, balance, user_errors }
+impl From<Result<Charged, ChargeRefusal>> for ChargePayload {
+    fn from(outcome: Result<Charged, ChargeRefusal>) -> Self {
+        let (charged, refusal) = match outcome {
+            Ok(charged) => (Some(charged.clone()), charged.refusal),
+            Err(refusal) => (None, Some(refusal)),
+        };
+        let entry = charged.as_ref().and_then(|charged| charged.entry);
+        Self {
+            entry: entry.map(WalletEntry::from),
+            balance: entry.map(|entry| entry.balance_after.into()),
+            status: charged.as_ref().map(|charged| charged.status.into()),
+            action: charged.and_then(|charged| charged.action).map(PaymentAction::from),
+            user_errors: refusal.map(charge_error).into_iter().collect(),
+        }
     }
 }
 
@@ -103,6 +125,16 @@ pub(super) enum ChargeErrorCode {
     IdempotencyKeyInvalid,
     /// The key was used before with other input.
     IdempotencyKeyReused,
+    /// This shop makes no gifts: a card is needed.
+    CardTokenMissing,
+    /// The card was declined.
+    CardDeclined,
+    /// The buyer did not do in time what the bank asked for, or the bank did not believe it.
+    CardActionFailed,
+    /// `returnUrl` is no https address of an allowed origin.
+    ReturnUrlInvalid,
+    /// The card gateway cannot be reached; nothing was charged.
+    GatewayUnavailable,
 }
 
 fn charge_error(refusal: ChargeRefusal) -> ChargeError {
@@ -121,8 +153,31 @@ fn charge_error(refusal: ChargeRefusal) -> ChargeError {
         ),
         ChargeRefusal::KeyReused => (
             Code::IdempotencyKeyReused,
-            "This key was used before with another amount; take a new one for a new charge.",
+            "This key was used before with other input; take a new one for a new charge.",
             "idempotencyKey",
+        ),
+        ChargeRefusal::CardTokenMissing => (
+            Code::CardTokenMissing,
+            "Points are charged to a card; send the gateway's token for one.",
+            "cardToken",
+        ),
+        ChargeRefusal::CardDeclined => {
+            (Code::CardDeclined, "The card was declined; use another one.", "cardToken")
+        }
+        ChargeRefusal::CardActionFailed => (
+            Code::CardActionFailed,
+            "The bank was not convinced, or waited in vain; charge again, with this card or another one.",
+            "cardToken",
+        ),
+        ChargeRefusal::ReturnUrlInvalid => (
+            Code::ReturnUrlInvalid,
+            "The buyer comes back to an https address of an allowed origin.",
+            "returnUrl",
+        ),
+        ChargeRefusal::GatewayUnavailable => (
+            Code::GatewayUnavailable,
+            "Cards cannot be charged at the moment; no money has moved. Try again later with a new key.",
+            "cardToken",
         ),
     };
     ChargeError::new(code, message).at(&["input", field])
@@ -175,7 +230,13 @@ impl WalletMutation {
     /// Adds points. The same key with the same input returns the same entry and adds no more.
     async fn charge(&self, ctx: &Context<'_>, input: ChargeInput) -> ApiResult<ChargePayload> {
         let actor = context::actor(ctx)?;
-        let wallets = &context::app(ctx)?.wallets;
-        Ok(settle(wallets.charge(actor, input.amount.0, &input.idempotency_key).await)?.into())
+        let order = ChargeOrder {
+            amount: input.amount.0,
+            idempotency_key: input.idempotency_key,
+            card_token: input.card_token,
+            return_url: input.return_url,
+            action_result: input.action_result,
+        };
+        Ok(settle(context::app(ctx)?.payments.charge(actor, &order).await)?.into())
     }
 }

@@ -9,8 +9,9 @@ use super::Networks;
 use crate::{
     account::SECRET_BYTES_MIN,
     db::DbSettings,
-    gateway::{Currency, GatewayAddress, GatewaySettings, Provider},
+    gateway::{Currency, GatewayAddress, GatewaySettings, Provider, ReturnOrigins},
     kv::KvSettings,
+    payment::CardSettings,
     telemetry::LogFormat,
 };
 
@@ -114,6 +115,18 @@ pub struct GatewayArgs {
     #[arg(long, env = "FRONTROW_GATEWAY_TIMEOUT_MS", default_value_t = 4000,
           value_parser = clap::value_parser!(u64).range(100..=60_000))]
     pub gateway_timeout_ms: u64,
+    /// How long a buyer has for what the card's bank wants of them, in seconds; then the payment is called off. Their seats are
+    /// kept meanwhile.
+    #[arg(long, env = "FRONTROW_CARD_ACTION_SECONDS", default_value_t = 300,
+          value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub card_action_seconds: u32,
+    /// Origins that a buyer's browser may be sent back to, separated by commas: `https://shop.example`. When left out, those of
+    /// FRONTROW_ALLOWED_ORIGINS, and this server's own where it listens on a loopback address.
+    #[arg(long, env = "FRONTROW_RETURN_ORIGINS")]
+    pub return_origins: Option<ReturnOrigins>,
+    /// Whether `charge` gives points without a card, as demonstrations do. When left out, only while there is no card gateway.
+    #[arg(long, env = "FRONTROW_FREE_CHARGE", action = ArgAction::Set, value_name = "true|false")]
+    pub free_charge: Option<bool>,
     /// Where `frontrow sandbox-gateway` listens.
     #[arg(
         long,
@@ -275,6 +288,29 @@ impl Settings {
             0 => None,
             seconds => Some(Duration::from_secs(seconds)),
         }
+    }
+
+    /// How cards are charged.
+    pub fn cards(&self) -> CardSettings {
+        let gateway = &self.gateway;
+        CardSettings {
+            action: Duration::from_secs(gateway.card_action_seconds.into()),
+            return_origins: gateway.return_origins.clone().unwrap_or_else(|| self.own_origins()),
+            free_charge: gateway.free_charge.unwrap_or(gateway.card_gateway == GatewayChoice::None),
+        }
+    }
+
+    /// Where pages may be that use this server.
+    fn own_origins(&self) -> ReturnOrigins {
+        let own = if self.listen.ip().is_loopback() {
+            vec![
+                format!("http://{}", self.listen),
+                format!("http://localhost:{}", self.listen.port()),
+            ]
+        } else {
+            Vec::new()
+        };
+        ReturnOrigins::among(self.allowed_origins.iter().chain(&own).map(String::as_str))
     }
 
     /// How long a refund is tried.

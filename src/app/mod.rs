@@ -104,21 +104,26 @@ impl App {
         let patience = settings.database.patience();
         let wallets = Wallets::new(db.clone(), &metrics, &tasks, patience);
         let card_gateway = CardGateway::new(&settings.gateway.settings(), metrics.clone())?;
+        let neighbours = Neighbours {
+            wallets: wallets.clone(),
+            reservations: reservations.clone(),
+            waiting_rooms: waiting_rooms.clone(),
+            gateway: card_gateway.clone(),
+        };
         let app = Self {
             accounts: Accounts::new(db.clone(), sessions.clone()),
             catalogue: Catalogue::new(db.clone()),
             sales: Sales::new(db.clone(), waiting_rooms.clone()),
             payments: Payments::new(
                 db.clone(),
-                Neighbours {
-                    wallets: wallets.clone(),
-                    reservations: reservations.clone(),
-                    waiting_rooms: waiting_rooms.clone(),
-                    gateway: card_gateway.clone(),
-                },
+                neighbours,
                 metrics.clone(),
                 &tasks,
-                PaymentSettings { patience, refund_within: settings.refund_within() },
+                PaymentSettings {
+                    patience,
+                    refund_within: settings.refund_within(),
+                    cards: settings.cards(),
+                },
             ),
             auditing: Auditing::new(&db, metrics.clone(), settings.audit_every()),
             desk: Desk::new(&db),

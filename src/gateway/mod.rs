@@ -3,6 +3,7 @@
 //! A gateway is asked outside of every transaction. Our payment's id is its idempotency key, so that asking twice moves
 //! money once; and whatever was lost on the way is found out by looking. Nothing here knows a reservation or a wallet.
 
+mod return_url;
 mod rules;
 mod sandbox;
 mod settings;
@@ -16,6 +17,7 @@ use std::{
 };
 
 pub use reqwest::header::HeaderMap;
+pub use return_url::ReturnOrigins;
 pub use rules::{Action, Notice, WebhookRefusal};
 pub use rules::{
     CardPayment, CardRefund, Decline, Listed, Listing, RefundStanding, Seen, Standing,

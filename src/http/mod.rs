@@ -18,6 +18,7 @@ mod observe;
 mod session;
 mod share;
 mod transport;
+mod webhooks;
 mod websocket;
 
 #[cfg(test)]
@@ -55,7 +56,8 @@ pub fn router(app: &App, schema: FrontrowSchema, lifetime: &Lifetime) -> Router 
         lifetime.clone(),
     );
     let pages = if settings.graphiql { graphiql() } else { Router::new() };
-    routes(transport, health::routes(app, lifetime).merge(pages))
+    let others = health::routes(app, lifetime).merge(webhooks::routes(app)).merge(pages);
+    routes(transport, others)
 }
 
 /// GraphiQL, and the way to it.

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 
-use super::store::{self, Cancelled, Order, Paid};
+use super::store::{self, Cancelled, Moved, Order, Paid};
 use crate::{
     db::Db,
     kernel::{Fault, PersonId, ScheduleId},
     lanes::{Claims, GroupWork},
-    reservation::{News, Reservations},
+    reservation::{News, Reservations, SeatStatus},
     waiting_room::{Event, WaitingRooms},
 };
 
@@ -65,6 +65,27 @@ impl Herald {
             self.waiting_rooms.sold(schedule_id);
             // A used token is a free place.
             self.waiting_rooms.kick(schedule_id);
+        }
+    }
+
+    /// Tells of what a payment by card has moved: seats that are kept for longer or shorter, sold, or free again.
+    pub(super) async fn tell_moved(&self, moved: &Moved) {
+        let mut news = News::default();
+        news.seats(moved.schedule_id, &moved.seats);
+        news.payment(moved.person_id, moved.reservation_id);
+        let freed = moved.seats.iter().any(|seat| seat.status == SeatStatus::Available);
+        let event = Event { changes: moved.token.iter().cloned().collect(), room_changed: freed };
+        let room = async {
+            if freed || !event.changes.is_empty() {
+                self.waiting_rooms.announce(moved.schedule_id, event).await;
+            }
+        };
+        tokio::join!(self.reservations.tell(news), room);
+        if moved.theirs {
+            self.waiting_rooms.sold(moved.schedule_id);
+        }
+        if moved.theirs || freed {
+            self.waiting_rooms.kick(moved.schedule_id);
         }
     }
 

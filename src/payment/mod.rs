@@ -1,20 +1,24 @@
-//! Payments: turning a hold into a purchase, once per key, and giving it back with a refund.
+//! Payments: turning a hold into a purchase, once per key, and giving it back with a refund. With points that is one commit;
+//! a card is decided by a gateway, which is asked between two.
 //!
-//! What moves points changes the reservation, its seats and the queue token in the same commit, so those statements stand
+//! What moves money changes the reservation, its seats and the queue token in the same commit, so those statements stand
 //! here, on the highest floor that they serve.
 
 mod cancel;
+mod card;
+mod charge;
 mod group;
 mod pay;
 mod refund;
 mod rules;
+mod settle;
 mod store;
 
 use std::{collections::HashMap, time::Duration};
 
 use crate::{
     db::Db,
-    gateway::CardGateway,
+    gateway::{CardGateway, ReturnOrigins},
     kernel::{Fault, PaymentId, PersonId, Points, ReservationId, Timestamp, text_enum},
     lanes::{LaneSettings, Lanes},
     reservation::Reservations,
@@ -23,6 +27,7 @@ use crate::{
     waiting_room::WaitingRooms,
     wallet::Wallets,
 };
+pub use charge::{ChargeOrder, Charged};
 use group::{Herald, Paying};
 pub use refund::RefundProgress;
 pub use rules::PayOrder;
@@ -86,6 +91,10 @@ text_enum! {
         CardTokenMissing = "CARD_TOKEN_MISSING",
         /// The card's issuer said no.
         CardDeclined = "CARD_DECLINED",
+        /// The buyer did not do in time what the bank asked for, or the bank did not believe it.
+        CardActionFailed = "CARD_ACTION_FAILED",
+        /// Not an address that buyers may be sent back to.
+        ReturnUrlInvalid = "RETURN_URL_INVALID",
         /// The card gateway cannot be reached.
         GatewayUnavailable = "GATEWAY_UNAVAILABLE",
     }
@@ -107,7 +116,18 @@ text_enum! {
     }
 }
 
-/// A payment, as it stood when it was read.
+/// What a buyer has to do before the card's bank decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PaymentAction {
+    /// Where the buyer's browser goes.
+    pub redirect_url: Option<String>,
+    /// For the gateway's own library in the page.
+    pub client_secret: Option<String>,
+    /// Then the payment fails by itself.
+    pub expires_at: Timestamp,
+}
+
+/// A payment for seats, as it stood when it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payment {
     /// Names it.
@@ -124,6 +144,8 @@ pub struct Payment {
     pub status: PaymentStatus,
     /// Why it FAILED.
     pub failure: Option<PayRefusal>,
+    /// What the buyer has to do now.
+    pub action: Option<PaymentAction>,
     /// When it was asked for.
     pub created_at: Timestamp,
     /// When the money moved.
@@ -132,6 +154,37 @@ pub struct Payment {
     pub refunded_at: Option<Timestamp>,
     /// Where the money is that goes back; `None` when no refund was asked for.
     pub refund: Option<RefundStatus>,
+}
+
+/// How payments are made.
+#[derive(Debug, Clone)]
+pub struct PaymentSettings {
+    /// How long a payment waits for a lane while nobody is served.
+    pub patience: Duration,
+    /// How long a refund is tried before it is given up.
+    pub refund_within: Duration,
+    /// How cards are charged.
+    pub cards: CardSettings,
+}
+
+/// What became of an order to pay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paid {
+    /// The payment, as it stands.
+    pub payment: Payment,
+    /// Why the seats are not paid for, where they are not and will not be by this payment.
+    pub refusal: Option<PayRefusal>,
+}
+
+/// How cards are charged.
+#[derive(Debug, Clone)]
+pub struct CardSettings {
+    /// How long a buyer has for what the bank wants of them.
+    pub action: Duration,
+    /// Where browsers may come back to.
+    pub return_origins: ReturnOrigins,
+    /// Points are also a gift: without a card.
+    pub free_charge: bool,
 }
 
 /// What payments stand on.
@@ -147,15 +200,6 @@ pub struct Neighbours {
     pub gateway: CardGateway,
 }
 
-/// How payments are made.
-#[derive(Debug, Clone, Copy)]
-pub struct PaymentSettings {
-    /// How long a payment waits for a lane while nobody is served.
-    pub patience: Duration,
-    /// How long a refund is tried before it is given up.
-    pub refund_within: Duration,
-}
-
 /// Everybody's payments; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Payments {
@@ -163,9 +207,10 @@ pub struct Payments {
     money: Db,
     background: Db,
     wallets: Wallets,
+    gateway: CardGateway,
+    cards: CardSettings,
     herald: Herald,
     lanes: Lanes<Paying>,
-    gateway: CardGateway,
     refund_within: Duration,
     metrics: Metrics,
 }
@@ -180,7 +225,7 @@ impl Payments {
         settings: PaymentSettings,
     ) -> Self {
         let Neighbours { wallets, reservations, waiting_rooms, gateway } = neighbours;
-        let PaymentSettings { patience, refund_within } = settings;
+        let PaymentSettings { patience, refund_within, cards } = settings;
         let herald = Herald { reservations, waiting_rooms };
         let paying = Paying { db: db.for_lanes(), herald: herald.clone() };
         let settings = LaneSettings { name: "payments", task: "serving payments", patience };
@@ -190,9 +235,10 @@ impl Payments {
             background: db.for_background(),
             db,
             wallets,
+            gateway,
+            cards,
             herald,
             lanes,
-            gateway,
             refund_within,
             metrics,
         }

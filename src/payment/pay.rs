@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::{PayOrder, PayRefusal, Payment, PaymentMethod, Payments, rules, store};
+use super::{Paid, PayOrder, PayRefusal, PaymentMethod, Payments, rules, store};
 use crate::{
-    kernel::{Actor, Failure, Fault, FaultKind},
+    kernel::{Actor, Failure, Fault, FaultKind, PaymentId},
     reservation::SEATS_MAX,
     telemetry::OutcomeLabels,
 };
@@ -21,15 +21,12 @@ const TOGETHER: usize = 2;
 const SECOND_LOOK: Duration = Duration::from_secs(1);
 
 impl Payments {
-    /// Pays a HOLD of the caller, once per key: the same key with the same order returns the same payment.
+    /// Pays a HOLD of the caller, once per key: the same key with the same order returns the same payment, as it stands then.
     ///
     /// # Errors
-    /// A [`PayRefusal`], or a fault; in both cases no money has moved.
-    pub async fn pay(
-        &self,
-        actor: Actor,
-        order: &PayOrder,
-    ) -> Result<Payment, Failure<PayRefusal>> {
+    /// A [`PayRefusal`] of which there is no record, or a fault. No money has moved, except by a card whose fault is
+    /// [`FaultKind::Unanswered`]: asking again tells.
+    pub async fn pay(&self, actor: Actor, order: &PayOrder) -> Result<Paid, Failure<PayRefusal>> {
         let result = match rules::check(order) {
             Ok(()) => match order.method {
                 PaymentMethod::Point => self.pay_with_points(actor, order).await,
@@ -38,8 +35,8 @@ impl Payments {
             Err(refusal) => Err(Failure::Refused(refusal)),
         };
         let outcome = match &result {
-            Ok(_) => "ok",
-            Err(Failure::Refused(_)) => "refused",
+            Ok(Paid { refusal: None, .. }) => "ok",
+            Ok(_) | Err(Failure::Refused(_)) => "refused",
             Err(Failure::Fault(_)) => "fault",
         };
         self.metrics.payments.get_or_create(&OutcomeLabels { outcome }).inc();
@@ -50,7 +47,7 @@ impl Payments {
         &self,
         actor: Actor,
         order: &PayOrder,
-    ) -> Result<Payment, Failure<PayRefusal>> {
+    ) -> Result<Paid, Failure<PayRefusal>> {
         let asked = store::Order {
             person_id: actor.person_id,
             reservation_id: order.reservation_id,
@@ -60,21 +57,21 @@ impl Payments {
         };
         for attempt in 0..ATTEMPTS {
             match self.try_to_pay(&asked, attempt).await {
-                Ok(Some(paid)) => return Ok(paid.payment),
+                Ok(Some(paid)) => return Ok(Paid { payment: paid.payment, refusal: None }),
                 Ok(None) => {}
                 Err(fault) => return self.after(fault, actor, order, &asked.fingerprint).await,
             }
             // In this order: if this payment is what made the reservation CONFIRMED, it is found after that was seen.
             let facts =
                 store::pay_facts(&self.money, actor.person_id, order.reservation_id).await?;
-            if let Some(payment) = self.replay(actor, order, &asked.fingerprint).await? {
-                return Ok(payment);
+            if let Some(paid) = self.replay(actor, order, &asked.fingerprint).await? {
+                return Ok(paid);
             }
             let Some(facts) = facts else {
                 return Err(Failure::Refused(PayRefusal::ReservationNotFound));
             };
             if let Some(refusal) = rules::why_refused(&facts, order.amount) {
-                return Err(Failure::Refused(refusal));
+                return self.refused(actor, order, &asked, refusal).await;
             }
             if facts.balance.is_none() {
                 // Somebody who has never charged can pay for what costs nothing, too. The statement finds no wallet and pays
@@ -107,10 +104,10 @@ impl Payments {
         actor: Actor,
         order: &PayOrder,
         fingerprint: &[u8],
-    ) -> Result<Payment, Failure<PayRefusal>> {
+    ) -> Result<Paid, Failure<PayRefusal>> {
         if fault.kind() == FaultKind::Unanswered {
             match timeout(SECOND_LOOK, self.replay(actor, order, fingerprint)).await {
-                Ok(Ok(Some(payment))) => return Ok(payment),
+                Ok(Ok(Some(paid))) => return Ok(paid),
                 Ok(Err(Failure::Refused(refusal))) => return Err(Failure::Refused(refusal)),
                 Ok(Ok(None) | Err(Failure::Fault(_))) | Err(_) => {}
             }
@@ -118,32 +115,32 @@ impl Payments {
         Err(fault.into())
     }
 
-    async fn pay_by_card(
+    /// A refusal that is final for its key is a record, as long as the reservation has few of them; the others leave the key
+    /// free.
+    async fn refused(
         &self,
         actor: Actor,
         order: &PayOrder,
-    ) -> Result<Payment, Failure<PayRefusal>> {
-        if let Some(payment) = self.replay(actor, order, &rules::fingerprint(order)).await? {
-            return Ok(payment);
+        asked: &store::Order,
+        refusal: PayRefusal,
+    ) -> Result<Paid, Failure<PayRefusal>> {
+        if refusal == PayRefusal::InsufficientBalance {
+            store::record_failure(&self.money, PaymentId::new(), asked, refusal).await?;
+            // Or what the same order, sent twice, has become meanwhile.
+            if let Some(paid) = self.replay(actor, order, &asked.fingerprint).await? {
+                return Ok(paid);
+            }
         }
-        if order.card_token.as_deref().unwrap_or_default().is_empty() {
-            return Err(Failure::Refused(PayRefusal::CardTokenMissing));
-        }
-        // No gateway is configured.
-        Err(Failure::Refused(PayRefusal::GatewayUnavailable))
+        Err(Failure::Refused(refusal))
     }
 
-    /// The payment that this key stands for, if it was used before.
+    /// What became of this order, if its key was used before.
     async fn replay(
         &self,
         actor: Actor,
         order: &PayOrder,
         fingerprint: &[u8],
-    ) -> Result<Option<Payment>, Failure<PayRefusal>> {
-        match store::by_key(&self.money, actor.person_id, &order.idempotency_key).await? {
-            None => Ok(None),
-            Some((payment, first)) if first == fingerprint => Ok(Some(payment)),
-            Some(_) => Err(Failure::Refused(PayRefusal::KeyReused)),
-        }
+    ) -> Result<Option<Paid>, Failure<PayRefusal>> {
+        Ok(self.keyed(actor, order, fingerprint).await?.map(Paid::from))
     }
 }

@@ -53,7 +53,7 @@ impl Payments {
                 Ok(Tried { told, answered }) => {
                     quiet |= !answered;
                     if let Some((person_id, reservation_id)) = told {
-                        news.reservation(person_id, reservation_id);
+                        news.payment(person_id, reservation_id);
                     }
                 }
                 Err(first) => fault = fault.or(Some(first)),

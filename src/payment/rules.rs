@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::{CancelRefusal, PayRefusal, PaymentMethod};
 use crate::{
-    gateway::RefundStanding,
+    gateway::{Decline, RefundStanding},
     kernel::{PaymentId, Points, ReservationId},
     reservation::{Reservation, ReservationStatus},
     wallet::key_is_valid,
@@ -25,6 +25,18 @@ pub struct PayOrder {
     pub idempotency_key: String,
     /// The card gateway's token for the card.
     pub card_token: Option<String>,
+    /// Where the buyer's browser comes back to; no part of what the key stands for.
+    pub return_url: Option<String>,
+    /// What the gateway's window gave to the page; no part of what the key stands for.
+    pub action_result: Option<String>,
+}
+
+/// Bytes of a card's token.
+const CARD_TOKEN_BYTES_MAX: usize = 500;
+
+/// A card's token, if this can be one.
+pub(super) fn card_token(text: Option<&str>) -> Option<&str> {
+    text.filter(|text| (1..=CARD_TOKEN_BYTES_MAX).contains(&text.len()))
 }
 
 /// Checks an order before anything is looked up.
@@ -36,19 +48,42 @@ pub(super) fn check(order: &PayOrder) -> Result<(), PayRefusal> {
 pub(super) fn fingerprint(order: &PayOrder) -> [u8; 32] {
     let card = order.card_token.as_deref().unwrap_or_default();
     let amount = order.amount.get().to_be_bytes();
-    let parts: [&[u8]; 5] = [
+    hashed(&[
         b"pay",
         order.reservation_id.0.as_bytes(),
         order.method.as_str().as_bytes(),
         &amount,
         card.as_bytes(),
-    ];
+    ])
+}
+
+/// The same of a charge by card.
+pub(super) fn charge_fingerprint(amount: Points, card: &str) -> [u8; 32] {
+    hashed(&[b"charge", &amount.get().to_be_bytes(), card.as_bytes()])
+}
+
+fn hashed(parts: &[&[u8]]) -> [u8; 32] {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
         hash.update(part);
     }
     hash.finalize().into()
+}
+
+/// The word for a buyer whose card was not charged. `acted` is whether the bank had wanted something of them: if so, calling it
+/// off means that they did not do it in time; if not, that nobody could hear what the gateway said.
+pub(super) const fn why_failed(why: Decline, acted: bool) -> PayRefusal {
+    match why {
+        Decline::CardDeclined
+        | Decline::InsufficientFunds
+        | Decline::CardExpired
+        | Decline::CardInvalid
+        | Decline::AmountRefused => PayRefusal::CardDeclined,
+        Decline::ActionFailed | Decline::ActionExpired => PayRefusal::CardActionFailed,
+        Decline::CalledOff if acted => PayRefusal::CardActionFailed,
+        Decline::CalledOff => PayRefusal::GatewayUnavailable,
+    }
 }
 
 /// What a refused payment found.
@@ -62,21 +97,39 @@ pub(super) struct PayFacts {
     pub pending: bool,
     /// Every seat still names this reservation.
     pub seats_kept: bool,
+    /// Payments of this reservation that have failed.
+    pub failures: i64,
 }
 
 /// Why points did not move; `None` when nothing stands in the way any more, and trying again is right.
 pub(super) fn why_refused(facts: &PayFacts, amount: Points) -> Option<PayRefusal> {
+    why_not_payable(facts, amount).or_else(|| {
+        let too_few = facts.balance.unwrap_or(Points::ZERO) < facts.price;
+        too_few.then_some(PayRefusal::InsufficientBalance)
+    })
+}
+
+/// Why a reservation cannot be paid, with whatever; `None` as in [`why_refused`].
+fn why_not_payable(facts: &PayFacts, amount: Points) -> Option<PayRefusal> {
     match facts.status {
         ReservationStatus::Confirmed | ReservationStatus::Cancelled => Some(PayRefusal::NotPayable),
         ReservationStatus::Expired => Some(PayRefusal::HoldExpired),
         ReservationStatus::Hold if facts.pending => Some(PayRefusal::InProgress),
         ReservationStatus::Hold if !facts.seats_kept => Some(PayRefusal::HoldExpired),
         ReservationStatus::Hold if facts.price != amount => Some(PayRefusal::AmountMismatch),
-        ReservationStatus::Hold if facts.balance.unwrap_or(Points::ZERO) < facts.price => {
-            Some(PayRefusal::InsufficientBalance)
-        }
         ReservationStatus::Hold => None,
     }
+}
+
+/// Why a payment by card does not begin; `None` as in [`why_refused`]. Whoever has tried so many cards is told what the last
+/// ones were told, and no gateway is asked.
+pub(super) fn why_not_by_card(
+    facts: &PayFacts,
+    amount: Points,
+    failures_max: i64,
+) -> Option<PayRefusal> {
+    let tried = (facts.failures >= failures_max).then_some(PayRefusal::CardDeclined);
+    why_not_payable(facts, amount).or(tried)
 }
 
 /// Who cancels a reservation.
@@ -211,6 +264,7 @@ mod tests {
             balance: Some(points(100)),
             pending: false,
             seats_kept: true,
+            failures: 0,
         }
     }
 
@@ -241,6 +295,27 @@ mod tests {
     }
 
     #[test]
+    fn a_card_needs_no_points_and_is_not_tried_for_ever() {
+        let check = |facts: PayFacts, amount| why_not_by_card(&facts, points(amount), 20);
+        assert_eq!(check(PayFacts { balance: None, ..facts() }, 100), None);
+        assert_eq!(check(facts(), 99), Some(PayRefusal::AmountMismatch));
+        assert_eq!(check(PayFacts { pending: true, ..facts() }, 100), Some(PayRefusal::InProgress));
+        assert_eq!(check(PayFacts { failures: 19, ..facts() }, 100), None);
+        let tried = PayFacts { failures: 20, ..facts() };
+        assert_eq!(check(tried, 100), Some(PayRefusal::CardDeclined));
+    }
+
+    #[test]
+    fn what_was_called_off_failed_for_want_of_the_buyer_or_of_the_gateway() {
+        assert_eq!(why_failed(Decline::CalledOff, true), PayRefusal::CardActionFailed);
+        assert_eq!(why_failed(Decline::CalledOff, false), PayRefusal::GatewayUnavailable);
+        for acted in [false, true] {
+            assert_eq!(why_failed(Decline::ActionExpired, acted), PayRefusal::CardActionFailed);
+            assert_eq!(why_failed(Decline::CardExpired, acted), PayRefusal::CardDeclined);
+        }
+    }
+
+    #[test]
     fn the_fingerprint_covers_everything_but_the_key() {
         let order = PayOrder {
             reservation_id: ReservationId::new(),
@@ -248,9 +323,18 @@ mod tests {
             amount: points(100),
             idempotency_key: "a".to_owned(),
             card_token: None,
+            return_url: None,
+            action_result: None,
         };
-        let same = PayOrder { idempotency_key: "b".to_owned(), ..order.clone() };
+        let same = PayOrder {
+            idempotency_key: "b".to_owned(),
+            return_url: Some("https://shop.example/".to_owned()),
+            action_result: Some("x".to_owned()),
+            ..order.clone()
+        };
         assert_eq!(fingerprint(&order), fingerprint(&same));
+        assert_ne!(charge_fingerprint(points(1), "a"), charge_fingerprint(points(2), "a"));
+        assert_ne!(charge_fingerprint(points(1), "a"), charge_fingerprint(points(1), "b"));
         let others = [
             PayOrder { reservation_id: ReservationId::new(), ..order.clone() },
             PayOrder { method: PaymentMethod::Card, ..order.clone() },

@@ -9,7 +9,10 @@ use crate::{
     seat_map::{SeatChange, seat_channel},
 };
 
-/// Where changes of a person's reservations are told: the reservation's id.
+/// Stands behind the id of a reservation whose payment has changed: that is told even if nothing else has.
+pub(super) const PAYMENT_MARK: u8 = b'!';
+
+/// Where changes of a person's reservations are told: the reservation's id, and [`PAYMENT_MARK`] where its payment changed.
 pub fn person_channel(person_id: PersonId) -> String {
     format!("person:{{{person_id}}}")
 }
@@ -45,6 +48,7 @@ impl Reservations {
 pub struct News {
     seats: BTreeMap<ScheduleId, Vec<SeatChange>>,
     reservations: Vec<(PersonId, ReservationId)>,
+    payments: Vec<(PersonId, ReservationId)>,
 }
 
 impl News {
@@ -60,6 +64,11 @@ impl News {
         self.reservations.push((person_id, id));
     }
 
+    /// The payment of a person's reservation has changed, and perhaps the reservation.
+    pub fn payment(&mut self, person_id: PersonId, id: ReservationId) {
+        self.payments.push((person_id, id));
+    }
+
     /// Tells all instances, as [`Reservations::announce`] does.
     pub(super) async fn tell(self, kv: &Kv) {
         let seats = self.seats.iter().filter_map(|(schedule_id, changes)| {
@@ -69,7 +78,12 @@ impl News {
             .reservations
             .iter()
             .map(|(person_id, id)| (person_channel(*person_id), id.to_string().into_bytes()));
-        let messages: Vec<_> = seats.chain(reservations).collect();
+        let payments = self.payments.iter().map(|(person_id, id)| {
+            let mut message = id.to_string().into_bytes();
+            message.push(PAYMENT_MARK);
+            (person_channel(*person_id), message)
+        });
+        let messages: Vec<_> = seats.chain(reservations).chain(payments).collect();
         if messages.is_empty() {
             return;
         }

@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use futures_util::{Stream, stream};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Reservation, ReservationStatus, Reservations, person_channel};
+use super::{Reservation, ReservationStatus, Reservations, announce::PAYMENT_MARK, person_channel};
 use crate::{
     kernel::{Actor, PageRequest, ReservationId, Timestamp},
     kv::{Signal, Topic},
@@ -69,10 +69,16 @@ impl Watching {
             };
             match signal {
                 Signal::Message(id) => {
-                    let id = std::str::from_utf8(&id).ok().and_then(ReservationId::parse);
+                    let (id, paying) = match id.strip_suffix(&[PAYMENT_MARK]) {
+                        Some(id) => (id, true),
+                        None => (&*id, false),
+                    };
+                    let id = std::str::from_utf8(id).ok().and_then(ReservationId::parse);
                     let Some(id) = id else { continue };
                     match self.reservations.find(self.actor, id).await {
-                        Ok(Some(found)) if self.is_news(&found) => self.pending.push(found),
+                        Ok(Some(found)) if self.is_news(&found) || paying => {
+                            self.pending.push(found);
+                        }
                         Ok(_) => {}
                         Err(fault) => {
                             tracing::warn!(fault = %fault.report(), "a change could not be read");

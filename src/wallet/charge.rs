@@ -1,4 +1,4 @@
-//! Adding points.
+//! Adding points without a card.
 
 use super::{
     ChargeRefusal, WalletEntry, Wallets, rules,
@@ -43,7 +43,10 @@ impl Wallets {
     /// A charge was refused: by its key, which was used before, or by the limit of the balance.
     async fn explain(&self, charge: &Charge) -> Result<WalletEntry, Failure<ChargeRefusal>> {
         match store::charge_by_key(&self.money, charge.person_id, &charge.key).await? {
-            Some(entry) if entry.delta == charge.amount.get() => Ok(entry),
+            // What a card has paid for is another charge.
+            Some(entry) if entry.delta == charge.amount.get() && entry.payment_id.is_none() => {
+                Ok(entry)
+            }
             Some(_) => Err(Failure::Refused(ChargeRefusal::KeyReused)),
             None => Err(Failure::Refused(ChargeRefusal::BalanceLimit)),
         }

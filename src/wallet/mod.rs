@@ -1,7 +1,7 @@
 //! Wallets: points that a person charged, and the ledger of everything that moved them.
 //!
-//! The ledger is append-only, and the balance is the last entry's `balance_after`. Paying and refunding write it inside
-//! `payment`'s own statements; this module charges and reads.
+//! The ledger is append-only, and the balance is the last entry's `balance_after`. Paying, refunding, and what a card has paid for
+//! are written inside `payment`'s own statements; this module gives points without a card, and reads.
 
 mod charge;
 mod lane;
@@ -12,12 +12,13 @@ mod store;
 use std::time::Duration;
 
 use lane::Charging;
-pub use rules::{CHARGE_MAX, key_is_valid};
+pub use rules::{CHARGE_MAX, check_charge, key_is_valid};
 
 use crate::{
     db::Db,
     kernel::{
-        Actor, Fault, Page, PageRequest, PaymentId, Points, Timestamp, WalletEntryId, text_enum,
+        Actor, Fault, Page, PageRequest, PaymentId, PersonId, Points, Timestamp, WalletEntryId,
+        text_enum,
     },
     lanes::{LaneSettings, Lanes},
     tasks::Tasks,
@@ -45,8 +46,18 @@ text_enum! {
         BalanceLimit = "BALANCE_LIMIT",
         /// Not 1 to 255 characters.
         KeyInvalid = "IDEMPOTENCY_KEY_INVALID",
-        /// The key was used before with another amount.
+        /// The key was used before with another amount, or another card.
         KeyReused = "IDEMPOTENCY_KEY_REUSED",
+        /// Points are no gift here: a card is needed.
+        CardTokenMissing = "CARD_TOKEN_MISSING",
+        /// The card's issuer said no.
+        CardDeclined = "CARD_DECLINED",
+        /// The buyer did not do in time what the bank asked for, or the bank did not believe it.
+        CardActionFailed = "CARD_ACTION_FAILED",
+        /// Not an address that buyers may be sent back to.
+        ReturnUrlInvalid = "RETURN_URL_INVALID",
+        /// The card gateway cannot be reached.
+        GatewayUnavailable = "GATEWAY_UNAVAILABLE",
     }
 }
 
@@ -63,7 +74,7 @@ pub struct WalletEntry {
     pub delta: i64,
     /// The balance with this entry.
     pub balance_after: Points,
-    /// The payment behind a DEDUCT or ROLLBACK.
+    /// The payment behind a DEDUCT or ROLLBACK, and behind a CHARGE by card.
     pub payment_id: Option<PaymentId>,
     /// When it was written.
     pub created_at: Timestamp,
@@ -91,6 +102,18 @@ impl Wallets {
     /// When Postgres cannot be asked.
     pub async fn balance(&self, actor: Actor) -> Result<Points, Fault> {
         store::balance(&self.db, actor.person_id).await
+    }
+
+    /// The entry of the charge that a person's key was used for, with a card or without.
+    ///
+    /// # Errors
+    /// When Postgres cannot be asked.
+    pub async fn charged(
+        &self,
+        person_id: PersonId,
+        key: &str,
+    ) -> Result<Option<WalletEntry>, Fault> {
+        store::charge_by_key(&self.money, person_id, key).await
     }
 
     /// The caller's ledger, newest first. The cursor is an entry's sequence.

@@ -12,7 +12,10 @@ pub fn key_is_valid(key: &str) -> bool {
 }
 
 /// Checks a charge before anything is written.
-pub(super) fn check_charge(amount: Points, key: &str) -> Result<(), ChargeRefusal> {
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_charge(amount: Points, key: &str) -> Result<(), ChargeRefusal> {
     if !key_is_valid(key) {
         Err(ChargeRefusal::KeyInvalid)
     } else if !(1..=CHARGE_MAX).contains(&amount.get()) {

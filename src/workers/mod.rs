@@ -25,6 +25,8 @@ use crate::{
 const SWEEP_EVERY: Duration = Duration::from_millis(500);
 /// How often the draws are ended of rooms whose sale has opened.
 const DRAW_EVERY: Duration = Duration::from_millis(250);
+/// How often payments by card are looked for that nobody has decided in time.
+const SETTLE_EVERY: Duration = Duration::from_millis(250);
 /// How often refunds that are due are looked for, and reservations of performances that were called off.
 const REFUND_EVERY: Duration = Duration::from_millis(500);
 /// Of them, so many batches are worked through at a stretch: whoever stops the server waits for no more.
@@ -66,6 +68,12 @@ pub fn start(
     staff.every(SWEEP_EVERY, "draining closed rooms", |app| {
         Box::pin(async {
             while app.waiting_rooms.drain_closed().await? {}
+            Ok(())
+        })
+    });
+    staff.every(SETTLE_EVERY, "settling card payments", |app| {
+        Box::pin(async {
+            while app.payments.settle_due().await? {}
             Ok(())
         })
     });

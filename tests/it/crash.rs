@@ -1,5 +1,7 @@
 //! Instances that die, clients that hang up, and an orderly end.
 
+mod cards;
+
 use std::{
     sync::atomic::{AtomicBool, AtomicU32, Ordering},
     time::{Duration, Instant},

@@ -1,9 +1,12 @@
 //! Paying a hold: once per key, whole or not at all.
 
+mod card;
 mod group;
 mod holders;
+mod late;
 mod races;
 mod refunds;
+mod settle;
 mod turn;
 mod waits;
 
@@ -178,9 +181,9 @@ async fn every_reason_not_to_pay_has_its_code() {
         assert_eq!(refused["userErrors"][0]["path"], json!(["input", "reservationId"]));
     }
     assert_eq!(refusal(&two[1].client.pay(&id, 1_000, "k").await), Some("RESERVATION_NOT_FOUND"));
-    assert_eq!(refusal(&client.pay(&id, 1_000, "k").await), Some("INSUFFICIENT_BALANCE"));
+    assert_eq!(refusal(&client.pay(&id, 1_000, "none").await), Some("INSUFFICIENT_BALANCE"));
     client.charge(999, "almost").await;
-    assert_eq!(refusal(&client.pay(&id, 1_000, "k").await), Some("INSUFFICIENT_BALANCE"));
+    assert_eq!(refusal(&client.pay(&id, 1_000, "few").await), Some("INSUFFICIENT_BALANCE"));
     client.charge(9_001, "enough").await;
     for amount in [0, 999, 1_001, 9_007_199_254_740_991] {
         assert_eq!(refusal(&client.pay(&id, amount, "k").await), Some("AMOUNT_MISMATCH"));
@@ -194,7 +197,7 @@ async fn every_reason_not_to_pay_has_its_code() {
     }
     assert_eq!(refusal(&client.pay_as(card(json!("tok"))).await), Some("GATEWAY_UNAVAILABLE"));
 
-    // A refused payment leaves its key free.
+    // A refusal of which there is no record leaves its key free.
     assert_eq!(refusal(&client.pay(&id, 1_000, &"k".repeat(255)).await), None);
     assert_eq!(refusal(&client.pay(&id, 1_000, "k").await), Some("RESERVATION_NOT_PAYABLE"));
     let cancelled = buyer.held(&show, 1).await;
@@ -215,6 +218,32 @@ async fn every_reason_not_to_pay_has_its_code() {
         .await;
     assert_eq!(refusal(&client.pay(&pending, 1_000, "k").await), Some("PAYMENT_IN_PROGRESS"));
     assert_eq!(client.balance().await, 9_000);
+    world.books_are_true().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_few_points_are_a_record_and_another_key_pays() {
+    let (world, a, b, show) = world(Setup::default()).await;
+    let buyer = buying::buyer(&world, &a, &show).await;
+    let id = buyer.held(&show, 0).await;
+    let clients = [buyer.client.clone(), buyer.at(&b).client];
+    let answers = join_all((0..10).map(|n| clients[n % 2].pay(&id, 1_000, "first"))).await;
+    for answer in &answers {
+        assert_eq!(refusal(answer), Some("INSUFFICIENT_BALANCE"), "{answer}");
+        assert_eq!(answer["payment"]["status"], "FAILED", "{answer}");
+        assert_eq!(answer["payment"]["failureCode"], "INSUFFICIENT_BALANCE");
+        assert_eq!(answer["payment"]["reservation"]["status"], "HOLD");
+    }
+    assert_eq!(world.number("SELECT count(*) FROM payment").await, 1);
+    assert_eq!(clients[1].reservation(&id).await["payment"]["status"], "FAILED");
+    buyer.client.charge(5_000, "charge").await;
+    // The key is used up, and says what it said.
+    assert_eq!(clients[1].pay(&id, 1_000, "first").await, answers[0]);
+    assert_eq!(refusal(&clients[1].pay(&id, 999, "first").await), Some("IDEMPOTENCY_KEY_REUSED"));
+    let paid = clients[1].pay(&id, 1_000, "second").await;
+    assert_eq!(paid["payment"]["status"], "APPROVED", "{paid}");
+    assert_eq!(clients[0].reservation(&id).await["payment"]["status"], "APPROVED");
+    assert_eq!(buyer.client.balance().await, 4_000);
     world.books_are_true().await;
 }
 
@@ -335,7 +364,23 @@ async fn the_database_itself_refuses_payments_that_contradict_themselves() {
     let cases = [
         (again("'new'", "APPROVED", "now()"), "payment_live_unique"),
         (again("'new'", "PENDING", "NULL"), "payment_pending_agrees"),
-        (again(&used, "APPROVED", "now()"), "payment_key_unique"),
+        (
+            again("'new'", "PENDING", "NULL")
+                .replace("'POINT'", "'CARD'")
+                .replace("approved_at)", "approved_at, look_at, call_off_at)")
+                .replace("NULL\n", "NULL, now(), now()\n"),
+            "payment_live_unique",
+        ),
+        ("UPDATE payment SET look_at = now()".to_owned(), "payment_pending_agrees"),
+        ("UPDATE payment SET action_secret = 'x'".to_owned(), "payment_pending_agrees"),
+        ("UPDATE payment SET purpose = 'CHARGE'".to_owned(), "payment_purpose_agrees"),
+        ("UPDATE payment SET reservation_id = NULL".to_owned(), "payment_purpose_agrees"),
+        ("UPDATE payment SET refund_status = 'PENDING'".to_owned(), "payment_refund_agrees"),
+        ("UPDATE payment SET refund_try_at = now()".to_owned(), "payment_refund_agrees"),
+        (
+            again(&used, "FAILED", "'CARD_DECLINED'").replace("approved_at)", "failure_code)"),
+            "payment_key_unique",
+        ),
         (again("''", "APPROVED", "now()"), "payment_key_length"),
         (again("repeat('k', 256)", "APPROVED", "now()"), "payment_key_length"),
         (again("'new'", "APPROVED", "NULL"), "payment_status_agrees"),

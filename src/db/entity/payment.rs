@@ -10,7 +10,8 @@ pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: PaymentId,
     pub person_id: PersonId,
-    pub reservation_id: ReservationId,
+    pub purpose: String,
+    pub reservation_id: Option<ReservationId>,
     pub method: String,
     pub amount: Points,
     pub status: String,
@@ -20,6 +21,9 @@ pub struct Model {
     pub created_at: Timestamp,
     pub approved_at: Option<Timestamp>,
     pub refunded_at: Option<Timestamp>,
+    pub action_url: Option<String>,
+    pub action_secret: Option<String>,
+    pub action_expires_at: Option<Timestamp>,
     pub refund_status: Option<String>,
 }
 

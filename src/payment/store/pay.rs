@@ -138,6 +138,7 @@ struct PayFactsRow {
     balance: Option<Points>,
     pending: bool,
     seats_kept: bool,
+    failures: i64,
 }
 
 /// What stood in the way of a payment; `None` when there is no such reservation of this person.
@@ -155,7 +156,8 @@ pub(in crate::payment) async fn pay_facts(
                (SELECT balance FROM wallet WHERE person_id = $2) AS balance,
                EXISTS (SELECT 1 FROM payment p WHERE p.reservation_id = r.id AND p.status = 'PENDING') AS pending,
                (SELECT count(*) FROM reservation_seat l JOIN seat ON seat.id = l.seat_id
-                WHERE l.reservation_id = r.id AND seat.reservation_id = r.id) = r.seat_count AS seats_kept
+                WHERE l.reservation_id = r.id AND seat.reservation_id = r.id) = r.seat_count AS seats_kept,
+               (SELECT count(*) FROM payment p WHERE p.reservation_id = r.id AND p.status = 'FAILED') AS failures
         FROM reservation r JOIN schedule s ON s.id = r.schedule_id
         WHERE r.id = $1 AND r.person_id = $2";
     let row: Option<PayFactsRow> =
@@ -166,5 +168,6 @@ pub(in crate::payment) async fn pay_facts(
         balance: row.balance,
         pending: row.pending,
         seats_kept: row.seats_kept,
+        failures: row.failures,
     }))
 }

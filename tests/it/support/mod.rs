@@ -1,6 +1,7 @@
 //! What the tests stand on: a world of its own for each test, instances of the server in it, and clients.
 
 pub(crate) mod buying;
+pub(crate) mod cards;
 pub(crate) mod client;
 pub(crate) mod database;
 pub(crate) mod like_stripe;
@@ -19,6 +20,11 @@ pub(crate) mod wire;
 pub(crate) mod world;
 
 use std::time::{Duration, Instant};
+
+/// How often a race or a kill is tried: as often as FRONTROW_TRIALS says, or so often.
+pub(crate) fn trials(usual: usize) -> usize {
+    std::env::var("FRONTROW_TRIALS").ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+}
 
 /// Waits until something holds, at most ten seconds; returns what it yields.
 pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {

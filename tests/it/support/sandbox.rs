@@ -32,9 +32,14 @@ impl Sandbox {
 
     /// Starts one that tells its events to a URL, with further flags.
     pub(crate) async fn start_with(webhook_url: &str, flags: &[&str]) -> Self {
+        Self::start_at("127.0.0.1:0", webhook_url, flags).await
+    }
+
+    /// Starts one at an address that somebody knows already.
+    pub(crate) async fn start_at(address: &str, webhook_url: &str, flags: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_frontrow"));
         command
-            .args(["sandbox-gateway", "--listen", "127.0.0.1:0", "--webhook-url", webhook_url])
+            .args(["sandbox-gateway", "--listen", address, "--webhook-url", webhook_url])
             .args(flags)
             .env("FRONTROW_SANDBOX_SECRET", SECRET)
             .env("FRONTROW_LOG", "error")
@@ -63,13 +68,9 @@ impl Sandbox {
         self.gateway_within(Duration::from_secs(20))
     }
 
-    /// The flags of `frontrow serve` for a shop that uses it.
-    pub(crate) fn flags(&self) -> [String; 3] {
-        [
-            "--card-gateway=sandbox".to_owned(),
-            format!("--sandbox-url={}", self.url),
-            format!("--sandbox-secret={SECRET}"),
-        ]
+    /// The flags of `frontrow serve` for a shop that uses it, and gives points without a card, too.
+    pub(crate) fn flags(&self) -> [String; 5] {
+        flags_for(&self.url)
     }
 
     /// What it did, as it lists it.
@@ -86,6 +87,17 @@ impl Sandbox {
         let request = request.bearer_auth(SECRET).json(&json!({"seconds": seconds, "does": does}));
         assert!(request.send().await.expect("an answer").status().is_success());
     }
+}
+
+/// The flags of `frontrow serve` for a shop with a sandbox at some address.
+pub(crate) fn flags_for(url: &str) -> [String; 5] {
+    [
+        "--card-gateway=sandbox".to_owned(),
+        format!("--sandbox-url={url}"),
+        format!("--sandbox-secret={SECRET}"),
+        "--free-charge=true".to_owned(),
+        "--return-origins=https://shop.example".to_owned(),
+    ]
 }
 
 /// A client for a sandbox at some address.

@@ -235,10 +235,16 @@ impl Client {
 
     /// Adds points; the payload.
     pub(crate) async fn charge(&self, amount: i64, key: &str) -> Value {
+        self.charge_as(json!({ "amount": amount, "idempotencyKey": key })).await
+    }
+
+    /// Charges with any input; the payload.
+    pub(crate) async fn charge_as(&self, input: Value) -> Value {
         self.payload(
             "mutation ($input: ChargeInput!) { charge(input: $input) {
-                entry { id kind delta balanceAfter createdAt } balance userErrors { code message path } } }",
-            json!({ "input": { "amount": amount, "idempotencyKey": key } }),
+                entry { id kind delta balanceAfter createdAt } balance status
+                action { redirectUrl expiresAt } userErrors { code message path } } }",
+            json!({ "input": input }),
         )
         .await
     }
@@ -255,7 +261,8 @@ impl Client {
         self.payload(
             "mutation ($input: PayInput!) { pay(input: $input) {
                 payment { id method amount status failureCode createdAt approvedAt refundedAt
-                          reservation { id status confirmedAt seats { id status } } }
+                          action { redirectUrl clientSecret expiresAt }
+                          reservation { id status expiresAt confirmedAt seats { id status } } }
                 userErrors { code message path } } }",
             json!({ "input": input }),
         )
