@@ -24,6 +24,8 @@ use crate::{
 
 /// Operations prepared for each connection: enough for the warm-up too.
 const PER_CONNECTION: usize = 4_000;
+/// Operations prepared in all at least: few connections are answered faster.
+const PREPARED: usize = 32_000;
 /// People who may enter, over all connections.
 const NEWCOMERS: usize = 400_000;
 
@@ -143,11 +145,12 @@ impl Scenery {
     /// A performance in which everybody is ACTIVE; with `held`, everybody holds a seat and has the points to pay for it.
     pub(crate) async fn set(&self, connections: usize, held: bool) -> Result<Set<'_>> {
         let number = self.sets.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
-        let count = connections * PER_CONNECTION;
+        let per_connection = PER_CONNECTION.max(PREPARED / connections);
+        let count = connections * per_connection;
         let sql = format!("SELECT bench_set({number}, {count}, {held})");
         self.database.execute_unprepared(&sql).await?;
         self.settle().await?;
-        Ok(Set { app: &self.app, number, connections, per_connection: PER_CONNECTION })
+        Ok(Set { app: &self.app, number, connections, per_connection })
     }
 
     /// One performance of a thousand people and seats at most.

@@ -3,12 +3,17 @@
 use std::{
     collections::{HashSet, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use tokio::sync::{Notify, oneshot};
+use tokio::{
+    sync::{Notify, oneshot},
+    task::yield_now,
+    time::{Instant, sleep},
+};
 use tokio_util::sync::CancellationToken;
 
-use super::{GROUP, GroupWork};
+use super::{CROWD, GROUP, GroupWork, SOON};
 use crate::kernel::Fault;
 
 /// What a request needs for itself while it is under way.
@@ -51,9 +56,18 @@ impl<W: GroupWork> Group<W> {
 /// A request that waits.
 struct Waiting<W: GroupWork> {
     place: u64,
+    since: Instant,
     request: W::Request,
     claims: Claims<W::Key>,
     reply: Reply<W>,
+}
+
+/// What a lane gets that asks for work.
+enum Taken<W: GroupWork> {
+    Group(Group<W>, Vec<W::Key>),
+    /// The lanes that are busy take what there is, unless they take longer than this.
+    Later(Duration),
+    Nothing,
 }
 
 /// The line in front of the lanes of one kind of work.
@@ -67,14 +81,29 @@ pub(super) struct Line<W: GroupWork> {
 struct State<W: GroupWork> {
     waiting: VecDeque<Waiting<W>>,
     next_place: u64,
+    /// How many groups are being served.
+    busy: usize,
     /// Keys of the groups that are being served.
     under_way: HashSet<W::Key>,
+}
+
+impl<W: GroupWork> State<W> {
+    /// How long an idle lane leaves those who wait to the lanes that are busy: they share the next group. A lane more, for a
+    /// few of them, would make two small groups of one, and each costs the database as much as many requests do.
+    fn better_later(&self) -> Option<Duration> {
+        let first = self.waiting.front()?;
+        if self.busy == 0 || self.waiting.len() >= CROWD {
+            return None;
+        }
+        SOON.checked_sub(first.since.elapsed()).filter(|wait| !wait.is_zero())
+    }
 }
 
 impl<W: GroupWork> Line<W> {
     /// A line that nobody waits in, with room for `backlog` requests.
     pub(super) fn new(backlog: usize) -> Self {
-        let state = State { waiting: VecDeque::new(), next_place: 0, under_way: HashSet::new() };
+        let state =
+            State { waiting: VecDeque::new(), next_place: 0, busy: 0, under_way: HashSet::new() };
         Self { state: Mutex::new(state), changed: Notify::new(), backlog }
     }
 
@@ -85,17 +114,27 @@ impl<W: GroupWork> Line<W> {
         claims: Claims<W::Key>,
         reply: Reply<W>,
     ) -> Option<u64> {
-        let place = {
+        let (place, news) = {
             let mut state = self.state();
             if state.waiting.len() >= self.backlog {
                 return None;
             }
             let place = state.next_place;
             state.next_place += 1;
-            state.waiting.push_back(Waiting { place, request, claims, reply });
-            place
+            state.waiting.push_back(Waiting {
+                place,
+                since: Instant::now(),
+                request,
+                claims,
+                reply,
+            });
+            let waiting = state.waiting.len();
+            // In between, those who wait have a lane that comes for them.
+            (place, state.busy == 0 || waiting == 1 || waiting >= CROWD)
         };
-        self.changed.notify_one();
+        if news {
+            self.changed.notify_one();
+        }
         Some(place)
     }
 
@@ -115,23 +154,29 @@ impl<W: GroupWork> Line<W> {
     ) -> Option<(Group<W>, Flight<'_, W>)> {
         loop {
             let changed = self.changed.notified();
-            if let Some((group, keys)) = self.take() {
-                return Some((group, Flight { line: self, keys }));
-            }
-            if closing.is_cancelled() {
-                return None;
-            }
+            // What has arrived over other connections joins, too: its tasks are run before this one goes on.
+            yield_now().await;
+            let wait = match self.take() {
+                Taken::Group(group, keys) => return Some((group, Flight { line: self, keys })),
+                Taken::Nothing if closing.is_cancelled() => return None,
+                Taken::Nothing => None,
+                Taken::Later(wait) => Some(wait),
+            };
             tokio::select! {
                 () = changed => {}
-                () = closing.cancelled() => {}
+                () = closing.cancelled(), if wait.is_none() => {}
+                () = sleep(wait.unwrap_or_default()), if wait.is_some() => {}
             }
         }
     }
 
     /// The next group, in order of arrival. A request that has to wait for something keeps its place, and no later one gets
     /// that something first.
-    fn take(&self) -> Option<(Group<W>, Vec<W::Key>)> {
+    fn take(&self) -> Taken<W> {
         let mut state = self.state();
+        if let Some(wait) = state.better_later() {
+            return Taken::Later(wait);
+        }
         let State { waiting, under_way, .. } = &mut *state;
         let mut group = Group { requests: Vec::new(), replies: Vec::new() };
         let (mut taken, mut alone) = (HashSet::new(), HashSet::new());
@@ -159,17 +204,18 @@ impl<W: GroupWork> Line<W> {
             group.replies.push(next.reply);
         }
         if group.requests.is_empty() {
-            return None;
+            return Taken::Nothing;
         }
         let keys: Vec<W::Key> = taken.into_iter().collect();
         under_way.extend(keys.iter().cloned());
         let more = !waiting.is_empty();
+        state.busy += 1;
         drop(state);
         if more {
             // For another lane: this one has enough to do.
             self.changed.notify_one();
         }
-        Some((group, keys))
+        Taken::Group(group, keys)
     }
 
     fn state(&self) -> MutexGuard<'_, State<W>> {
@@ -186,6 +232,7 @@ pub(super) struct Flight<'a, W: GroupWork> {
 impl<W: GroupWork> Drop for Flight<'_, W> {
     fn drop(&mut self) {
         let mut state = self.line.state();
+        state.busy = state.busy.saturating_sub(1);
         for key in &self.keys {
             state.under_way.remove(key);
         }

@@ -293,7 +293,7 @@ async fn nobody_waits_for_lanes_that_stand_still_and_nothing_is_done_for_them() 
 
 #[tokio::test]
 async fn a_lane_that_has_a_request_is_waited_for() {
-    let scene = scene(Duration::from_millis(1));
+    let scene = scene(SOON * 4);
     let mut asked = Vec::new();
     for n in 0..LANES {
         asked.push(scene.ask(plain(n)));

@@ -1,6 +1,6 @@
 //! Payments that have arrived together: how a lane serves them, and how everybody is told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
 
@@ -50,10 +50,14 @@ impl Herald {
     /// Tells of payments: of each performance's seats, people and places at once.
     pub(super) async fn tell(&self, paid: impl IntoIterator<Item = &Paid>) {
         let (mut news, mut events) = (News::default(), BTreeMap::<ScheduleId, Event>::new());
+        let mut awaited = BTreeSet::new();
         for paid in paid {
             news.seats(paid.schedule_id, &paid.seats);
             news.reservation(paid.payment.person_id, paid.payment.reservation_id);
             events.entry(paid.schedule_id).or_default().changes.extend(paid.token.clone());
+            if paid.awaited {
+                awaited.insert(paid.schedule_id);
+            }
         }
         let shows: Vec<ScheduleId> = events.keys().copied().collect();
         let rooms = events
@@ -63,9 +67,9 @@ impl Herald {
         tokio::join!(self.reservations.tell(news), join_all(rooms));
         for schedule_id in shows {
             self.waiting_rooms.sold(schedule_id);
-            // A used token is a free place.
-            self.waiting_rooms.kick(schedule_id);
         }
+        // A used token is a free place.
+        awaited.into_iter().for_each(|schedule_id| self.waiting_rooms.kick(schedule_id));
     }
 
     /// Tells of what a payment by card has moved: seats that are kept for longer or shorter, sold, or free again.

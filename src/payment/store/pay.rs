@@ -34,6 +34,8 @@ pub(in crate::payment) struct Paid {
     pub seats: Vec<SeatChange>,
     /// The person's live token, which the payment prolonged or ended.
     pub token: Option<Change>,
+    /// Whether somebody waits for a place at this performance.
+    pub awaited: bool,
 }
 
 #[derive(Debug, FromQueryResult)]
@@ -46,6 +48,7 @@ struct PaidRow {
     token_version: Option<i64>,
     activated_at: Option<Timestamp>,
     token_expires_at: Option<Timestamp>,
+    awaited: bool,
     #[sea_orm(nested)]
     payment: PaymentRow,
 }
@@ -124,6 +127,7 @@ async fn pay(db: &Db, sql: &'static str, orders: &[Order]) -> Result<Vec<Option<
             schedule_id: row.schedule_id,
             seats: Vec::new(),
             token: row.token(),
+            awaited: row.awaited,
             payment: row.payment.into(),
         });
         payment.seats.push(seat);

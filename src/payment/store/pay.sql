@@ -133,7 +133,11 @@ touched AS (
 )
 SELECT sold.id AS seat_id, sold.version AS seat_version, done.schedule_id,
        live.number, live.status AS token_status, live.version AS token_version, live.activated_at,
-       live.expires_at AS token_expires_at, paid.*
+       live.expires_at AS token_expires_at,
+       -- A place that got free is news where somebody waits for one. Whoever comes later asks by themselves.
+       (SELECT t.number FROM queue_token t WHERE t.schedule_id = done.schedule_id AND t.status = 'WAITING'
+        ORDER BY t.number LIMIT 1) IS NOT NULL AS awaited,
+       paid.*
 FROM paid JOIN done ON done.payment_id = paid.id JOIN sold ON sold.n = done.n
 -- One of the tokens at most was live; a place in line that stays what it was is no news.
 LEFT JOIN touched live

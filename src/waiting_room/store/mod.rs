@@ -57,6 +57,19 @@ impl From<TokenRow> for QueueToken {
     }
 }
 
+#[derive(Debug, FromQueryResult)]
+struct UnsoldRow {
+    unsold: bool,
+}
+
+/// Whether a schedule has a seat that is not sold: free, or held.
+pub(super) async fn has_unsold(db: &Db, schedule_id: ScheduleId) -> Result<bool, Fault> {
+    const SQL: &str = "
+        SELECT (SELECT seat.id FROM seat WHERE seat.schedule_id = $1 AND NOT seat.sold LIMIT 1) IS NOT NULL AS unsold";
+    let row: Option<UnsoldRow> = db.row(SQL, vec![schedule_id.into()]).await?;
+    Ok(row.is_some_and(|row| row.unsold))
+}
+
 /// The person's live token for a schedule, else their latest.
 pub(super) async fn latest(
     db: &Db,

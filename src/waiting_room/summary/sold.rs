@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::{
-    kernel::ScheduleId,
-    waiting_room::{RoomStatus, WaitingRooms},
+    kernel::{Fault, ScheduleId},
+    waiting_room::{RoomStatus, WaitingRooms, store},
 };
 
 /// Sales within this time are followed by one look whether that was the last seat.
@@ -20,16 +20,22 @@ impl WaitingRooms {
         self.tasks.spawn("looking whether all is sold", async move {
             tokio::time::sleep(SALES_PER_LOOK).await;
             rooms.summaries.asked().remove(&schedule_id);
-            rooms.summaries.forget(schedule_id);
-            match rooms.summary(schedule_id).await {
-                Ok(Some(summary)) if summary.status == RoomStatus::SoldOut => {
-                    rooms.announce_room(schedule_id).await;
-                }
-                Ok(_) => {}
-                Err(fault) => {
-                    tracing::warn!(fault = %fault.report(), "sold out or not could not be told")
-                }
+            if let Err(fault) = rooms.tell_if_sold_out(schedule_id).await {
+                tracing::warn!(fault = %fault.report(), "sold out or not could not be told")
             }
         });
+    }
+
+    async fn tell_if_sold_out(&self, schedule_id: ScheduleId) -> Result<(), Fault> {
+        // Until the last seat this is the answer, and the whole summary costs forty times as much.
+        if store::has_unsold(&self.db, schedule_id).await? {
+            return Ok(());
+        }
+        self.summaries.forget(schedule_id);
+        let summary = self.summary(schedule_id).await?;
+        if summary.is_some_and(|summary| summary.status == RoomStatus::SoldOut) {
+            self.announce_room(schedule_id).await;
+        }
+        Ok(())
     }
 }

@@ -8,6 +8,7 @@ use crate::support::{
     shop::{self, Setup},
     world::World,
 };
+use frontrow::kernel::ScheduleId;
 
 /// Calls a mutation that takes a schedule and nothing else; the payload.
 pub(super) async fn change(organizer: &Client, field: &str, schedule_id: &str) -> Value {
@@ -359,7 +360,10 @@ async fn a_waiting_room_changes_while_it_runs() {
     // Nobody is admitted, and everybody is as soon as it goes on, on the other instance too.
     let fan = shop::fan(&world, &b).await;
     assert_eq!(fan.enter(&show.id).await["queueToken"]["status"], "WAITING");
-    tokio::time::sleep(std::time::Duration::from_millis(800)).await;
+    for instance in [&a, &b, &a] {
+        let id = ScheduleId::parse(&show.id).unwrap();
+        assert!(instance.app.waiting_rooms.run_round(id).await.is_ok());
+    }
     assert_eq!(fan.queue_status(&show.id).await["status"], "WAITING");
     assert_eq!(
         go(json!({ "paused": false })).await["schedule"]["waitingRoom"],
