@@ -115,8 +115,18 @@ create_database() {
 CREATE ROLE frontrow LOGIN CREATEDB
 CREATE DATABASE frontrow OWNER frontrow
 END
+    add_app_role "$data"
     echo 'host all frontrow 127.0.0.1/32 trust' >"$data/pg_hba.conf"
     mv "$data" "$home/postgres"
+}
+
+# The role that servers run under in tests: it may do less than frontrow, which may become it.
+add_app_role() {
+    as_owner "$pg/postgres" --single -D "$1" -c exit_on_error=on -c log_checkpoints=off postgres >/dev/null <<'END'
+DO $$BEGIN CREATE ROLE frontrow_app; EXCEPTION WHEN duplicate_object THEN NULL; END$$
+GRANT frontrow_app TO frontrow
+END
+    as_owner touch "$1/frontrow_app"
 }
 
 start_postgres() {
@@ -125,6 +135,8 @@ start_postgres() {
     find_postgres "$(cat "$data/PG_VERSION")" ||
         die "The data in $data are of Postgres $(cat "$data/PG_VERSION"): install that version, or remove the folder."
     if postgres_runs; then return; fi
+    # Data of an earlier version.
+    [ -e "$data/frontrow_app" ] || add_app_role "$data"
     postgres_port=$(choose_port Postgres "$postgres_port")
     save_ports
     as_owner "$pg/pg_ctl" start -w -t 60 -D "$data" -l "$data/server.log" -o "-p $postgres_port \

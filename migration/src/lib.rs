@@ -41,6 +41,7 @@ const SCRIPTS: &[Script] = &[
     Script { name: "0014_cards", sql: include_str!("sql/0014_cards.sql") },
     Script { name: "0015_card_attempts", sql: include_str!("sql/0015_card_attempts.sql") },
     Script { name: "0016_calling_off", sql: include_str!("sql/0016_calling_off.sql") },
+    Script { name: "0017_auditing", sql: include_str!("sql/0017_auditing.sql") },
 ];
 
 /// Tells one state of the migrations from another, for caches of migrated databases.

@@ -5,6 +5,7 @@ use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use super::{
     ApiError, ApiResult, context,
     error::settle,
+    list::Text,
     loaders,
     scalars::DateTime,
     user_error::{AccountError, payload},
@@ -24,13 +25,13 @@ pub(super) enum Role {
     Organizer,
 }
 
-/// A person with an account. Everybody sees their own only.
+/// A person with an account. Everybody sees themselves; an organizer sees who holds and owns seats at their schedules.
 #[derive(Debug, Clone, SimpleObject)]
 pub(super) struct User {
     id: ID,
     /// As it was given; unique whatever its case.
-    email: String,
-    name: String,
+    email: Text<String>,
+    name: Text<String>,
     role: Role,
     created_at: DateTime,
 }
@@ -39,8 +40,8 @@ impl From<account::Person> for User {
     fn from(person: account::Person) -> Self {
         Self {
             id: person.id.0.into(),
-            email: person.email,
-            name: person.name,
+            email: Text::new(person.email),
+            name: Text::new(person.name),
             role: person.role.into(),
             created_at: person.created_at.into(),
         }

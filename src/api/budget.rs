@@ -36,6 +36,8 @@ pub(super) const SEARCH: usize = 2_500;
 pub(super) const SCHEDULES: usize = 16;
 /// The state of a waiting room, of which Redis has a part: some four hundred a request.
 pub(super) const ROOM: usize = 16;
+/// What was sold at a performance is counted over its seats: some thirty a request.
+pub(super) const SALES: usize = 250;
 /// Looking at a hall walks through its seats, even where few are shown: three a request.
 pub(super) const HALL: usize = 2_000;
 

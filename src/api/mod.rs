@@ -6,6 +6,7 @@ mod account;
 mod budget;
 mod concert;
 mod context;
+mod desk;
 mod error;
 mod extension;
 mod gather;
@@ -50,6 +51,7 @@ pub struct Query(
     wallet::WalletQuery,
     reservation::ReservationQuery,
     payment::PaymentQuery,
+    desk::DeskQuery,
 );
 
 /// Writes. Each has one payload: the object that was changed, or `userErrors` that say why nothing was.

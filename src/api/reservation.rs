@@ -9,7 +9,9 @@ use async_graphql::{
 use futures_util::{Stream, StreamExt};
 
 use super::{
-    ApiError, ApiResult, budget, context,
+    ApiError, ApiResult,
+    account::User,
+    budget, context, desk,
     error::settle,
     list::List,
     loaders::{self, LatestPaymentOf, SeatsOf},
@@ -91,6 +93,11 @@ impl Reservation {
     async fn seats(&self, ctx: &Context<'_>) -> ApiResult<List<Seat>> {
         let seats = loaders::load(ctx, SeatsOf(self.inner.id)).await?.unwrap_or_default();
         List::of(ctx, seats.into_iter().map(Seat::from))
+    }
+
+    /// Who holds or owns it; for its owner and for the schedule's organizer.
+    async fn person(&self, ctx: &Context<'_>) -> ApiResult<User> {
+        desk::person_of(ctx, &self.inner).await
     }
 
     /// The latest payment, if there was one.

@@ -10,6 +10,7 @@ use super::{
     ApiError, ApiResult, budget,
     concert::Concert,
     context,
+    desk::{self, ScheduleSales},
     error::settle,
     list::{List, Text},
     loaders::{self, AvailabilityOf, RoomOf, SchedulesOf},
@@ -93,6 +94,12 @@ impl Schedule {
         summary
             .map(WaitingRoom::from)
             .ok_or_else(|| ApiError::internal("a schedule without its waiting room"))
+    }
+
+    /// What was sold; for its organizer, null for everybody else.
+    #[graphql(complexity = "budget::SALES + child_complexity")]
+    async fn sales(&self, ctx: &Context<'_>) -> ApiResult<Option<ScheduleSales>> {
+        desk::sales(ctx, &self.inner).await
     }
 
     /// The same by grade, dearest first.

@@ -236,6 +236,10 @@ pub struct Settings {
     #[arg(long, env = "FRONTROW_REFUND_SECONDS", default_value_t = 86_400,
           value_parser = clap::value_parser!(u64).range(1..=2_592_000))]
     pub refund_seconds: u64,
+    /// How often the server audits its books by itself, in seconds; 0 for never. One instance does so at a time.
+    #[arg(long, env = "FRONTROW_AUDIT_EVERY", default_value_t = 3600,
+          value_parser = clap::value_parser!(u64).range(0..=604_800))]
+    pub audit_every: u64,
     /// Browsers' origins that may use this server besides its own, separated by commas.
     #[arg(long, env = "FRONTROW_ALLOWED_ORIGINS", value_delimiter = ',')]
     pub allowed_origins: Vec<String>,
@@ -278,6 +282,14 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// How often the books are audited; `None` for never.
+    pub const fn audit_every(&self) -> Option<Duration> {
+        match self.audit_every {
+            0 => None,
+            seconds => Some(Duration::from_secs(seconds)),
+        }
+    }
+
     /// How cards are charged.
     pub fn cards(&self) -> CardSettings {
         let gateway = &self.gateway;

@@ -13,8 +13,10 @@ pub use networks::Networks;
 
 use crate::{
     account::{Accounts, Keyring, Sessions},
+    audit::Auditing,
     catalogue::Catalogue,
     db::Db,
+    desk::Desk,
     gateway::CardGateway,
     kernel::{Fault, ScheduleId},
     kv::Kv,
@@ -59,6 +61,10 @@ pub struct App {
     pub card_gateway: CardGateway,
     /// Money against seats.
     pub payments: Payments,
+    /// Whether the books agree, now and then.
+    pub auditing: Auditing,
+    /// What organizers see.
+    pub desk: Desk,
     /// Halls in memory.
     pub seat_maps: SeatMaps,
 }
@@ -119,6 +125,8 @@ impl App {
                     cards: settings.cards(),
                 },
             ),
+            auditing: Auditing::new(&db, metrics.clone(), settings.audit_every()),
+            desk: Desk::new(&db),
             card_gateway,
             seat_maps,
             settings: Arc::new(settings),

@@ -3,7 +3,12 @@
 //! All checks read one snapshot, and each change that matters is one statement or one transaction; so true books pass
 //! while people buy. A check speaks of what is certain only: it never cries wolf.
 
+mod auditing;
+mod gateway;
 mod store;
+
+pub use auditing::Auditing;
+pub use gateway::compare;
 
 use crate::{db::Db, kernel::Fault};
 

@@ -16,7 +16,7 @@ impl Search {
     }
 
     /// The pattern for LIKE.
-    pub(super) fn pattern(&self) -> &str {
+    pub fn pattern(&self) -> &str {
         &self.0
     }
 }

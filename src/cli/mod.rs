@@ -7,6 +7,7 @@ mod audit;
 mod database;
 mod demo;
 mod draw;
+mod export;
 mod failed;
 mod migrate;
 mod sandbox_gateway;
@@ -18,11 +19,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use failed::Failed;
 
-use crate::{
-    api,
-    app::{DatabaseArgs, Settings},
-    tasks,
-};
+use crate::{api, app::Settings, tasks};
 
 /// The fair box office: a waiting room, seat holds and payments behind one GraphQL schema.
 #[derive(Debug, Parser)]
@@ -37,13 +34,15 @@ enum Command {
     /// Run the server.
     Serve(Box<Settings>),
     /// Bring the database's tables up to date; safe to repeat.
-    Migrate(DatabaseArgs),
+    Migrate(migrate::MigrateArgs),
     /// Put demonstration data into the database; safe to repeat.
     Seed(seed::SeedArgs),
     /// Print the GraphQL schema.
     Schema,
     /// Check that seats, reservations, money and the line agree; exit status 1 and the rows at fault when they do not.
-    Audit(DatabaseArgs),
+    Audit(Box<audit::AuditArgs>),
+    /// Print who holds and owns seats at a performance, what was paid and what was refunded: for the door and the accountant.
+    Export(export::ExportArgs),
     /// Print everybody who took part in a performance's draw, with their numbers once it is over, as lines of JSON.
     Roster(draw::RosterArgs),
     /// Recompute every place of a draw from its roster; exit status 1 and the places at fault when one is not as drawn.
@@ -87,6 +86,7 @@ async fn run(command: Command) -> Result<ExitCode, Failed> {
         Command::Seed(args) => seed::run(&args).await,
         Command::SandboxGateway(args) => sandbox_gateway::run(args).await,
         Command::AddOrganizer(args) => add_organizer::run(&args).await,
+        Command::Export(args) => export::run(&args).await,
         Command::Roster(args) => draw::roster(&args).await,
         Command::VerifyDraw(args) => draw::verify(&args),
         Command::Schema => {

@@ -3,6 +3,7 @@
 //! Stores call this; nothing else does. It never decides anything: constraints do, and `constraint` reads their names.
 
 mod address;
+pub mod app_role;
 mod column;
 mod describe;
 pub mod entity;

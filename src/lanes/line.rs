@@ -9,7 +9,7 @@ use std::{
 use tokio::{
     sync::{Notify, oneshot},
     task::yield_now,
-    time::{Instant, sleep},
+    time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -156,16 +156,14 @@ impl<W: GroupWork> Line<W> {
             let changed = self.changed.notified();
             // What has arrived over other connections joins, too: its tasks are run before this one goes on.
             yield_now().await;
-            let wait = match self.take() {
+            match self.take() {
                 Taken::Group(group, keys) => return Some((group, Flight { line: self, keys })),
+                Taken::Later(wait) => drop(timeout(wait, changed).await),
                 Taken::Nothing if closing.is_cancelled() => return None,
-                Taken::Nothing => None,
-                Taken::Later(wait) => Some(wait),
-            };
-            tokio::select! {
-                () = changed => {}
-                () = closing.cancelled(), if wait.is_none() => {}
-                () = sleep(wait.unwrap_or_default()), if wait.is_some() => {}
+                Taken::Nothing => tokio::select! {
+                    () = changed => {}
+                    () = closing.cancelled() => {}
+                },
             }
         }
     }

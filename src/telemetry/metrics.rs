@@ -1,6 +1,9 @@
 //! Every metric of the server, served at `/metrics` in the OpenMetrics text format.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicU64},
+};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -52,6 +55,13 @@ pub struct LaneLabels {
 pub struct TaskLabels {
     /// The name that it was started by.
     pub task: &'static str,
+}
+
+/// What is checked by an audit.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CheckLabels {
+    /// The name of the check.
+    pub check: String,
 }
 
 /// Everything that a card gateway is asked.
@@ -118,6 +128,12 @@ pub struct Metrics {
     pub gateway_calls: Family<GatewayLabels, Counter>,
     /// How long the card gateway took.
     pub gateway_seconds: Family<GatewayVerbLabels, Histogram>,
+    /// Rows at fault in the books, as the last audit found them.
+    pub audit_faults: Family<CheckLabels, Gauge>,
+    /// When that audit ended, in seconds since 1970.
+    pub audit_finished: Gauge,
+    /// How long it took.
+    pub audit_seconds: Gauge<f64, AtomicU64>,
     /// Calls to Redis that failed or took too long.
     pub redis_failures: Counter,
     /// Failures of ours that a client was told of as INTERNAL or OVERLOADED.
@@ -157,6 +173,9 @@ impl Metrics {
             refunds: Family::default(),
             gateway_calls: Family::default(),
             gateway_seconds: Family::new_with_constructor(latency),
+            audit_faults: Family::default(),
+            audit_finished: Gauge::default(),
+            audit_seconds: Gauge::default(),
             redis_failures: Counter::default(),
             faults: Counter::default(),
             task_panics: Family::default(),
@@ -184,13 +203,9 @@ impl Metrics {
         registry.register("queue_ended", "Queue tokens ended", m.queue_ended.clone());
         registry.register("holds", "Holds asked for", m.holds.clone());
         registry.register("holds_lapsed", "Holds that lapsed", m.holds_lapsed.clone());
-        registry.register("payments", "Payments asked for", m.payments.clone());
-        // On the page from the start, so that an alarm can be set on what never happened.
-        for outcome in ["done", "again", "failed"] {
-            drop(m.refunds(outcome));
-        }
-        registry.register("refunds", "Refunds done, put off, and given up", m.refunds.clone());
+        m.register_payments(&mut registry);
         m.register_gateway(&mut registry);
+        m.register_audit(&mut registry);
         registry.register("redis_failures", "Calls to Redis that failed", m.redis_failures.clone());
         registry.register(
             "faults",
@@ -201,6 +216,29 @@ impl Metrics {
         registry.register_collector(Box::new(m.rooms.clone()));
         metrics.registry = Arc::new(registry);
         metrics
+    }
+
+    fn register_payments(&self, registry: &mut Registry) {
+        registry.register("payments", "Payments asked for", self.payments.clone());
+        // On the page from the start, so that an alarm can be set on what never happened.
+        for outcome in ["done", "again", "failed"] {
+            drop(self.refunds(outcome));
+        }
+        registry.register("refunds", "Refunds done, put off, and given up", self.refunds.clone());
+    }
+
+    fn register_audit(&self, registry: &mut Registry) {
+        registry.register("audit_faults", "Rows at fault in the books", self.audit_faults.clone());
+        registry.register(
+            "audit_finished_seconds",
+            "When the last audit ended, since 1970",
+            self.audit_finished.clone(),
+        );
+        registry.register(
+            "audit_seconds",
+            "Time that the last audit took",
+            self.audit_seconds.clone(),
+        );
     }
 
     /// Refunds that are `done`, tried `again` later, or `failed` for good.

@@ -4,7 +4,7 @@ mod metrics;
 mod rooms;
 
 pub use metrics::{
-    EndedLabels, GatewayLabels, GatewayVerbLabels, LaneLabels, Metrics, OutcomeLabels,
+    CheckLabels, EndedLabels, GatewayLabels, GatewayVerbLabels, LaneLabels, Metrics, OutcomeLabels,
     ReasonLabels, RequestLabels, TaskLabels,
 };
 pub use rooms::{RoomMetrics, RoomsMetrics};

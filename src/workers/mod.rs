@@ -4,6 +4,7 @@
 //!
 //! Every instance runs all of it. Postgres sees to it that nothing is done twice, so there is no leader to lose.
 
+mod auditing;
 mod rounds;
 
 use std::{sync::Arc, time::Duration};
@@ -54,6 +55,10 @@ pub fn start(
     staff.keep("rounds", move || {
         rounds::run(rooms.clone(), tasks.clone(), kicked.clone(), until.clone())
     });
+    if app.auditing.every().is_some() {
+        let (audit, until) = (app.auditing.clone(), stopping.clone());
+        staff.keep("auditing", move || auditing::run(audit.clone(), until.clone()));
+    }
     staff.every(SWEEP_EVERY, "sweeping lapsed holds", |app| {
         Box::pin(async {
             while app.reservations.expire_lapsed().await? {}

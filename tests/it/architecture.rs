@@ -24,7 +24,7 @@ const FLOORS: &[&[&str]] = &[
     &["account", "catalogue", "gateway", "seat_map", "wallet"],
     &["waiting_room"],
     &["reservation"],
-    &["payment", "sale", "audit"],
+    &["payment", "sale", "audit", "desk"],
     &["app"],
     &["api", "workers"],
     &["http"],

@@ -47,6 +47,12 @@ const TABLE: &[(&str, &str, Who, &str)] = &[
     ("Query", "reservation", SignedIn, "{ reservation(id: \"$schedule\") { id } }"),
     ("Query", "reservations", SignedIn, "{ reservations { nodes { id } } }"),
     (
+        "Query",
+        "scheduleReservations",
+        Organizer,
+        "{ scheduleReservations(scheduleId: \"$schedule\") { nodes { id } } }",
+    ),
+    (
         "Mutation",
         "signUp",
         Anyone,
@@ -268,14 +274,20 @@ async fn another_organizers_things_do_not_exist() {
     let instance = world.instance().await;
     let show = shop::show(&world, &instance, Setup { open_sale: false, ..Setup::default() }).await;
     let other = shop::person(&world, &instance, "ORGANIZER").await;
-    for (_, field, _, template) in TABLE.iter().filter(|(_, _, who, _)| *who == Organizer) {
+    for (root, field, _, template) in TABLE.iter().filter(|(_, _, who, _)| *who == Organizer) {
         if *field == "createConcert" {
             continue;
         }
-        let theirs = other.payload(&operation(template, &show), json!({})).await;
         let missing = operation(template, &show)
             .replace(&show.id, &uuid::Uuid::now_v7().to_string())
             .replace(&show.concert_id, &uuid::Uuid::now_v7().to_string());
+        if *root == "Query" {
+            for operation in [operation(template, &show), missing] {
+                assert_eq!(other.error_code(&operation, json!({})).await, "NOT_FOUND", "{field}");
+            }
+            continue;
+        }
+        let theirs = other.payload(&operation(template, &show), json!({})).await;
         let none = other.payload(&missing, json!({})).await;
         let code = theirs["userErrors"][0]["code"].as_str().expect("a code");
         assert!(["NOT_FOUND", "RESERVATION_NOT_FOUND"].contains(&code), "{field}: {code}");

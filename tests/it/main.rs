@@ -13,6 +13,7 @@
 mod support;
 
 mod account;
+mod app_role;
 mod architecture;
 mod audit;
 mod authorization;
@@ -22,6 +23,7 @@ mod cli;
 mod connections;
 mod cost;
 mod crash;
+mod desk;
 mod docs;
 mod gateway;
 mod holds;

@@ -9,7 +9,9 @@ use async_graphql::parser::{
 };
 use frontrow::{
     api,
-    telemetry::{EndedLabels, LaneLabels, Metrics, OutcomeLabels, RequestLabels, TaskLabels},
+    telemetry::{
+        CheckLabels, EndedLabels, LaneLabels, Metrics, OutcomeLabels, RequestLabels, TaskLabels,
+    },
 };
 
 /// What a schema promises, a line each: `Concert.title: String!`, `Query.concerts(first): Int = 20`, `Role.FAN`.
@@ -193,6 +195,9 @@ fn codes_are_those_that_clients_know() {
 /// Dashboards and alarms read these.
 pub(crate) const METRICS: &[(&str, &str)] = &[
     ("frontrow_answers_refused", "counter"),
+    ("frontrow_audit_faults", "gauge"),
+    ("frontrow_audit_finished_seconds", "gauge"),
+    ("frontrow_audit_seconds", "gauge"),
     ("frontrow_connections", "gauge"),
     ("frontrow_connections_ended", "counter"),
     ("frontrow_connections_refused", "counter"),
@@ -232,6 +237,7 @@ fn metrics_are_those_that_dashboards_know() {
     let metrics = Metrics::new();
     // Those with labels show themselves when they have counted something.
     drop(metrics.requests.get_or_create(&RequestLabels { kind: "query", code: "ok" }));
+    drop(metrics.audit_faults.get_or_create(&CheckLabels { check: String::new() }));
     drop(metrics.queue_ended.get_or_create(&EndedLabels { status: "USED" }));
     drop(metrics.holds.get_or_create(&OutcomeLabels { outcome: "ok" }));
     drop(metrics.payments.get_or_create(&OutcomeLabels { outcome: "ok" }));

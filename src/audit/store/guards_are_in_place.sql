@@ -14,7 +14,8 @@ FROM (VALUES
     ('reservation_status_agrees'), ('reservation_price_range'), ('reservation_seat_pkey'),
     ('reservation_seat_price_range'), ('wallet_balance_range'), ('wallet_entry_balance_range'),
     ('wallet_entry_kind_agrees'), ('wallet_entry_payment_fkey'), ('payment_status_agrees'),
-    ('payment_amount_range'), ('payment_reservation_fkey'), ('queue_token_status_agrees'),
+    ('payment_amount_range'), ('payment_reservation_fkey'), ('payment_purpose_agrees'), ('payment_pending_agrees'),
+    ('payment_refund_agrees'), ('schedule_status_known'), ('schedule_cancelled_agrees'), ('queue_token_status_agrees'),
     -- A reservation has its person and its performance by its token.
     ('reservation_queue_token_fkey'), ('queue_token_person_fkey'), ('queue_token_schedule_fkey')
 ) AS guard (name)

@@ -2,17 +2,24 @@
 -- who waits and is present. What happened within ten seconds of an absence or an end is not certain, a statement runs for as
 -- long at most. Where absences were not noted yet, the first 50 seconds are judged alone: nobody is held to be away in the
 -- first 60.
-WITH place AS (
-    SELECT t.id, t.schedule_id, t.number, t.entered_at,
-           tstzmultirange(tstzrange(least(t.entered_at, stay.until), stay.until))
-               - away.absences - unknown.absences AS present,
+WITH everybody AS (
+    SELECT t.id, t.schedule_id, t.number, t.entered_at, t.absences, t.passed_over_at, w.absences_noted_from,
+           coalesce(t.activated_at, t.ended_at - interval '10 s', 'infinity') AS until,
            min(t.activated_at) OVER (PARTITION BY t.schedule_id ORDER BY t.number DESC
                                      ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS first_overtaken_at
     FROM queue_token t
     JOIN waiting_room w ON w.schedule_id = t.schedule_id
-    CROSS JOIN LATERAL (
-        SELECT coalesce(t.activated_at, t.ended_at - interval '10 s', 'infinity') AS until
-    ) stay
+),
+-- Most people never were away. Of them two instants are compared, and not the ranges below: that is quicker by ten times.
+suspect AS (
+    SELECT * FROM everybody
+    WHERE CASE WHEN absences IS NULL AND passed_over_at IS NULL AND entered_at >= absences_noted_from
+               THEN first_overtaken_at >= entered_at AND first_overtaken_at < until ELSE true END
+),
+place AS (
+    SELECT t.id, t.schedule_id, t.number, t.entered_at, t.first_overtaken_at,
+           tstzmultirange(tstzrange(least(t.entered_at, t.until), t.until)) - away.absences - unknown.absences AS present
+    FROM suspect t
     CROSS JOIN LATERAL (
         SELECT CASE WHEN t.absences IS NULL AND t.passed_over_at IS NULL THEN '{}' ELSE (
             SELECT range_agg(tstzrange(lower(absence) - interval '10 s', upper(absence) + interval '10 s'))
@@ -23,10 +30,10 @@ WITH place AS (
     CROSS JOIN LATERAL (
         SELECT tstzmultirange(tstzrange(
             t.entered_at + interval '50 s',
-            greatest(t.entered_at + interval '50 s', w.absences_noted_from + interval '10 s'))) AS absences
-        WHERE t.entered_at < w.absences_noted_from
+            greatest(t.entered_at + interval '50 s', t.absences_noted_from + interval '10 s'))) AS absences
+        WHERE t.entered_at < t.absences_noted_from
         UNION ALL
-        SELECT '{}' WHERE t.entered_at >= w.absences_noted_from
+        SELECT '{}' WHERE t.entered_at >= t.absences_noted_from
     ) unknown
 )
 SELECT format('queue token %s, number %s of schedule %s, entered at %s, was overtaken at %s',

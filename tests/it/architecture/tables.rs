@@ -25,6 +25,7 @@ const TABLES: &[(&str, &str)] = &[
     ("wallet", "wallet"),
     ("wallet_entry", "wallet"),
     ("payment", "payment"),
+    ("audit_run", "audit"),
 ];
 
 /// Which features write tables of features below them, in statements that write a table of their own.

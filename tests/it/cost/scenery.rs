@@ -77,6 +77,21 @@ fn plant(hall: &Show, fan: &Buyer) -> Vec<String> {
              FROM planted p, queue_token t WHERE t.person_id = '{person}' AND t.schedule_id = '{schedule}' AND p.n <= 40"
         ),
         "INSERT INTO reservation_seat SELECT r.id, s.id, s.price FROM reservation r JOIN seat s USING (schedule_id)".to_owned(),
+        // A page of them at the hall itself, for its organizer, of somebody with the longest name.
+        format!(
+            "INSERT INTO reservation (id, person_id, schedule_id, queue_token_id, status, seat_count, total_price, held_at,
+                                      expires_at)
+             SELECT gen_random_uuid(), '{person}', t.schedule_id, t.id, 'EXPIRED', 20, 20000, t.entered_at, t.entered_at
+             FROM generate_series(1, 100), queue_token t WHERE t.person_id = '{person}' AND t.schedule_id = '{schedule}'"
+        ),
+        format!(
+            "INSERT INTO reservation_seat SELECT r.id, s.id, s.price
+             FROM reservation r, (SELECT id, price FROM seat WHERE schedule_id = '{schedule}' LIMIT 20) s
+             WHERE r.schedule_id = '{schedule}'"
+        ),
+        format!(
+            "UPDATE person SET name = repeat('가', 100), email = repeat('x', 240) || '@test.example' WHERE id = '{person}'"
+        ),
         format!(
             "INSERT INTO payment (id, person_id, reservation_id, method, amount, status, failure_code, idempotency_key,
                                   fingerprint, created_at)
@@ -98,7 +113,10 @@ impl Scenery {
         let name = argument["name"].as_str().expect("a name");
         Some(match (field, name) {
             ("concert", "id") | ("schedules", "concertId") => json!(self.hall.concert_id),
-            ("schedule", "id") | ("seats" | "queueStatus", "scheduleId") => json!(self.hall.id),
+            ("schedule", "id")
+            | ("seats" | "queueStatus" | "scheduleReservations", "scheduleId") => {
+                json!(self.hall.id)
+            }
             ("seats", "queueToken") => json!(self.fan.token),
             ("reservation", "id") => json!("00000000-0000-0000-0000-000000000000"),
             (_, "first") => json!(100),

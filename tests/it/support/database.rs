@@ -3,7 +3,7 @@
 use std::{sync::LazyLock, time::Duration};
 
 use frontrow::{
-    db::{Db, DbSettings, migrations},
+    db::{Db, DbSettings, app_role, migrations},
     tasks::Tasks,
 };
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement};
@@ -17,9 +17,21 @@ static SERVER: LazyLock<String> = LazyLock::new(|| {
 /// A database of one test. It is dropped with the test, unless the test fails.
 #[derive(Debug)]
 pub(crate) struct TestDatabase {
+    /// As who owns the tables.
     pub(crate) url: String,
+    /// As the server goes in.
+    pub(crate) app_url: String,
     /// Its name on the tests' server.
     name: Option<String>,
+}
+
+/// The role that the tests' servers have. It may do less than the owner of the tables, who may become it.
+pub(crate) const APP_ROLE: &str = "frontrow_app";
+
+/// The same address, for sessions that have the server's role.
+fn as_app(url: &str) -> String {
+    let sign = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{sign}options=-c%20role%3D{APP_ROLE}")
 }
 
 fn url_of(name: &str) -> String {
@@ -54,14 +66,15 @@ impl TestDatabase {
             }
         }
         drop(server.close().await);
-        Self { url: url_of(&name), name: Some(name) }
+        let url = url_of(&name);
+        Self { app_url: as_app(&url), url, name: Some(name) }
     }
 }
 
 impl TestDatabase {
     /// A database on a server of the test's own, which ends with that.
-    pub(crate) const fn elsewhere(url: String) -> Self {
-        Self { url, name: None }
+    pub(crate) fn elsewhere(url: String) -> Self {
+        Self { app_url: url.clone(), url, name: None }
     }
 }
 
@@ -122,6 +135,9 @@ async fn template(server: &DatabaseConnection) -> String {
         .await
         .expect("the draft opens");
         migrations::migrate(&db).await.expect("the migrations run");
+        app_role::grant(&db, APP_ROLE).await.unwrap_or_else(|failure| {
+            panic!("{failure:?}: the role {APP_ROLE} is made by `./dev services`; stop them first")
+        });
         db.close().await;
         execute(server, &format!("ALTER DATABASE {draft} RENAME TO {name}"))
             .await

@@ -86,7 +86,8 @@ impl World {
     /// The environment that every instance of this world shares.
     pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
         vec![
-            ("DATABASE_URL", self.database.url.clone()),
+            // The server is not who owns the tables: `frontrow migrate --app-role`.
+            ("DATABASE_URL", self.database.app_url.clone()),
             (
                 "REDIS_URL",
                 std::env::var("REDIS_URL")
@@ -99,6 +100,7 @@ impl World {
             ("FRONTROW_PATIENCE_MS", PATIENCE.as_millis().to_string()),
             ("FRONTROW_REQUEST_MS", PATIENCE.as_millis().to_string()),
             ("FRONTROW_REDIS_TIMEOUT_MS", "2000".to_owned()),
+            ("FRONTROW_AUDIT_EVERY", "0".to_owned()),
         ]
     }
 

@@ -1,0 +1,94 @@
+//! What the server's own role may do: less than whoever owns the tables. It makes no tables, deletes nothing, and does not touch
+//! what is in the ledger.
+
+use sea_orm::{ConnectionTrait, FromQueryResult};
+
+use super::{Db, Session, Tx};
+use crate::kernel::{Failure, Fault};
+
+/// Why a role was given nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RoleRefusal {
+    /// There is no such role.
+    Missing,
+    /// It can change the ledger whatever it is granted: it is a superuser, owns the tables, or is a member of who does.
+    Mighty,
+    /// It may make tables in this schema, as everybody may in databases that are older than Postgres 15.
+    MakesTables,
+}
+
+/// Grants a role what the server needs, and takes from it what the server does not: UPDATE, DELETE and TRUNCATE of the ledger,
+/// DELETE and TRUNCATE of everything else. Safe to repeat; after a migration it has to be, for there may be new tables.
+///
+/// # Errors
+/// A [`RoleRefusal`], or a fault; in both cases nothing was granted.
+pub async fn grant(db: &Db, role: &str) -> Result<(), Failure<RoleRefusal>> {
+    db.tx(async |tx| {
+        if !exists(tx, role).await? {
+            return Err(Failure::Refused(RoleRefusal::Missing));
+        }
+        for statement in statements(tx, role).await? {
+            tx.execute_unprepared(&statement).await.map_err(Fault::from)?;
+        }
+        match rights(tx, role).await? {
+            Rights { changes_ledger: true, .. } => Err(Failure::Refused(RoleRefusal::Mighty)),
+            Rights { makes_tables: true, .. } => Err(Failure::Refused(RoleRefusal::MakesTables)),
+            Rights { .. } => Ok(()),
+        }
+    })
+    .await
+}
+
+async fn exists(tx: &Tx, role: &str) -> Result<bool, Fault> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        found: bool,
+    }
+    if role.contains('\0') {
+        return Ok(false);
+    }
+    const SQL: &str = "SELECT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = $1) AS found";
+    let row: Option<Row> = tx.row(SQL, vec![role.into()]).await?;
+    Ok(row.is_some_and(|row| row.found))
+}
+
+/// The statements that grant and revoke, with every name quoted by Postgres itself.
+async fn statements(tx: &Tx, role: &str) -> Result<Vec<String>, Fault> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        sql: String,
+    }
+    const SQL: &str = "
+        SELECT format('REVOKE ALL ON SCHEMA %1$I FROM %2$I', current_schema(), $1::text) AS sql, 1 AS step
+        UNION ALL
+        SELECT format('GRANT USAGE ON SCHEMA %1$I TO %2$I', current_schema(), $1::text), 2
+        UNION ALL
+        SELECT format('REVOKE ALL ON TABLE %1$I.%2$I FROM %3$I', schemaname, tablename, $1::text), 3
+        FROM pg_tables WHERE schemaname = current_schema() AND tableowner = current_user
+        UNION ALL
+        SELECT format('GRANT %4$s ON TABLE %1$I.%2$I TO %3$I', schemaname, tablename, $1::text,
+                      CASE tablename WHEN 'wallet_entry' THEN 'SELECT, INSERT'
+                                     WHEN 'seaql_migrations' THEN 'SELECT' ELSE 'SELECT, INSERT, UPDATE' END), 4
+        FROM pg_tables WHERE schemaname = current_schema() AND tableowner = current_user
+        ORDER BY step, sql";
+    let rows: Vec<Row> = tx.rows(SQL, vec![role.into()]).await?;
+    Ok(rows.into_iter().map(|row| row.sql).collect())
+}
+
+#[derive(Debug, FromQueryResult)]
+struct Rights {
+    changes_ledger: bool,
+    makes_tables: bool,
+}
+
+/// What a role may do, by whatever way it got there.
+async fn rights(tx: &Tx, role: &str) -> Result<Rights, Fault> {
+    const SQL: &str = "
+        SELECT has_table_privilege($1::text, 'wallet_entry', 'UPDATE, DELETE, TRUNCATE')
+                   OR has_any_column_privilege($1::text, 'wallet_entry', 'UPDATE')
+                   OR pg_has_role($1::text, (SELECT relowner FROM pg_class WHERE oid = 'wallet_entry'::regclass), 'MEMBER')
+                   AS changes_ledger,
+               has_schema_privilege($1::text, current_schema(), 'CREATE') AS makes_tables";
+    let row: Option<Rights> = tx.row(SQL, vec![role.into()]).await?;
+    row.ok_or(Fault::internal("a SELECT without FROM returned no row"))
+}
