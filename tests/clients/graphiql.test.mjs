@@ -16,7 +16,8 @@ const WAY = [
   ["HoldSeat", /"HOLD"/],
   ["Charge", /"CHARGE"/],
   ["Pay", /"CONFIRMED"/],
-  ["Wallet", /"walletEntries"/],
+  // Only some lines show, and the server gives what it has read first.
+  ["Wallet", /"(walletEntries|reservations)"/],
   ["Cards", cards ? /"sandbox"/ : /"cardGateway":\s*null/],
   ["ChargeByCard", cards ? /"APPROVED"/ : /"GATEWAY_UNAVAILABLE"/],
   ["HoldBest", /"HOLD"/],
