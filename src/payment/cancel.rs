@@ -10,12 +10,9 @@ use super::{
 };
 use crate::{
     kernel::{Actor, Failure, Fault, PersonId, ReservationId},
-    reservation::{Reservation, SEATS_MAX},
+    reservation::{ATTEMPTS, Reservation},
 };
 
-/// A statement that found nothing in its way and yet changed nothing met a change just made, of this or another of the
-/// person's reservations; it is run again this many times. A person in a hurry has one for each of their seats.
-const ATTEMPTS: usize = SEATS_MAX + 5;
 /// Reservations of performances that were called off that one call cancels at most.
 const CALLED_OFF_BATCH: usize = 200;
 /// How many of them at once: half of the connections of what runs by itself.

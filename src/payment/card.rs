@@ -9,11 +9,8 @@ use super::{
 use crate::{
     gateway::{Card, CardPayment},
     kernel::{Actor, Failure, Fault, PaymentId},
-    reservation::SEATS_MAX,
+    reservation::ATTEMPTS,
 };
-
-/// As with points: tries to begin while other changes are made.
-const ATTEMPTS: usize = SEATS_MAX + 5;
 
 impl Payments {
     /// Pays by card, or tells how the payment stands that the key was used for.

@@ -7,13 +7,10 @@ use tokio::time::timeout;
 use super::{Paid, PayOrder, PayRefusal, PaymentMethod, Payments, rules, store};
 use crate::{
     kernel::{Actor, Failure, Fault, FaultKind, PaymentId},
-    reservation::SEATS_MAX,
+    reservation::ATTEMPTS,
     telemetry::OutcomeLabels,
 };
 
-/// A statement that found nothing in its way and yet moved nothing met a change just made, of this or another of the
-/// person's reservations; it is run again this many times. A person in a hurry has one for each of their seats.
-const ATTEMPTS: usize = SEATS_MAX + 5;
 /// This many of them share a statement with other people's payments. A payment that is left out that often meets a lock that
 /// stays.
 const TOGETHER: usize = 2;

@@ -9,12 +9,9 @@ use super::{PayRefusal, Payments, rules, store};
 use crate::{
     gateway::{Card, Seen, Standing},
     kernel::{Fault, FaultKind, PaymentId},
-    reservation::SEATS_MAX,
+    reservation::ATTEMPTS,
 };
 
-/// A statement that changed nothing though the payment is not decided met a change just made, of this or another of the
-/// person's reservations; it is run again this many times.
-const ATTEMPTS: usize = SEATS_MAX + 5;
 /// Payments that a worker takes at once.
 const BATCH: i64 = 64;
 /// Of them, so many are looked into at the same time.

@@ -3,17 +3,13 @@
 use super::{
     ExtendRefusal, Reservation, Reservations,
     announce::News,
-    rules::{self, Extension},
+    rules::{self, ATTEMPTS, Extension},
     store::{self, Extended},
 };
 use crate::{
     kernel::{Actor, Failure, Fault, ReservationId},
     waiting_room::Event,
 };
-
-/// A statement that found nothing in its way and yet changed nothing met a change just made, of this or another of the
-/// person's reservations; it is run again this many times. A person in a hurry has one for each of their seats.
-const ATTEMPTS: usize = rules::SEATS_MAX + 5;
 
 impl Reservations {
     /// Keeps a HOLD of the caller for its full time from now, at most until its `extendable_until`. While a payment for it is

@@ -3,7 +3,7 @@
 use super::{
     HoldCode, Reservation, Reservations,
     lane::{self, Outcome},
-    rules,
+    rules::{self, ATTEMPTS},
     store::{self, HoldOrder, Locks},
 };
 use crate::{
@@ -24,9 +24,6 @@ pub struct HoldRefusal {
 /// Groups that a hold is in at most; then it is made by itself. A group leaves out a hold when something of the person's is
 /// locked or has just changed, or when somebody is taking one of the seats.
 const TRIES: usize = 2;
-/// A statement that found nothing in its way and yet held nothing met a passing lock, or another hold, payment or
-/// cancellation of the same person; it is run again this many times. A person in a hurry has one for each of their seats.
-const ATTEMPTS: usize = rules::SEATS_MAX + 5;
 
 impl Reservations {
     /// Holds seats for the caller, all of them or none.

@@ -19,7 +19,7 @@ mod watch;
 pub use announce::{News, person_channel};
 pub use hold::HoldRefusal;
 use lane::HoldLane;
-pub use rules::SEATS_MAX;
+pub use rules::{ATTEMPTS, SEATS_MAX};
 pub(crate) use store::ReservationRow;
 
 use std::time::Duration;

@@ -9,6 +9,10 @@ use crate::{kernel::SeatId, waiting_room::QueueStatus};
 
 /// Seats that one person may ask for at once, even where the performance allows more.
 pub const SEATS_MAX: usize = 20;
+/// A statement about a person's reservation that found nothing in its way and yet changed nothing met a passing lock, or a
+/// change just made of this or another of theirs; it is run again this many times. A person in a hurry has one for each of
+/// their seats.
+pub const ATTEMPTS: usize = SEATS_MAX + 5;
 
 /// What a refused hold found.
 #[derive(Debug, Clone, Default)]
