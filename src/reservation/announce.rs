@@ -12,7 +12,7 @@ use crate::{
 /// Stands behind the id of a reservation whose payment has changed: that is told even if nothing else has.
 pub(super) const PAYMENT_MARK: u8 = b'!';
 
-/// Where changes of a person's reservations are told: the reservation's id, and [`PAYMENT_MARK`] where its payment changed.
+/// Where changes of a person's reservations are told: the reservation's id, and a mark behind it where its payment changed.
 pub fn person_channel(person_id: PersonId) -> String {
     format!("person:{{{person_id}}}")
 }
