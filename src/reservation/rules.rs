@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn a_hold_with_something_to_gain_is_tried_again() {
         assert_eq!(extension(Some(held(10, 300)), 300), Extension::Again);
-        assert_eq!(extension(Some(held(250, 599)), 300), Extension::Again);
+        assert_eq!(extension(Some(held(310, 599)), 300), Extension::Again);
     }
 
     #[test]

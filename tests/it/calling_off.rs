@@ -159,9 +159,7 @@ async fn a_performance_is_called_off_after_it_began_and_a_line_before_its_draw()
     let begun = shop::show(&world, &instance, Setup::default()).await;
     let owner = owners::owners(&world, &instance, None, &begun, &[None]).await.remove(0);
     world
-        .sql(
-            "UPDATE schedule SET cancel_until = clock_timestamp(), starts_at = clock_timestamp(), sales_close_at = clock_timestamp()",
-        )
+        .sql("UPDATE schedule SET cancel_until = now(), starts_at = now(), sales_close_at = now()")
         .await;
     assert_eq!(
         refusal(&owner.client.cancel(&owner.reservation_id).await),

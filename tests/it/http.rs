@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     schema::METRICS,
     support::{
+        eventually,
         shop::{self, Setup},
         socket::Pushed,
         world::{Instance, World},
@@ -40,7 +41,7 @@ fn bomb(root: &str, levels: usize) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_are_declared_and_count() {
     let world = World::new().await;
-    let instance = world.instance().await;
+    let instance = world.instance_with(&["--audit-every=1"]).await;
     let show = shop::show(&world, &instance, Setup::default()).await;
     let fan = shop::fan(&world, &instance).await;
     let token = fan.admitted(&show.id).await;
@@ -55,6 +56,10 @@ async fn metrics_are_declared_and_count() {
     leaver.leave(&show.id).await;
     fan.send("{ nothing }", json!({})).await;
 
+    eventually("an audit", async || {
+        instance.app.metrics.render().contains("frontrow_audit_faults{").then_some(())
+    })
+    .await;
     let answer = fan.http.get(url(&instance, "/metrics")).send().await.unwrap();
     assert!(header(&answer, "content-type").starts_with("application/openmetrics-text"));
     let text = answer.text().await.unwrap();

@@ -212,7 +212,7 @@ async fn every_reason_not_to_pay_has_its_code() {
             "INSERT INTO payment (id, person_id, reservation_id, method, amount, status, idempotency_key, fingerprint, created_at,
                                   look_at, call_off_at)
              SELECT gen_random_uuid(), person_id, id, 'CARD', total_price, 'PENDING', 'other', '', now(),
-                    now() + interval '1 hour', now() + interval '1 hour'
+                    now() + interval '1 hour', expires_at
              FROM reservation WHERE id = '{pending}'"
         ))
         .await;

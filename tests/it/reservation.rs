@@ -239,7 +239,7 @@ fn pending(reservation_id: &str) -> String {
         "INSERT INTO payment (id, person_id, reservation_id, method, amount, status, idempotency_key, fingerprint, created_at,
                               look_at, call_off_at)
          SELECT gen_random_uuid(), person_id, id, 'CARD', total_price, 'PENDING', 'card', '', clock_timestamp(),
-                clock_timestamp() + interval '1 hour', clock_timestamp() + interval '1 hour'
+                clock_timestamp() + interval '1 hour', expires_at
          FROM reservation WHERE id = '{reservation_id}'"
     )
 }

@@ -46,12 +46,17 @@ async fn a_server_whose_migrations_are_not_its_own_is_not_ready() {
     let (status, told) = ready(&instance).await;
     assert_eq!((status, &told["status"]), (503, &json!("unready")));
     assert_eq!(told["reason"], "migrations are missing; run `frontrow migrate`");
-    world.sql("DROP TABLE seaql_migrations").await;
+    world
+        .sql(
+            "INSERT INTO seaql_migrations SELECT * FROM kept EXCEPT SELECT * FROM seaql_migrations",
+        )
+        .await;
+    world.sql("ALTER TABLE seaql_migrations RENAME TO elsewhere").await;
     assert_eq!(
         ready(&instance).await.1["reason"],
         "migrations are missing; run `frontrow migrate`"
     );
-    world.sql("ALTER TABLE kept RENAME TO seaql_migrations").await;
+    world.sql("ALTER TABLE elsewhere RENAME TO seaql_migrations").await;
     world.sql("INSERT INTO seaql_migrations (version, applied_at) VALUES ('9999_future', 0)").await;
     let (status, told) = ready(&instance).await;
     assert_eq!(
