@@ -123,7 +123,7 @@ END
 # The role that servers run under in tests: it may do less than frontrow, which may become it.
 add_app_role() {
     as_owner "$pg/postgres" --single -D "$1" -c exit_on_error=on -c log_checkpoints=off postgres >/dev/null <<'END'
-DO $$BEGIN CREATE ROLE frontrow_app; EXCEPTION WHEN duplicate_object THEN NULL; END$$
+DO $$BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'frontrow_app') THEN CREATE ROLE frontrow_app; END IF; END$$
 GRANT frontrow_app TO frontrow
 END
     as_owner touch "$1/frontrow_app"
