@@ -26,6 +26,10 @@ fn status(payload: &Value) -> Option<&str> {
     payload["payment"]["status"].as_str()
 }
 
+/// Has all payments looked into now. Two of these at once must not wait for each other.
+const DUE: &str = "UPDATE payment SET look_at = now() WHERE id IN (
+    SELECT id FROM payment WHERE status = 'PENDING' FOR NO KEY UPDATE SKIP LOCKED)";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn webhooks_answers_and_workers_of_two_instances_approve_once() {
     let shop = shop(trials(12), &[]).await;
@@ -35,7 +39,7 @@ async fn webhooks_answers_and_workers_of_two_instances_approve_once() {
         let token = ["tok_ok", "tok_webhook_twice", "tok_500"][seat % 3];
         let look = async {
             for instance in [&shop.a, &shop.b] {
-                shop.world.sql("UPDATE payment SET look_at = now() WHERE status = 'PENDING'").await;
+                shop.world.sql(DUE).await;
                 instance.app.payments.settle_due().await.expect("a look");
             }
         };
