@@ -2,7 +2,7 @@
 import { execFileSync, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { chmodSync, cpSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, chmodSync, cpSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import http2 from "node:http2";
 import https from "node:https";
 import { createServer } from "node:net";
@@ -19,7 +19,9 @@ export function program(name) {
   try {
     return execFileSync(join(root, "scripts/program.sh"), [name], { encoding: "utf8" }).trim();
   } catch (error) {
-    console.log(`==> skipped: ${String(error.stderr).trim()}`);
+    const reason = `tests/clients: ${name} (${String(error.stderr).trim()})`;
+    console.log(`==> skipped: ${reason}`);
+    if (process.env.FRONTROW_SKIPPED) appendFileSync(process.env.FRONTROW_SKIPPED, `${reason}\n`);
     return undefined;
   }
 }
@@ -198,8 +200,16 @@ export class Deployment {
     return readFileSync(file, "utf8").trim().split("\n").map((line) => JSON.parse(line));
   }
 
+  /** Starts the mock where nginx looks for it. */
+  async startMock() {
+    const env = { ...process.env, FRONTROW_MOCK_LISTEN: `127.0.0.1:${this.mockPort}` };
+    this.mock = spawn(join(root, "mock/run"), ["server.mjs"], { env, stdio: ["ignore", "pipe", "inherit"] });
+    await once(this.mock.stdout, "data");
+  }
+
   async stop() {
     await this.nginx?.stop();
+    this.mock?.kill();
     await Promise.all((this.instances ?? []).map((instance) => instance.stop("SIGKILL")));
     execFileSync("node", ["setup.mjs", "drop-database", process.env.FRONTROW_SERVER_URL, this.database], { cwd: import.meta.dirname });
     rmSync(this.folder, { recursive: true, force: true });
