@@ -60,10 +60,34 @@ impl Keyring {
         audience: &str,
         required: &[&str],
     ) -> Result<T, TokenRefusal> {
+        self.read(token, audience, required, true)
+    }
+
+    /// The same for a token that may have ended.
+    ///
+    /// # Errors
+    /// [`TokenRefusal::Invalid`].
+    pub fn verify_ended<T: DeserializeOwned + Clone>(
+        &self,
+        token: &str,
+        audience: &str,
+        required: &[&str],
+    ) -> Result<T, TokenRefusal> {
+        self.read(token, audience, required, false)
+    }
+
+    fn read<T: DeserializeOwned + Clone>(
+        &self,
+        token: &str,
+        audience: &str,
+        required: &[&str],
+        must_live: bool,
+    ) -> Result<T, TokenRefusal> {
         let mut validation = Validation::new(Algorithm::HS256);
+        validation.validate_exp = must_live;
         validation.leeway = 0;
         // In the second of its end a token is over already (RFC 7519, section 4.1.4); the crate alone would take it.
-        validation.reject_tokens_expiring_in_less_than = 1;
+        validation.reject_tokens_expiring_in_less_than = u64::from(must_live);
         validation.set_audience(&[audience]);
         validation.set_required_spec_claims(required);
         let mut refusal = TokenRefusal::Invalid;

@@ -26,8 +26,9 @@ mod waiting_room;
 mod wallet;
 
 use async_graphql::{MergedObject, MergedSubscription, Schema, SchemaBuilder};
+pub use account::{brings_proof, is_log_out};
 pub use budget::{Budget, VALUES_MAX, of_key, of_text};
-pub use context::{Caller, RequestId};
+pub use context::{Caller, Gone, RequestId};
 pub(crate) use error::ApiError;
 use error::ApiResult;
 pub use live::{Handover, Plan, Updates};

@@ -1,6 +1,7 @@
 //! One socket, from the handshake to its end.
 
 use std::{
+    future::pending,
     pin::pin,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -30,6 +31,7 @@ use super::{
     running::{Counted, Event, Operation, Running},
 };
 use crate::{
+    account::WatchedSession,
     api::{Budget, Caller, Handover, RequestId},
     kernel::{Actor, RequestCode},
 };
@@ -67,6 +69,8 @@ pub(super) struct Socket {
     ping_at: Instant,
     /// When the session ends, if it ends in a time that can be told.
     session_until: Option<Instant>,
+    /// The session, which may end before.
+    session: Option<WatchedSession>,
     heard_at: Instant,
     _counted: Counted,
 }
@@ -84,6 +88,7 @@ impl Socket {
             ping_at: now + transport.limits.ping,
             heard_at: now,
             session_until: None,
+            session: None,
             caller: None,
             running: Running::default(),
             _counted: Counted::new(&transport.metrics.sockets),
@@ -122,6 +127,7 @@ impl Socket {
             let step = tokio::select! {
                 biased;
                 () = &mut stopping => Err(Close::GoingAway.into()),
+                () = ended(self.session.as_ref()) => Err(Close::SessionEnded.into()),
                 () = &mut timer => self.tick(),
                 message = self.wire.next() => match message {
                     Some(Ok(message)) => self.hear(message),
@@ -207,6 +213,8 @@ impl Socket {
                 let caller = session::caller(&self.transport.sessions, credentials)
                     .map_err(|_| Close::Forbidden)?;
                 self.session_until = caller.0.as_ref().and_then(end_of);
+                let id = caller.0.and_then(|actor| actor.session_id);
+                self.session = id.map(|id| self.transport.sessions.watch(id));
                 self.caller = Some(caller);
                 Ok(Some(Outgoing::<()>::new("connection_ack", None).frame()))
             }
@@ -298,6 +306,14 @@ impl Socket {
         let outcome = error::complete(&mut response, &self.request_id);
         observation.answered(outcome.code);
         Outgoing::of(id, "error", Some(response.errors)).frame()
+    }
+}
+
+/// Returns when a session has ended before its time.
+async fn ended(session: Option<&WatchedSession>) {
+    match session {
+        Some(session) => session.ended().await,
+        None => pending().await,
     }
 }
 
