@@ -23,8 +23,7 @@ impl Accounts {
         }
         // Nobody's id is nil, so none is left out.
         let nobody = SessionId(uuid::Uuid::nil());
-        let mut ended =
-            session::end_others(tx, actor.person_id, nobody, 0, self.times()).await?;
+        let mut ended = session::end_others(tx, actor.person_id, nobody, 0, self.times()).await?;
         if let Some(id) = actor.session_id {
             ended.extend(session::end_one(tx, id, actor.expires_at).await?.0);
         }

@@ -24,14 +24,18 @@ pub enum TokenRefusal {
 #[derive(Clone)]
 pub struct Keyring {
     signing: EncodingKey,
-    /// The current secret first, then the previous one, so that rotation ends no session.
+    /// The current secret first, then those before and after it, so that rotation ends no session.
     verifying: Vec<DecodingKey>,
 }
 
 impl Keyring {
-    /// A keyring that signs with `current` and also accepts what `previous` has signed.
-    pub fn new(current: &SecretString, previous: Option<&SecretString>) -> Self {
-        let verifying = std::iter::once(current).chain(previous);
+    /// A keyring that signs with `current` and also accepts what `others` have signed: the secret before the last rotation,
+    /// and the one after the next.
+    pub fn new<'a>(
+        current: &'a SecretString,
+        others: impl IntoIterator<Item = &'a SecretString>,
+    ) -> Self {
+        let verifying = std::iter::once(current).chain(others);
         Self {
             signing: EncodingKey::from_secret(current.expose_secret().as_bytes()),
             verifying: verifying

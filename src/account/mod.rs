@@ -83,7 +83,12 @@ impl Accounts {
     fn logged_in(&self, open: Open, token: &RefreshToken) -> Result<LoggedIn, Fault> {
         let Open { session_id, refreshed_at, expires_at, person } = open;
         let session = self.sessions.give(session_id, person.id, person.role, refreshed_at)?;
-        Ok(LoggedIn { session, refresh_token: token.text(), refresh_expires_at: expires_at, person })
+        Ok(LoggedIn {
+            session,
+            refresh_token: token.text(),
+            refresh_expires_at: expires_at,
+            person,
+        })
     }
 
     fn count(&self, event: &'static str) {
@@ -149,9 +154,10 @@ impl AccountRefusal {
             Self::EmailInvalid | Self::EmailTaken => Some("email"),
             Self::PasswordWeak => Some("password"),
             Self::NameInvalid => Some("name"),
-            Self::WrongCredentials | Self::SessionEnded | Self::StillHasSeats | Self::StillSells => {
-                None
-            }
+            Self::WrongCredentials
+            | Self::SessionEnded
+            | Self::StillHasSeats
+            | Self::StillSells => None,
         }
     }
 }

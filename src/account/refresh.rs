@@ -23,8 +23,7 @@ impl Accounts {
             let salt = RefreshToken::salt();
             let next = token.next(salt);
             let (now, then) = (token.hashes(), next.hashes());
-            let rotated =
-                store::session::rotate(&self.db, &now, &then, salt, self.times()).await?;
+            let rotated = store::session::rotate(&self.db, &now, &then, salt, self.times()).await?;
             if let Some(open) = rotated {
                 self.count("refreshed");
                 return Ok(self.logged_in(open, &next)?);

@@ -25,8 +25,8 @@ mod user_error;
 mod waiting_room;
 mod wallet;
 
-use async_graphql::{MergedObject, MergedSubscription, Schema, SchemaBuilder};
 pub use account::{brings_proof, is_log_out};
+use async_graphql::{MergedObject, MergedSubscription, Schema, SchemaBuilder};
 pub use budget::{Budget, VALUES_MAX, of_key, of_text};
 pub use context::{Caller, Gone, RequestId};
 pub(crate) use error::ApiError;

@@ -84,10 +84,7 @@ impl App {
         let tasks = Tasks::new(&metrics);
         let db = Db::connect(&settings.database.settings(), &tasks).await?;
         let kv = Kv::connect(&settings.kv(), &metrics, &tasks)?;
-        let keyring = Keyring::new(
-            &settings.secrets.jwt_secret,
-            settings.secrets.jwt_secret_previous.as_ref(),
-        );
+        let keyring = keyring(&settings);
         let sessions = Sessions::new(keyring.clone(), settings.secrets.session_lifetime());
         let accounts = Accounts::new(db.clone(), sessions.clone()).serving(
             settings.secrets.refresh_lifetime(),
@@ -152,4 +149,10 @@ impl App {
         };
         Ok((app, kicked))
     }
+}
+
+/// The secret that signs, and those that are accepted besides.
+fn keyring(settings: &Settings) -> Keyring {
+    let SecretArgs { jwt_secret, jwt_secret_previous, jwt_secret_next, .. } = &settings.secrets;
+    Keyring::new(jwt_secret, jwt_secret_previous.iter().chain(jwt_secret_next))
 }

@@ -142,8 +142,10 @@ fn check(
     let (caller, gone) = match session::from_headers(&transport.sessions, headers) {
         Ok(caller) => (caller, None),
         Err(refusal) => {
-            let mutation = transport.documents.mutation(&parameters.query, parameters.operation_name());
-            let gone = session::excused(&transport.sessions, headers, mutation.as_deref(), refusal)?;
+            let mutation =
+                transport.documents.mutation(&parameters.query, parameters.operation_name());
+            let gone =
+                session::excused(&transport.sessions, headers, mutation.as_deref(), refusal)?;
             (Caller(None), gone)
         }
     };

@@ -58,7 +58,10 @@ pub(super) fn excused(
     }
     let credentials = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = credentials.and_then(bearer);
-    token.and_then(|token| sessions.verify_whose(token).ok()).map(|it| Some(Gone(it))).ok_or(refusal)
+    token
+        .and_then(|token| sessions.verify_whose(token).ok())
+        .map(|it| Some(Gone(it)))
+        .ok_or(refusal)
 }
 
 fn bearer(credentials: &str) -> Option<&str> {

@@ -199,13 +199,7 @@ impl Metrics {
             m.request_seconds.clone(),
         );
         m.register_connections(&mut registry);
-        registry.register("sockets", "Open WebSockets", m.sockets.clone());
-        registry.register("subscriptions", "Running subscriptions", m.subscriptions.clone());
-        // On the page from the start, so that an alarm can be set on what never happened.
-        for event in ["opened", "refreshed", "repeated", "reused", "ended"] {
-            drop(m.sessions.get_or_create(&SessionLabels { event }));
-        }
-        registry.register("sessions", "What became of sessions", m.sessions.clone());
+        m.register_sessions(&mut registry);
         registry.register("queue_entered", "Places taken in lines", m.queue_entered.clone());
         registry.register("journal_batch", "People per journal commit", m.journal_batch.clone());
         registry.register("lane_groups", "Requests per group of a lane", m.lane_groups.clone());
@@ -231,6 +225,14 @@ impl Metrics {
         registry.register_collector(Box::new(m.rooms.clone()));
         metrics.registry = Arc::new(registry);
         metrics
+    }
+
+    fn register_sessions(&self, registry: &mut Registry) {
+        // On the page from the start, so that an alarm can be set on what never happened.
+        for event in ["opened", "refreshed", "repeated", "reused", "ended"] {
+            drop(self.sessions.get_or_create(&SessionLabels { event }));
+        }
+        registry.register("sessions", "What became of sessions", self.sessions.clone());
     }
 
     fn register_payments(&self, registry: &mut Registry) {
@@ -300,6 +302,8 @@ impl Metrics {
             "Connections whose time was over",
             self.connections_ended.clone(),
         );
+        registry.register("sockets", "Open WebSockets", self.sockets.clone());
+        registry.register("subscriptions", "Running subscriptions", self.subscriptions.clone());
         registry.register(
             "answers_refused",
             "Answers that there was no room for",

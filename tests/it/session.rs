@@ -1,6 +1,8 @@
 //! Sessions: refreshed, ended, and ended everywhere at once.
 
 mod deleting;
+mod handing_over;
+mod keys;
 
 use std::time::Duration;
 
@@ -15,7 +17,8 @@ use crate::support::{
 };
 
 const PASSWORD: &str = "correct horse battery";
-const SESSION: &str = "session { accessToken expiresAt refreshToken refreshExpiresAt user { id email role } }
+const SESSION: &str =
+    "session { accessToken expiresAt refreshToken refreshExpiresAt user { id email role } }
                        userErrors { code message path }";
 const NEVER: &str = "subscription { reservationChanges { id } }";
 
@@ -204,7 +207,8 @@ async fn what_is_no_refresh_token_is_told_so_and_ends_nothing() {
     let mixed = format!("{}{}", &other.refresh[..35], &person.refresh[35..]);
     let long = "x".repeat(10_000);
     let made_up = format!("frt_{}", "0".repeat(96));
-    for token in ["", "x", &long, &person.access, &person.refresh[..99], &made_up, "frt_\0", &mixed] {
+    for token in ["", "x", &long, &person.access, &person.refresh[..99], &made_up, "frt_\0", &mixed]
+    {
         assert_ended(&refresh(&a.client(), token).await);
     }
     assert_eq!(refusal(&refresh(&a.client(), &person.refresh).await), None);
@@ -246,7 +250,10 @@ async fn an_ended_session_in_the_header_does_no_harm_where_none_is_needed() {
     for (client, query) in [
         (&habit, "{ concerts { nodes { id } } }"),
         (&habit, "mutation { enterQueue(scheduleId: \"x\") { userErrors { code } } }"),
-        (&habit, "mutation { logOut { userErrors { code } } refreshSession(refreshToken: \"x\") { userErrors { code } } }"),
+        (
+            &habit,
+            "mutation { logOut { userErrors { code } } refreshSession(refreshToken: \"x\") { userErrors { code } } }",
+        ),
         (&habit, "mutation {"),
         (&garbage, "mutation { logOut { userErrors { code } } }"),
     ] {
@@ -279,7 +286,10 @@ async fn logging_out_ends_one_session_everywhere_and_is_safe_to_repeat() {
     }
     assert!(is_in(&other.at(&b)).await);
     assert_eq!(others.soon().await, None);
-    assert_eq!(a.client().error_code("mutation { logOut { userErrors { code } } }", json!({})).await, "UNAUTHENTICATED");
+    assert_eq!(
+        a.client().error_code("mutation { logOut { userErrors { code } } }", json!({})).await,
+        "UNAUTHENTICATED"
+    );
 }
 
 /// Who logs out after the access token has ended wants the refresh token to be of no use either.
@@ -348,7 +358,10 @@ async fn another_password_ends_all_other_sessions() {
     assert_eq!(kept.soon().await, None);
     is_out_soon(&other.at(&b)).await;
     assert_ended(&refresh(&a.client(), &other.refresh).await);
-    assert_eq!(refusal(&log_in(&a.client(), &person.email, PASSWORD).await), Some("WRONG_CREDENTIALS"));
+    assert_eq!(
+        refusal(&log_in(&a.client(), &person.email, PASSWORD).await),
+        Some("WRONG_CREDENTIALS")
+    );
     person.log_in(&a.client(), "another long password").await;
     // The refresh token of before is used up, and in nobody's hands.
     assert_eq!(refusal(&refresh(&a.client(), &new.refresh).await), None);

@@ -49,7 +49,8 @@ pub(super) async fn credentials(
         SELECT id, email, name, role, created_at, erased_at IS NOT NULL AS erased, password_hash
         FROM person WHERE lower(email COLLATE \"und-x-icu\") = lower($1 COLLATE \"und-x-icu\")";
     let row: Option<Row> = db.row(SQL, vec![email.into()]).await?;
-    Ok(row.map(|Row { person, password_hash }| Credentials { person: person.into(), password_hash }))
+    Ok(row
+        .map(|Row { person, password_hash }| Credentials { person: person.into(), password_hash }))
 }
 
 pub(super) async fn insert(

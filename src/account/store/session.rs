@@ -221,8 +221,7 @@ pub(in crate::account) async fn ended(
     db: &Db,
     within: Option<Duration>,
 ) -> Result<Vec<EndedSession>, Fault> {
-    const ALL: &str =
-        "SELECT session_id, until FROM ended_session WHERE until > clock_timestamp()";
+    const ALL: &str = "SELECT session_id, until FROM ended_session WHERE until > clock_timestamp()";
     const LATELY: &str = "
         SELECT session_id, until FROM ended_session
         WHERE ended_at > clock_timestamp() - make_interval(secs => $1) AND until > clock_timestamp()";

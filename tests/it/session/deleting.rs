@@ -4,8 +4,7 @@ use super::*;
 use crate::support::shop::{self, Setup, Show};
 
 async fn delete_account(client: &Client, password: &str) -> Value {
-    let query =
-        "mutation ($p: String!) { deleteAccount(password: $p) { userErrors { code message path } } }";
+    let query = "mutation ($p: String!) { deleteAccount(password: $p) { userErrors { code message path } } }";
     client.payload(query, json!({ "p": password })).await
 }
 
@@ -74,7 +73,8 @@ async fn the_person_goes_and_the_books_stay() {
     let gone = log_in(&a.client(), &person.email, PASSWORD).await;
     assert_eq!(refusal(&gone), Some("WRONG_CREDENTIALS"));
     let id = client.person_id.clone().unwrap();
-    let left = world.texts(&format!("SELECT row_to_json(p)::text FROM person p WHERE id = '{id}'")).await;
+    let left =
+        world.texts(&format!("SELECT row_to_json(p)::text FROM person p WHERE id = '{id}'")).await;
     assert!(!left[0].contains("mina") && !left[0].contains("argon2"), "{left:?}");
     let live = "SELECT count(*) FROM queue_token WHERE status IN ('WAITING', 'ACTIVE')";
     assert_eq!(world.number(live).await, 0);
@@ -84,14 +84,18 @@ async fn the_person_goes_and_the_books_stay() {
     let node = &seen["scheduleReservations"]["nodes"][0];
     assert_eq!((&node["id"], &node["person"]["name"]), (&json!(owned), &json!("Deleted account")));
     assert!(node["person"]["email"].as_str().unwrap().ends_with("@deleted.invalid"), "{node}");
-    assert_eq!(world.number(&format!("SELECT balance FROM wallet WHERE person_id = '{id}'")).await, 9_000);
+    assert_eq!(
+        world.number(&format!("SELECT balance FROM wallet WHERE person_id = '{id}'")).await,
+        9_000
+    );
     for check in frontrow::audit::audit(&world.db).await.expect("an audit") {
         // Time was moved for the performance.
         assert!(check.count == 0 || check.name == "sales_keep_their_times", "{check:#?}");
     }
     // The address is free for somebody else.
     let again = json!({ "email": person.email, "password": PASSWORD, "name": "mina" });
-    let query = format!("mutation ($input: SignUpInput!) {{ signUp(input: $input) {{ {SESSION} }} }}");
+    let query =
+        format!("mutation ($input: SignUpInput!) {{ signUp(input: $input) {{ {SESSION} }} }}");
     let anew = a.client().payload(&query, json!({ "input": again })).await;
     assert_ne!(anew["session"]["user"]["id"], json!(id), "{anew}");
 }
@@ -122,7 +126,8 @@ async fn who_holds_at_the_same_instant_keeps_the_account_or_gets_no_seat() {
         let token = client.admitted(&show.id).await;
         let there = client.at(b.address);
         let hold = "mutation ($input: HoldSeatInput!) { holdSeat(input: $input) { reservation { id } userErrors { code } } }";
-        let input = json!({ "scheduleId": show.id, "seatId": show.seats[round], "queueToken": token });
+        let input =
+            json!({ "scheduleId": show.id, "seatId": show.seats[round], "queueToken": token });
         let (deleted, held) = tokio::join!(
             delete_account(&client, PASSWORD),
             there.send(hold, json!({ "input": input }))
@@ -176,7 +181,8 @@ async fn an_organizer_who_sells_is_refused() {
     world.sql(&format!("UPDATE person SET password_hash = '{hash}' WHERE id = '{id}'")).await;
     let refused = delete_account(&show.organizer, PASSWORD).await;
     assert_eq!(refusal(&refused), Some("STILL_HAS_SEATS"), "{refused}");
-    let call_off = "mutation ($id: ID!) { cancelSchedule(scheduleId: $id) { userErrors { code } } }";
+    let call_off =
+        "mutation ($id: ID!) { cancelSchedule(scheduleId: $id) { userErrors { code } } }";
     show.organizer.payload(call_off, json!({ "id": show.id })).await;
     assert_eq!(delete_account(&show.organizer, PASSWORD).await["userErrors"], json!([]));
     assert!(!is_in(&show.organizer).await);
