@@ -1,6 +1,7 @@
 //! Instances that die, clients that hang up, and an orderly end.
 
 mod cards;
+mod steps;
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU32, Ordering},

@@ -1,6 +1,6 @@
 //! A shop that takes cards: a sandbox, two instances that use it, and a performance.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -80,30 +80,40 @@ impl CardShop {
     }
 }
 
-/// What the gateway has charged and given back is what our books say, to the point.
+/// What the gateway has charged and given back is what our books say, to the point, of every payment, once nothing is on its way.
 pub(crate) async fn agree(world: &World, sandbox: &Sandbox) {
-    let charged: HashMap<String, i64> = sandbox
+    let on_their_way = "SELECT count(*) FROM payment WHERE refund_status = 'PENDING'";
+    eventually("all refunds to be done", async || {
+        (world.number(on_their_way).await == 0).then_some(())
+    })
+    .await;
+    let points = |line: &Value, field: &str| line[field].as_i64().expect("points");
+    let theirs: BTreeMap<String, (i64, i64)> = sandbox
         .list()
         .await
         .iter()
         .map(|line| {
             let id = line["paymentId"].as_str().expect("an id").to_owned();
-            (id, line["charged"].as_i64().expect("points"))
+            (id, (points(line, "charged"), points(line, "refunded")))
         })
-        .filter(|(_, charged)| *charged > 0)
+        .filter(|(_, moved)| *moved != (0, 0))
         .collect();
-    let sql = "SELECT id::text || ' ' || amount FROM payment
+    // What is given up is ours still.
+    let sql = "SELECT id::text || ' ' || amount || ' ' || CASE status WHEN 'REFUNDED' THEN amount ELSE 0 END FROM payment
                WHERE method = 'CARD' AND status IN ('APPROVED', 'REFUNDED')";
-    let ours: HashMap<String, i64> = world
+    let ours: BTreeMap<String, (i64, i64)> = world
         .texts(sql)
         .await
         .iter()
         .map(|line| {
-            let (id, amount) = line.split_once(' ').expect("two words");
-            (id.to_owned(), amount.parse().expect("points"))
+            let words: Vec<&str> = line.split(' ').collect();
+            let [id, charged, refunded] = words[..] else { panic!("{line}") };
+            let points = |text: &str| text.parse().expect("points");
+            (id.to_owned(), (points(charged), points(refunded)))
         })
+        .filter(|(_, moved)| *moved != (0, 0))
         .collect();
-    assert_eq!(ours, charged, "our books, and the gateway's");
+    assert_eq!(ours, theirs, "charged and refunded by our books, and by the gateway's");
 }
 
 /// Answers a challenge as a browser does; where the browser goes then.
