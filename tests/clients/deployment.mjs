@@ -211,8 +211,10 @@ export class Deployment {
     await this.nginx?.stop();
     this.mock?.kill();
     await Promise.all((this.instances ?? []).map((instance) => instance.stop("SIGKILL")));
-    execFileSync("node", ["setup.mjs", "drop-database", process.env.FRONTROW_SERVER_URL, this.database], { cwd: import.meta.dirname });
-    rmSync(this.folder, { recursive: true, force: true });
+    if (this.database) {
+      execFileSync("node", ["setup.mjs", "drop-database", process.env.FRONTROW_SERVER_URL, this.database], { cwd: import.meta.dirname });
+    }
+    if (this.folder) rmSync(this.folder, { recursive: true, force: true });
   }
 }
 
