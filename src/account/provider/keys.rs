@@ -193,12 +193,12 @@ fn usable(jwk: &Jwk) -> Option<Key> {
         _ => return None,
     };
     let signs = jwk.common.public_key_use.as_ref().is_none_or(|it| *it == PublicKeyUse::Signature);
-    let agrees = match (jwk.common.key_algorithm, algorithm) {
+    let agrees = matches!(
+        (jwk.common.key_algorithm, algorithm),
         (None, _)
-        | (Some(KeyAlgorithm::RS256), Algorithm::RS256)
-        | (Some(KeyAlgorithm::ES256), Algorithm::ES256) => true,
-        _ => false,
-    };
+            | (Some(KeyAlgorithm::RS256), Algorithm::RS256)
+            | (Some(KeyAlgorithm::ES256), Algorithm::ES256)
+    );
     let key = DecodingKey::from_jwk(jwk).ok().filter(|_| signs && agrees)?;
     Some(Key { algorithm, key: Arc::new(key) })
 }
