@@ -234,8 +234,10 @@ export class Wire {
 
   /** Resolves to status, headers and the body as text. Rejects when the connection breaks or nothing comes in `within` ms. */
   async request(path, { method = "GET", headers = {}, body, within = 30_000 } = {}) {
-    const answer = this.protocol === "h2" ? this.#over2(path, method, headers, body) : this.#over1(path, method, headers, body);
-    return Promise.race([answer, late(within)]);
+    const over = () => (this.protocol === "h2" ? this.#over2(path, method, headers, body) : this.#over1(path, method, headers, body));
+    // A refused stream was not looked at (RFC 9113, 8.7), so a browser sends the request again, whatever it is.
+    const again = (error) => (error.message.includes("REFUSED_STREAM") ? over() : Promise.reject(error));
+    return Promise.race([over().catch(again), late(within)]);
   }
 
   /** Sends a document; resolves to `{ status, data, errors, id }`, the id being the request's own. */
