@@ -198,15 +198,15 @@ impl Db {
         .await
     }
 
-    /// Reads the same state in two transactions at once, each of which does `read`: what takes one core long takes two half as long.
+    /// Reads the same state in two transactions at once: what takes one core long takes two half as long.
     ///
     /// # Errors
     /// As [`Db::tx`].
     pub async fn snapshot_twice<T, E: From<Fault>>(
         &self,
-        read: impl AsyncFn(&Tx) -> Result<T, E>,
+        read: impl AsyncFnOnce(&Tx) -> Result<T, E>,
+        read_beside: impl AsyncFnOnce(&Tx) -> Result<T, E>,
     ) -> Result<[T; 2], E> {
-        let read = &read;
         self.snapshot(async |first| {
             let id = first.snapshot_id().await?;
             let second = self.transaction(SNAPSHOT, async |tx| {
@@ -214,7 +214,7 @@ impl Db {
                 let shared = format!("SET TRANSACTION SNAPSHOT '{id}'");
                 tx.execute_unprepared(&shared).await.map_err(Fault::from)?;
                 tx.may_scan().await?;
-                read(tx).await
+                read_beside(tx).await
             });
             let (one, other) = try_join(read(first), second).await?;
             Ok([one, other])

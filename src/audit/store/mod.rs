@@ -75,7 +75,8 @@ const GENTLY: &str = "SET LOCAL max_parallel_workers_per_gather = 0";
 /// Runs every check on the same state of the books, as quickly as can be.
 pub(super) async fn run(db: &Db) -> Result<Vec<Check>, Fault> {
     let next = AtomicUsize::new(0);
-    let found = db.snapshot_twice(async |tx| run_some(tx, ROOM, &next).await).await?;
+    let some = async |tx: &Tx| run_some(tx, ROOM, &next).await;
+    let found = db.snapshot_twice(some, some).await?;
     let mut checks: Vec<(usize, Check)> = found.into_iter().flatten().collect();
     checks.sort_by_key(|(place, _)| *place);
     Ok(checks.into_iter().map(|(_, check)| check).collect())
