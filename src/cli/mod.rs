@@ -9,6 +9,7 @@ mod demo;
 mod draw;
 mod export;
 mod failed;
+mod health;
 mod migrate;
 mod retry_refund;
 mod sandbox_gateway;
@@ -50,6 +51,8 @@ enum Command {
     Roster(draw::RosterArgs),
     /// Recompute every place of a draw from its roster; exit status 1 and the places at fault when one is not as drawn.
     VerifyDraw(draw::VerifyDrawArgs),
+    /// Ask a running server whether it can serve: exit status 0 when it can, 1 and the reason when it cannot or does not answer.
+    Health(health::HealthArgs),
     /// Run a card gateway to try cards with, where no money moves.
     SandboxGateway(sandbox_gateway::SandboxGatewayArgs),
     /// Make an organizer's account; the password is the first line of standard input.
@@ -92,6 +95,7 @@ async fn run(command: Command) -> Result<ExitCode, Failed> {
         Command::RetryRefund(args) => retry_refund::run(&args).await,
         Command::Export(args) => export::run(&args).await,
         Command::Roster(args) => draw::roster(&args).await,
+        Command::Health(args) => health::run(&args).await,
         Command::VerifyDraw(args) => draw::verify(&args),
         Command::Schema => {
             print!("{}", api::sdl());

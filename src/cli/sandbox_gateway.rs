@@ -84,7 +84,7 @@ pub(super) async fn run(args: SandboxGatewayArgs) -> Result<ExitCode, Failed> {
 }
 
 /// Who listens everywhere is reached here.
-fn reachable(address: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),

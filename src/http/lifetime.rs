@@ -23,7 +23,8 @@ impl Lifetime {
 }
 
 /// Serves until the lifetime ends, then waits for running requests, mutations and sockets, but no longer than `patience`.
-/// Connections on which nothing is being answered are closed at once.
+/// Nobody can connect any more. Connections that are open are served for a moment yet: what a proxy had sent before it knew is
+/// answered.
 ///
 /// # Errors
 /// When the listener breaks.

@@ -362,7 +362,7 @@ async fn help_names_every_setting() {
         assert!(help.went_well().contains(name), "{name}: {help:?}");
     }
     assert!(!help.out.contains(SECRET), "{help:?}");
-    for command in ["serve", "migrate", "seed", "schema", "audit", "add-organizer"] {
+    for command in ["serve", "migrate", "seed", "schema", "audit", "health", "add-organizer"] {
         assert!(run(&["--help"], &[], "").await.went_well().contains(command), "{command}");
     }
     assert!(run(&["--version"], &[], "").await.went_well().starts_with("frontrow "));
@@ -378,6 +378,38 @@ async fn a_served_instance_ends_well_when_asked_to() {
     assert_eq!(process.client().data("{ __typename }", json!({})).await["__typename"], "Query");
     process.terminate();
     assert_eq!(process.ended().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_asks_the_server_that_listens_there() {
+    let world = World::new().await;
+    let mut process = Process::start(&world, &[]).await;
+    let health = async |listen: &str, flags: &[&str]| {
+        let arguments = [&["health"], flags].concat();
+        run(&arguments, &[("FRONTROW_LISTEN", listen)], "").await
+    };
+    let port = process.address.port();
+    let address = process.address.to_string();
+    for listen in [&address, &format!("0.0.0.0:{port}")] {
+        assert_eq!(health(listen, &[]).await.went_well(), "ready\n");
+        assert_eq!(health(listen, &["--live"]).await.went_well(), "live\n");
+    }
+    // One that hangs, one that is something else, and nobody.
+    let suspend = |signal: &str| {
+        let sent = Command::new("kill").args([signal, &process.id().to_string()]).status();
+        assert!(sent.unwrap().success());
+    };
+    suspend("-STOP");
+    health(&address, &[]).await.said(&[&address, "did not answer in time"]);
+    suspend("-CONT");
+    let other = world.instance().await;
+    world.sql("DELETE FROM seaql_migrations").await;
+    let unready = other.address.to_string();
+    health(&unready, &[]).await.said(&[&unready, "cannot serve", "migrations"]);
+    process.kill();
+    let ended = health(&address, &[]).await;
+    ended.said(&[&address, "does not answer"]);
+    assert_eq!(ended.code, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

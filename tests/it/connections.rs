@@ -200,7 +200,7 @@ async fn half_a_head_does_not_hold_up_an_orderly_end() {
     process.terminate();
     assert_eq!(process.ended().await, Some(0));
     let took = asked.elapsed();
-    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert!(took < Duration::from_secs(6), "{took:?}");
     drop((half, silent));
 }
 

@@ -23,7 +23,9 @@ fn settings(text: &str) -> BTreeSet<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn settings_are_documented_and_those_documented_exist() {
     let mut known = BTreeSet::new();
-    for command in ["serve", "migrate", "seed", "audit", "add-organizer", "sandbox-gateway"] {
+    for command in
+        ["serve", "migrate", "seed", "audit", "add-organizer", "sandbox-gateway", "health"]
+    {
         known.extend(settings(&run(&[command, "--help"], &[], "").await.out));
     }
     assert!(known.len() > 12, "{known:?}");
@@ -36,6 +38,7 @@ async fn settings_are_documented_and_those_documented_exist() {
         "ARCHITECTURE.md",
         "docs/limits.md",
         "docs/operating.md",
+        "docs/deployment.md",
         "docs/fairness.md",
         "docs/payments.md",
     ] {

@@ -38,6 +38,11 @@ pub struct Limits {
     /// How long a connection may stay open without a request. nginx and cloud balancers keep theirs for a minute: the side
     /// that hangs up first has to be the client, or a request crosses with our goodbye.
     pub idle: Duration,
+    /// How long a connection without a request is kept when the server stops. What comes on it meanwhile is answered, with the
+    /// word that it is the last. A proxy's idle connections have to end before, by the proxy's doing: less than this after
+    /// their last answer. One that is closed while a request is on its way costs that request, and proxies do not send a POST
+    /// again.
+    pub goodbye: Duration,
     /// While something waits to be sent, `WRITTEN_BYTES_MIN` have to go out in this time, again and again. The system passes
     /// on up to 64 KiB at a time, so shorter times would cut off readers who are only slow.
     pub write: Duration,
@@ -59,6 +64,7 @@ impl Default for Limits {
             first_byte: Duration::from_secs(10),
             head: Duration::from_secs(10),
             idle: Duration::from_secs(75),
+            goodbye: Duration::from_secs(3),
             write: Duration::from_secs(20),
             connections: connections(),
             connections_per_address: 2_000,
@@ -79,6 +85,7 @@ impl Limits {
             first_byte: share(limits.first_byte),
             head: share(limits.head),
             idle: share(limits.idle),
+            goodbye: share(limits.goodbye),
             write: share(limits.write),
             connections: set.unwrap_or(limits.connections),
             connections_per_address: usize::try_from(settings.connections_per_address)

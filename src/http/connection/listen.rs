@@ -8,6 +8,7 @@ use std::{
 };
 
 use axum::Router;
+use futures_util::FutureExt;
 use tokio::{
     net::{TcpListener, TcpStream},
     time::{Interval, MissedTickBehavior, interval, sleep},
@@ -66,6 +67,10 @@ impl Listener {
         let mut sweep = interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let accepted = accept(&self.listener, &served, &stopping, &mut sweep).await;
+        // The system has taken these for us, and would reset them; whatever was sent on them would be lost.
+        while let Some(Ok((stream, peer))) = self.listener.accept().now_or_never() {
+            served.admit(stream, peer);
+        }
         drop(self.listener);
         all.stop();
         served.open.close();

@@ -214,20 +214,29 @@ impl Connection {
     /// What the connection's task has to do now, besides its work. Asked by that task only.
     fn poll_told(&self, context: &Context<'_>) -> Poll<Told> {
         self.task.register(context.waker());
-        if !self.nudged.swap(false, Ordering::Acquire) {
-            return Poll::Pending;
-        }
-        if let Some(overdue) = self.overdue(self.all.now()) {
+        let nudged = self.nudged.swap(false, Ordering::Acquire);
+        if nudged && let Some(overdue) = self.overdue(self.all.now()) {
             return Poll::Ready(Told::Overdue(overdue));
         }
         if !self.all.is_stopping() {
             return Poll::Pending;
         }
         match self.phase() {
-            Phase::Fresh | Phase::Head | Phase::Idle => Poll::Ready(Told::Leave),
+            Phase::Fresh | Phase::Head | Phase::Idle if self.is_left(self.all.now()) => {
+                Poll::Ready(Told::Leave)
+            }
             Phase::Busy => Poll::Ready(Told::Finish),
-            Phase::Upgraded | Phase::Closed => Poll::Pending,
+            Phase::Fresh | Phase::Head | Phase::Idle | Phase::Upgraded | Phase::Closed => {
+                Poll::Pending
+            }
         }
+    }
+
+    /// Whether the server, which stops, has waited long enough for a request on a connection that has none. A proxy may have
+    /// sent one before it knew.
+    fn is_left(&self, now: u64) -> bool {
+        let quiet = now.saturating_sub(self.since.load(Ordering::Relaxed));
+        u128::from(quiet) > self.all.limits.goodbye.as_millis()
     }
 }
 

@@ -128,14 +128,14 @@ impl Connections {
         self.metrics.connections.dec();
     }
 
-    /// Wakes the connections whose time is over. Closed ones are forgotten, and so are WebSockets, which keep their own
+    /// Wakes the connections whose time is over, and all while the server stops. Closed ones are forgotten, and so are WebSockets, which keep their own
     /// time.
     pub(super) fn sweep(&self) {
         // Taken out meanwhile, so that new connections do not wait for the sweep.
         let mut swept = std::mem::take(&mut *lock(&self.swept));
         let now = self.now();
         swept.retain(|connection| {
-            if connection.overdue(now).is_some() {
+            if self.is_stopping() || connection.overdue(now).is_some() {
                 connection.nudge();
             }
             !matches!(connection.phase(), Phase::Upgraded | Phase::Closed)

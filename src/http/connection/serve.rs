@@ -10,7 +10,7 @@ use std::{
 
 use axum::{
     Router,
-    http::{Request, Response},
+    http::{HeaderValue, Request, Response, header},
 };
 use hyper::{
     body::{Body as _, Incoming},
@@ -131,6 +131,9 @@ async fn answer(
             connection.all.metrics.answers_refused.inc();
             response = edge::overloaded(&response);
         }
+    }
+    if connection.all.is_stopping() {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response.map(|body| Answer::new(body, answering)))
 }

@@ -32,6 +32,7 @@ fn limits() -> ConnectionLimits {
         head: SOON * 10,
         idle: SOON * 10,
         write: SOON * 10,
+        goodbye: ms(100),
         ..ConnectionLimits::default()
     }
 }

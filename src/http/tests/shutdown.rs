@@ -1,3 +1,8 @@
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
 use super::*;
 
 #[tokio::test]
@@ -30,4 +35,38 @@ async fn shutdown_does_not_wait_for_ever() {
     server.stopping.cancel();
     server.ended.await.unwrap().unwrap();
     assert!(started.elapsed() < Duration::from_secs(8));
+}
+
+#[tokio::test]
+async fn what_was_sent_before_the_end_was_known_is_answered() {
+    let server = Server::start().await;
+    let connect = async || TcpStream::connect(server.address).await.unwrap();
+    let (mut kept, mut fresh, mut silent) = (connect().await, connect().await, connect().await);
+    kept.write_all(ASKED).await.unwrap();
+    let first = answer(&mut kept).await;
+    assert!(first.ends_with(ANSWERED) && !first.contains("connection: close"), "{first}");
+    server.stopping.cancel();
+    until(|| std::net::TcpStream::connect(server.address).is_err()).await;
+    // As a proxy does that has heard nothing yet, on a connection that it kept and on one that it has just opened.
+    for stream in [&mut kept, &mut fresh] {
+        stream.write_all(ASKED).await.unwrap();
+        let last = answer(stream).await;
+        assert!(last.ends_with(ANSWERED) && last.contains("connection: close"), "{last}");
+        assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
+    }
+    assert_eq!(silent.read(&mut [0]).await.unwrap(), 0);
+    server.ended.await.unwrap().unwrap();
+}
+
+const ASKED: &[u8] = b"POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 21\r\n\r\n\
+                       {\"query\":\"{ hello }\"}";
+const ANSWERED: &str = r#"{"data":{"hello":"hello "}}"#;
+
+/// One answer, to its end.
+async fn answer(stream: &mut TcpStream) -> String {
+    let mut text = Vec::new();
+    while !text.ends_with(ANSWERED.as_bytes()) {
+        assert!(stream.read_buf(&mut text).await.unwrap() > 0, "{}", text.escape_ascii());
+    }
+    String::from_utf8(text).unwrap()
 }
