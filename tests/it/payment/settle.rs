@@ -75,7 +75,8 @@ async fn webhooks_answers_and_workers_of_two_instances_approve_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_cards_for_one_reservation_one_is_charged() {
     let shop = shop(trials(12), &[]).await;
-    for (seat, buyer) in shop.buyers(trials(12)).await.iter().enumerate() {
+    let people = shop.buyers(trials(12)).await;
+    let races = people.iter().enumerate().map(async |(seat, buyer)| {
         let id = buyer.held(&shop.show, seat).await;
         let there = buyer.at(if seat % 2 == 0 { &shop.a } else { &shop.b });
         let answers = tokio::join!(
@@ -91,7 +92,8 @@ async fn of_two_cards_for_one_reservation_one_is_charged() {
             }
         }
         assert_eq!(approved, 1);
-    }
+    });
+    stream::iter(races).buffer_unordered(AT_ONCE).collect::<()>().await;
     shop.books_agree().await;
 }
 
@@ -99,12 +101,14 @@ async fn of_two_cards_for_one_reservation_one_is_charged() {
 async fn cancelling_against_an_approval_has_one_of_the_legal_outcomes() {
     let mut random = Random::seeded();
     let shop = shop(trials(12), &[]).await;
-    for (seat, buyer) in shop.buyers(trials(12)).await.iter().enumerate() {
+    let people = shop.buyers(trials(12)).await;
+    let pauses: Vec<usize> = people.iter().map(|_| random.below(600)).collect();
+    let races = people.iter().zip(pauses).enumerate().map(async |(seat, (buyer, pause))| {
         let id = buyer.held(&shop.show, seat).await;
         let paid = buyer.client.pay_card(&id, "pay", "tok_challenge").await;
         let there = buyer.at(if seat % 2 == 0 { &shop.a } else { &shop.b });
         let challenge = redirect(&paid);
-        let pause = Duration::from_millis(u64::try_from(random.below(600)).expect("a pause"));
+        let pause = Duration::from_millis(u64::try_from(pause).expect("a pause"));
         let (cancelled, _) = tokio::join!(
             async {
                 tokio::time::sleep(pause).await;
@@ -119,7 +123,8 @@ async fn cancelling_against_an_approval_has_one_of_the_legal_outcomes() {
             (Some("PAYMENT_IN_PROGRESS"), None) | (None, Some("CANCELLED")) => {}
             other => panic!("{other:?}: {cancelled}"),
         }
-    }
+    });
+    stream::iter(races).buffer_unordered(AT_ONCE).collect::<()>().await;
     shop.all_decided().await;
     shop.books_agree().await;
 }
