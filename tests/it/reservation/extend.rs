@@ -336,6 +336,10 @@ async fn extending_against_calling_off_leaves_nothing_held() {
             assert_eq!(refusal(&extend(client, held).await), Some("HOLD_EXPIRED"));
         }
     }
-    assert!(extended > 0 && too_late > 0, "{extended} were extended, {too_late} came too late");
+    // Which of the two was quicker, the machine decides.
+    #[expect(clippy::print_stderr, reason = "the figures of a run by hand")]
+    {
+        eprintln!("{extended} holds were extended, {too_late} were cancelled before");
+    }
     world.books_are_true().await;
 }
