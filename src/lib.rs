@@ -28,9 +28,11 @@ pub mod waiting_room;
 // Floor 4: seats held, owned and given back.
 pub mod reservation;
 
-// Floor 5: money against seats, running a sale, what an organizer sees of it, and whether all of it agrees.
+// Floor 5: money against seats, running a sale, what an organizer sees of it, accounts deleted, and
+// whether all of it agrees.
 pub mod audit;
 pub mod desk;
+pub mod erasure;
 pub mod payment;
 pub mod sale;
 

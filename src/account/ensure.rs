@@ -25,7 +25,7 @@ impl Accounts {
         let hash = self.hasher.hash(new.password).await?;
         let made = store::insert(tx, PersonId::new(), &new.email, &new.name, &hash, role).await;
         match made {
-            Ok((person, _)) => Ok(person),
+            Ok(person) => Ok(person),
             Err(Failure::Refused(_)) => Err(Fault::internal("an account appeared under the lock")),
             Err(Failure::Fault(fault)) => Err(fault),
         }

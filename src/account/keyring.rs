@@ -24,14 +24,18 @@ pub enum TokenRefusal {
 #[derive(Clone)]
 pub struct Keyring {
     signing: EncodingKey,
-    /// The current secret first, then the previous one, so that rotation ends no session.
+    /// The current secret first, then those before and after it, so that rotation ends no session.
     verifying: Vec<DecodingKey>,
 }
 
 impl Keyring {
-    /// A keyring that signs with `current` and also accepts what `previous` has signed.
-    pub fn new(current: &SecretString, previous: Option<&SecretString>) -> Self {
-        let verifying = std::iter::once(current).chain(previous);
+    /// A keyring that signs with `current` and also accepts what `others` have signed: the secret before the last rotation,
+    /// and the one after the next.
+    pub fn new<'a>(
+        current: &'a SecretString,
+        others: impl IntoIterator<Item = &'a SecretString>,
+    ) -> Self {
+        let verifying = std::iter::once(current).chain(others);
         Self {
             signing: EncodingKey::from_secret(current.expose_secret().as_bytes()),
             verifying: verifying
@@ -60,10 +64,34 @@ impl Keyring {
         audience: &str,
         required: &[&str],
     ) -> Result<T, TokenRefusal> {
+        self.read(token, audience, required, true)
+    }
+
+    /// The same for a token that may have ended.
+    ///
+    /// # Errors
+    /// [`TokenRefusal::Invalid`].
+    pub fn verify_ended<T: DeserializeOwned + Clone>(
+        &self,
+        token: &str,
+        audience: &str,
+        required: &[&str],
+    ) -> Result<T, TokenRefusal> {
+        self.read(token, audience, required, false)
+    }
+
+    fn read<T: DeserializeOwned + Clone>(
+        &self,
+        token: &str,
+        audience: &str,
+        required: &[&str],
+        must_live: bool,
+    ) -> Result<T, TokenRefusal> {
         let mut validation = Validation::new(Algorithm::HS256);
+        validation.validate_exp = must_live;
         validation.leeway = 0;
         // In the second of its end a token is over already (RFC 7519, section 4.1.4); the crate alone would take it.
-        validation.reject_tokens_expiring_in_less_than = 1;
+        validation.reject_tokens_expiring_in_less_than = u64::from(must_live);
         validation.set_audience(&[audience]);
         validation.set_required_spec_claims(required);
         let mut refusal = TokenRefusal::Invalid;

@@ -2,11 +2,14 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{AccountRefusal, Accounts, LoggedIn, rules, store};
-use crate::kernel::Failure;
+use super::{
+    AccountRefusal, Accounts, LoggedIn, SESSIONS_MAX, refresh_token::RefreshToken, rules, store,
+    store::session,
+};
+use crate::kernel::{Failure, SessionId};
 
 impl Accounts {
-    /// Opens a session.
+    /// Opens a session. A person has [`SESSIONS_MAX`] at most: the one that was not refreshed for the longest time ends.
     ///
     /// An address that nobody has and a wrong password get the same answer after the same time, so that nobody learns
     /// who has an account.
@@ -24,12 +27,27 @@ impl Accounts {
         }
         // A text that is no address is looked up as well, like one that nobody has: the answer takes the same time.
         let found = store::credentials(&self.db, rules::email(email).unwrap_or_default()).await?;
-        let hash = found.as_ref().map(|found| found.password_hash.clone());
-        let verified = self.hasher.verify(password, hash).await?;
-        let Some(found) = found.filter(|_| verified) else {
+        let hash = found.as_ref().and_then(|found| found.password_hash.clone());
+        let verified = self.hasher.verify(password, hash.clone()).await?;
+        let Some((found, hash)) = found.zip(hash).filter(|_| verified) else {
             return Err(wrong);
         };
-        let session = self.sessions.open(found.person.id, found.person.role, found.now)?;
-        Ok(LoggedIn { session, person: found.person })
+        let (id, token, times) = (SessionId::new(), RefreshToken::new(), self.times());
+        let (open, ended) = self
+            .db
+            .tx(async |tx| {
+                // The password may have been changed while it was checked, and then it opens nothing any more.
+                if !store::still_has(tx, found.person.id, &hash).await? {
+                    return Err(wrong);
+                }
+                let others = SESSIONS_MAX - 1;
+                let ended = session::end_others(tx, found.person.id, id, others, times).await?;
+                let open = session::open(tx, id, found.person.id, &token.hashes(), times).await?;
+                Ok((open, ended))
+            })
+            .await?;
+        self.tell_ended(&ended).await;
+        self.count("opened");
+        Ok(self.logged_in(open, &token)?)
     }
 }

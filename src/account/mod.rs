@@ -1,39 +1,98 @@
 //! People: signing up, logging in, and the sessions that prove it.
 //!
-//! Wallets open themselves on their first posting, so nothing here knows of money.
+//! A session is known by two tokens: an access token, which is checked in memory, and a refresh token, which Postgres knows by
+//! its hash. Wallets open themselves on their first posting, so nothing here knows of money.
 
+mod change_password;
+mod ended;
 mod ensure;
+mod erase;
+mod follow;
 mod keyring;
 mod log_in;
+mod log_out;
 mod password;
 mod people;
+mod refresh;
+mod refresh_token;
 mod rules;
 mod session;
 mod sign_up;
 mod store;
 
+use std::time::Duration;
+
+pub use change_password::Proof;
+pub use ended::{EndedSession, WatchedSession};
+pub use follow::EndedFeed;
 pub use keyring::{Keyring, SECRET_BYTES_MIN, TokenRefusal};
 use password::Hasher;
+use refresh_token::RefreshToken;
 pub use session::{SessionToken, Sessions};
 pub use sign_up::NewPerson;
+use store::session::{Open, Times};
 
 use crate::{
     db::Db,
-    kernel::{PersonId, Role, Timestamp},
+    kernel::{Fault, PersonId, Role, Timestamp},
+    kv::Kv,
+    telemetry::{Metrics, SessionLabels},
 };
+
+/// How many sessions of one person live at once.
+const SESSIONS_MAX: i64 = 20;
 
 /// Signs people up, logs them in and finds them; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Accounts {
     db: Db,
+    /// For what nobody waits for.
+    background: Db,
     sessions: Sessions,
+    refresh_lifetime: Duration,
     hasher: Hasher,
+    kv: Option<Kv>,
+    metrics: Metrics,
 }
 
 impl Accounts {
-    /// The accounts in `db`, with sessions signed by `sessions`.
+    /// The accounts in `db`, with sessions signed by `sessions`; for commands, whose sessions nobody refreshes.
     pub fn new(db: Db, sessions: Sessions) -> Self {
-        Self { db, sessions, hasher: Hasher::new() }
+        Self {
+            background: db.for_background(),
+            db,
+            sessions,
+            refresh_lifetime: Duration::ZERO,
+            hasher: Hasher::new(),
+            kv: None,
+            metrics: Metrics::default(),
+        }
+    }
+
+    /// The same for a server: sessions can be refreshed for `refresh_lifetime` after they were last, and their ends are told
+    /// to all instances.
+    pub fn serving(self, refresh_lifetime: Duration, kv: Kv, metrics: Metrics) -> Self {
+        Self { refresh_lifetime, kv: Some(kv), metrics, ..self }
+    }
+
+    const fn times(&self) -> Times {
+        Times { access: self.sessions.lifetime(), refresh: self.refresh_lifetime }
+    }
+
+    /// What who has this session is given.
+    fn logged_in(&self, open: Open, token: &RefreshToken) -> Result<LoggedIn, Fault> {
+        let Open { session_id, refreshed_at, expires_at, person } = open;
+        let session = self.sessions.give(session_id, person.id, person.role, refreshed_at)?;
+        Ok(LoggedIn {
+            session,
+            refresh_token: token.text(),
+            refresh_expires_at: expires_at,
+            person,
+        })
+    }
+
+    fn count(&self, event: &'static str) {
+        self.metrics.sessions.get_or_create(&SessionLabels { event }).inc();
     }
 }
 
@@ -50,18 +109,24 @@ pub struct Person {
     pub role: Role,
     /// When they signed up.
     pub created_at: Timestamp,
+    /// They have deleted their account: address and name are made up, and they are nobody who could ask for anything.
+    pub erased: bool,
 }
 
-/// A session just opened, and whose it is.
-#[derive(Debug, Clone)]
+/// A session just opened or gone on with, and whose it is.
+#[derive(Clone)]
 pub struct LoggedIn {
-    /// The session.
+    /// The access token.
     pub session: SessionToken,
+    /// What it is refreshed with.
+    pub refresh_token: String,
+    /// When the refresh token ends, unless it is used before.
+    pub refresh_expires_at: Timestamp,
     /// The person it belongs to.
     pub person: Person,
 }
 
-/// Why an account was not made or not opened.
+/// Why an account was not made, not opened or not deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AccountRefusal {
     /// Not the shape of an e-mail address, or too long.
@@ -74,16 +139,25 @@ pub enum AccountRefusal {
     NameInvalid,
     /// No account has this address and this password; which of the two is wrong is not said.
     WrongCredentials,
+    /// The refresh token is none, or no longer good.
+    SessionEnded,
+    /// Seats are held or owned for the future.
+    StillHasSeats,
+    /// Performances that are sold are still to come.
+    StillSells,
 }
 
 impl AccountRefusal {
-    /// The input field at fault, where it is one.
+    /// What is at fault of what [`Accounts::sign_up`] was given, where it is one thing.
     pub const fn field(self) -> Option<&'static str> {
         match self {
             Self::EmailInvalid | Self::EmailTaken => Some("email"),
             Self::PasswordWeak => Some("password"),
             Self::NameInvalid => Some("name"),
-            Self::WrongCredentials => None,
+            Self::WrongCredentials
+            | Self::SessionEnded
+            | Self::StillHasSeats
+            | Self::StillSells => None,
         }
     }
 }

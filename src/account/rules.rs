@@ -1,4 +1,6 @@
-//! What an account has to look like. Pure.
+//! What an account has to look like, and what a refresh token means. Pure.
+
+use std::time::Duration;
 
 use super::AccountRefusal;
 
@@ -9,6 +11,46 @@ const NAME_MAX: usize = 100;
 const PASSWORD_MIN: usize = 8;
 /// The longest, so that nobody makes us hash a book.
 const PASSWORD_MAX: usize = 128;
+
+/// How long a used refresh token is answered as before. An answer that a phone lost between two cells is asked for again within
+/// seconds, and so ask two tabs of a browser. Who comes later has kept a token that somebody else has used.
+pub(super) const GRACE: Duration = Duration::from_secs(60);
+
+/// What a refresh token is to its session.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RefreshFacts {
+    /// It is the present one.
+    pub(super) present: bool,
+    /// It is the one before.
+    pub(super) previous: bool,
+    /// The session is over by itself.
+    pub(super) over: bool,
+    /// Since when there is the present one.
+    pub(super) since: Duration,
+}
+
+/// What follows when a refresh token was not the present one as it was tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Presented {
+    /// It is the present one by now: try again.
+    Again,
+    /// It is over.
+    Ended,
+    /// It was used a moment ago: the same answer again.
+    Repeated,
+    /// It was used before by somebody who is not the one who shows it: the session must end.
+    Reused,
+}
+
+/// What follows when a refresh token was not the present one as it was tried.
+pub(super) fn presented(facts: &RefreshFacts) -> Presented {
+    match facts {
+        RefreshFacts { over: true, .. } => Presented::Ended,
+        RefreshFacts { present: true, .. } => Presented::Again,
+        RefreshFacts { previous: true, since, .. } if *since <= GRACE => Presented::Repeated,
+        RefreshFacts { .. } => Presented::Reused,
+    }
+}
 
 /// An address as it is stored: trimmed, and otherwise as given. Whether it exists, only a mail can tell.
 pub(super) fn email(text: &str) -> Result<&str, AccountRefusal> {
@@ -121,6 +163,25 @@ mod tests {
             password("MINA@example.com", "mina@Example.com"),
             Err(AccountRefusal::PasswordWeak)
         );
+    }
+
+    #[test]
+    fn a_used_refresh_token_is_answered_again_for_a_minute_and_ends_its_session_then() {
+        let facts = |seconds: u64| RefreshFacts {
+            present: false,
+            previous: true,
+            over: false,
+            since: Duration::from_secs(seconds),
+        };
+        assert_eq!(presented(&facts(0)), Presented::Repeated);
+        assert_eq!(presented(&facts(60)), Presented::Repeated);
+        assert_eq!(presented(&facts(61)), Presented::Reused);
+        assert_eq!(presented(&RefreshFacts { previous: false, ..facts(0) }), Presented::Reused);
+        assert_eq!(presented(&RefreshFacts { present: true, ..facts(90) }), Presented::Again);
+        for present in [true, false] {
+            let over = RefreshFacts { over: true, present, ..facts(0) };
+            assert_eq!(presented(&over), Presented::Ended, "nothing is left to be ended");
+        }
     }
 
     proptest! {

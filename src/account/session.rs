@@ -1,12 +1,16 @@
-//! Sessions: a signed token that names the person and their role until it ends. Nothing about it is stored.
+//! Access tokens: signed texts that name the person, their role and their session until they end. They are checked in memory.
+//! A session that ended before its time is known by its name (`ended`).
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use chrono::DateTime;
 use serde::{Deserialize, Serialize};
 
-use super::{Keyring, TokenRefusal};
-use crate::kernel::{Actor, Fault, PersonId, Role, Timestamp};
+use super::{
+    EndedSession, Keyring, TokenRefusal,
+    ended::{EndedSessions, WatchedSession},
+};
+use crate::kernel::{Actor, Fault, PersonId, Role, SessionId, Timestamp};
 
 const AUDIENCE: &str = "frontrow:session";
 
@@ -15,11 +19,22 @@ struct Claims {
     aud: String,
     sub: PersonId,
     role: String,
+    /// Tokens of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sid: Option<SessionId>,
     iat: i64,
     exp: i64,
 }
 
-/// A signed session and when it ends.
+impl Claims {
+    fn actor(&self) -> Result<Actor, TokenRefusal> {
+        let role = Role::parse(&self.role).ok_or(TokenRefusal::Invalid)?;
+        let expires_at = DateTime::from_timestamp(self.exp, 0).ok_or(TokenRefusal::Invalid)?;
+        Ok(Actor { person_id: self.sub, role, session_id: self.sid, expires_at })
+    }
+}
+
+/// A signed access token and when it ends.
 #[derive(Debug, Clone)]
 pub struct SessionToken {
     /// What the client sends as `Authorization: Bearer ...`.
@@ -28,25 +43,42 @@ pub struct SessionToken {
     pub expires_at: Timestamp,
 }
 
-/// Signs and checks sessions.
+/// Signs and checks access tokens; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Sessions {
     keyring: Keyring,
     lifetime: Duration,
+    ended: EndedSessions,
 }
 
 impl Sessions {
-    /// Sessions that live for `lifetime`.
-    pub const fn new(keyring: Keyring, lifetime: Duration) -> Self {
-        Self { keyring, lifetime }
+    /// Sessions whose access tokens live for `lifetime`.
+    pub fn new(keyring: Keyring, lifetime: Duration) -> Self {
+        Self { keyring, lifetime, ended: EndedSessions::default() }
     }
 
-    /// Opens a session for a person whose password was checked at `now`.
+    /// How long an access token lives.
+    pub(super) const fn lifetime(&self) -> Duration {
+        self.lifetime
+    }
+
+    /// An access token of a session of its own, which nothing refreshes.
     ///
     /// # Errors
     /// When signing fails.
     pub fn open(
         &self,
+        person_id: PersonId,
+        role: Role,
+        now: Timestamp,
+    ) -> Result<SessionToken, Fault> {
+        self.give(SessionId::new(), person_id, role, now)
+    }
+
+    /// An access token of a session, given out at `now`. The same question gets the same token.
+    pub(super) fn give(
+        &self,
+        id: SessionId,
         person_id: PersonId,
         role: Role,
         now: Timestamp,
@@ -57,6 +89,7 @@ impl Sessions {
             aud: AUDIENCE.to_owned(),
             sub: person_id,
             role: role.as_str().to_owned(),
+            sid: Some(id),
             iat,
             exp,
         };
@@ -65,14 +98,41 @@ impl Sessions {
         Ok(SessionToken { access_token: self.keyring.sign(&claims)?, expires_at })
     }
 
-    /// Who a session belongs to.
+    /// Who an access token belongs to.
     ///
     /// # Errors
-    /// [`TokenRefusal`] when the token is not a live session of this server.
+    /// [`TokenRefusal`] when the token is not one of a live session of this server.
     pub fn verify(&self, access_token: &str) -> Result<Actor, TokenRefusal> {
         let claims: Claims = self.keyring.verify(access_token, AUDIENCE, &["exp", "aud", "sub"])?;
-        let role = Role::parse(&claims.role).ok_or(TokenRefusal::Invalid)?;
-        let expires_at = DateTime::from_timestamp(claims.exp, 0).ok_or(TokenRefusal::Invalid)?;
-        Ok(Actor { person_id: claims.sub, role, expires_at })
+        if claims.sid.is_some_and(|id| self.ended.contains(id)) {
+            return Err(TokenRefusal::Expired);
+        }
+        claims.actor()
+    }
+
+    /// Who an access token belonged to, whether or not it has ended. It proves nothing but that it was theirs: enough to log
+    /// out, and for nothing else.
+    ///
+    /// # Errors
+    /// [`TokenRefusal::Invalid`] when it never was a token of this server.
+    pub fn verify_whose(&self, access_token: &str) -> Result<Actor, TokenRefusal> {
+        let claims: Claims =
+            self.keyring.verify_ended(access_token, AUDIENCE, &["exp", "aud", "sub"])?;
+        claims.actor()
+    }
+
+    /// Watches a session, to know when it ends before its time.
+    pub fn watch(&self, id: SessionId) -> WatchedSession {
+        self.ended.watch(id)
+    }
+
+    /// These have ended. What nobody needs to remember any more is forgotten.
+    pub(super) fn note_ended(&self, sessions: &[EndedSession]) {
+        self.ended.note(sessions);
+    }
+
+    /// Forgets ended sessions whose tokens are over by themselves.
+    pub(super) fn forget_over(&self) {
+        self.ended.forget_over(SystemTime::now().into());
     }
 }

@@ -2,8 +2,11 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{AccountRefusal, Accounts, LoggedIn, Person, rules, store};
-use crate::kernel::{Failure, PersonId, Role, Timestamp};
+use super::{
+    AccountRefusal, Accounts, LoggedIn, Person, refresh_token::RefreshToken, rules, store,
+    store::session,
+};
+use crate::kernel::{Failure, PersonId, Role, SessionId};
 
 /// Who wants an account.
 #[derive(Debug, Clone)]
@@ -22,9 +25,20 @@ impl Accounts {
     /// # Errors
     /// A refusal that names the field at fault, or a fault.
     pub async fn sign_up(&self, new: NewPerson) -> Result<LoggedIn, Failure<AccountRefusal>> {
-        let (person, now) = self.add(new, Role::Fan).await?;
-        let session = self.sessions.open(person.id, person.role, now)?;
-        Ok(LoggedIn { session, person })
+        let checked = self.checked(new).await?;
+        let (token, times) = (RefreshToken::new(), self.times());
+        let open = self
+            .db
+            .tx(async |tx| {
+                let Checked { email, name, password_hash } = &checked;
+                let id = PersonId::new();
+                store::insert(tx, id, email, name, password_hash, Role::Fan).await?;
+                let open = session::open(tx, SessionId::new(), id, &token.hashes(), times).await?;
+                Ok::<_, Failure<AccountRefusal>>(open)
+            })
+            .await?;
+        self.count("opened");
+        Ok(self.logged_in(open, &token)?)
     }
 
     /// Makes an organizer's account. For operators: nobody becomes an organizer by themselves.
@@ -32,18 +46,24 @@ impl Accounts {
     /// # Errors
     /// As [`Accounts::sign_up`]; a fan's account is not turned into an organizer's.
     pub async fn add_organizer(&self, new: NewPerson) -> Result<Person, Failure<AccountRefusal>> {
-        Ok(self.add(new, Role::Organizer).await?.0)
+        let Checked { email, name, password_hash } = self.checked(new).await?;
+        let id = PersonId::new();
+        store::insert(&self.db, id, &email, &name, &password_hash, Role::Organizer).await
     }
 
-    async fn add(
-        &self,
-        new: NewPerson,
-        role: Role,
-    ) -> Result<(Person, Timestamp), Failure<AccountRefusal>> {
+    async fn checked(&self, new: NewPerson) -> Result<Checked, Failure<AccountRefusal>> {
         let email = rules::email(&new.email).map_err(Failure::Refused)?;
         let name = rules::name(&new.name).map_err(Failure::Refused)?;
         rules::password(new.password.expose_secret(), email).map_err(Failure::Refused)?;
+        let (email, name) = (email.to_owned(), name.to_owned());
         let password_hash = self.hasher.hash(new.password).await?;
-        store::insert(&self.db, PersonId::new(), email, name, &password_hash, role).await
+        Ok(Checked { email, name, password_hash })
     }
+}
+
+/// What an account is made of.
+struct Checked {
+    email: String,
+    name: String,
+    password_hash: String,
 }

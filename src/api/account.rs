@@ -1,9 +1,11 @@
-//! People and sessions. `signUp` is `Accounts::sign_up`, `logIn` is `Accounts::log_in`.
+//! People and sessions. `signUp` is `Accounts::sign_up`, `logIn` is `Accounts::log_in`, `refreshSession` is `Accounts::refresh`,
+//! `logOut` is `Accounts::log_out`, `changePassword` is `Accounts::change_password`, `deleteAccount` is `Erasures::erase`.
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 
 use super::{
-    ApiError, ApiResult, context,
+    ApiError, ApiResult,
+    context::{self, Gone},
     error::settle,
     list::Text,
     loaders,
@@ -54,16 +56,23 @@ pub(super) struct Session {
     /// Send it as `Authorization: Bearer <accessToken>`; on a WebSocket in the payload of connection_init, as
     /// `{"authorization": "Bearer <accessToken>"}`.
     access_token: String,
-    /// From then on the session is UNAUTHENTICATED; log in again.
+    /// From then on the access token is UNAUTHENTICATED; refresh the session before.
     expires_at: DateTime,
+    /// Good for one refreshSession; keep it where scripts of other pages cannot read it.
+    refresh_token: String,
+    /// From then on the refresh token is no longer good, if it was not used before; log in again.
+    refresh_expires_at: DateTime,
     user: User,
 }
 
 impl From<LoggedIn> for Session {
-    fn from(LoggedIn { session, person }: LoggedIn) -> Self {
+    fn from(logged_in: LoggedIn) -> Self {
+        let LoggedIn { session, refresh_token, refresh_expires_at, person } = logged_in;
         Self {
             access_token: session.access_token,
             expires_at: session.expires_at.into(),
+            refresh_token,
+            refresh_expires_at: refresh_expires_at.into(),
             user: person.into(),
         }
     }
@@ -90,6 +99,28 @@ pub(super) struct LogInInput {
     password: String,
 }
 
+/// Another password.
+#[derive(Debug, InputObject)]
+pub(super) struct ChangePasswordInput {
+    #[graphql(secret)]
+    old_password: String,
+    /// 8 to 128 characters
+    #[graphql(secret)]
+    new_password: String,
+}
+
+/// Nothing, or why the session was not ended.
+#[derive(Debug, SimpleObject)]
+pub(super) struct LogOutPayload {
+    user_errors: Vec<AccountError>,
+}
+
+/// Nothing, or why the account was not deleted.
+#[derive(Debug, SimpleObject)]
+pub(super) struct DeleteAccountPayload {
+    user_errors: Vec<AccountError>,
+}
+
 /// A session, or why there is none.
 #[derive(Debug, SimpleObject)]
 pub(super) struct SessionPayload {
@@ -105,7 +136,7 @@ impl From<Result<LoggedIn, AccountRefusal>> for SessionPayload {
     }
 }
 
-/// Why an account was not made or not opened.
+/// Why an account was not made, not opened, not changed or not deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 pub(super) enum AccountErrorCode {
     /// Not an e-mail address of at most 254 characters.
@@ -116,8 +147,12 @@ pub(super) enum AccountErrorCode {
     PasswordWeak,
     /// Not 1 to 100 characters on one line.
     NameInvalid,
-    /// No account has this address and this password.
+    /// No account has this address and this password; or, of somebody who is in, this is not their password.
     WrongCredentials,
+    /// The refresh token is none, was used up, or its session has ended; log in again.
+    SessionEnded,
+    /// Seats are held or owned at performances to come; or, of an organizer, sold there.
+    StillHasSeats,
 }
 
 impl From<AccountRefusal> for AccountError {
@@ -140,6 +175,17 @@ impl From<AccountRefusal> for AccountError {
             AccountRefusal::WrongCredentials => {
                 (Code::WrongCredentials, "No account has this e-mail address and this password.")
             }
+            AccountRefusal::SessionEnded => {
+                (Code::SessionEnded, "This session has ended; log in again.")
+            }
+            AccountRefusal::StillHasSeats => (
+                Code::StillHasSeats,
+                "You hold or own seats at performances to come. Give them back, or come again afterwards.",
+            ),
+            AccountRefusal::StillSells => (
+                Code::StillHasSeats,
+                "Your performances to come are sold or on sale. Call them off, or come again afterwards.",
+            ),
         };
         let error = Self::new(code, message);
         match refusal.field() {
@@ -147,6 +193,29 @@ impl From<AccountRefusal> for AccountError {
             None => error,
         }
     }
+}
+
+/// The refusal of somebody who is in, with the field at fault.
+fn not_yours(refusal: AccountRefusal, old: &[&str], new: &[&str]) -> AccountError {
+    match refusal {
+        AccountRefusal::WrongCredentials => {
+            let code = AccountErrorCode::WrongCredentials;
+            AccountError::new(code, "This is not your password.").at(old)
+        }
+        AccountRefusal::PasswordWeak => AccountError::from(refusal).at(new),
+        other => other.into(),
+    }
+}
+
+/// Whether a mutation brings its own proof of who asks. A session in the request's header says nothing then, so it does no
+/// harm that it has ended: clients send it by habit.
+pub fn brings_proof(mutation: &str) -> bool {
+    ["signUp", "logIn", "refreshSession"].contains(&mutation)
+}
+
+/// Whether a mutation ends a session: that is done with a token that has ended, too.
+pub fn is_log_out(mutation: &str) -> bool {
+    mutation == "logOut"
 }
 
 /// Who is asking.
@@ -159,11 +228,12 @@ impl AccountQuery {
     async fn me(&self, ctx: &Context<'_>) -> ApiResult<User> {
         let actor = context::actor(ctx)?;
         let person = loaders::load(ctx, actor.person_id).await?;
+        let person = person.filter(|person| !person.erased);
         person.map(User::from).ok_or_else(ApiError::caller_gone)
     }
 }
 
-/// Getting in.
+/// Getting in, and out.
 #[derive(Debug, Default)]
 pub(super) struct AccountMutation;
 
@@ -181,5 +251,67 @@ impl AccountMutation {
         let LogInInput { email, password } = input;
         let outcome = context::app(ctx)?.accounts.log_in(&email, password.into()).await;
         Ok(settle(outcome)?.into())
+    }
+    /// A new session for a refresh token, which is used up; one that comes twice ends every session of its family. For a minute
+    /// the used token is answered as before, for clients that lost the answer. Needs no other session: one that has ended may
+    /// stand in the header.
+    async fn refresh_session(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(secret)] refresh_token: String,
+    ) -> ApiResult<SessionPayload> {
+        let outcome = context::app(ctx)?.accounts.refresh(&refresh_token).await;
+        let (session, user_errors) = payload(
+            settle(outcome)?
+                .map(Session::from)
+                .map_err(|refusal| AccountError::from(refusal).at(&["refreshToken"])),
+        );
+        Ok(SessionPayload { session, user_errors })
+    }
+
+    /// Ends the caller's session, and those that came from it by refreshing: their access tokens are UNAUTHENTICATED from now on,
+    /// their WebSockets are closed with 4403. Safe to repeat, also with an access token that has ended.
+    async fn log_out(&self, ctx: &Context<'_>) -> ApiResult<LogOutPayload> {
+        let app = context::app(ctx)?;
+        let actor = match ctx.data_opt::<Gone>() {
+            Some(Gone(actor)) => *actor,
+            None => context::actor(ctx)?,
+        };
+        if !app.accounts.log_out(actor).await? {
+            context::still_here(ctx, actor).await?;
+        }
+        Ok(LogOutPayload { user_errors: Vec::new() })
+    }
+
+    /// Ends all other sessions of the caller, and gives their own out anew.
+    async fn change_password(
+        &self,
+        ctx: &Context<'_>,
+        input: ChangePasswordInput,
+    ) -> ApiResult<SessionPayload> {
+        let actor = context::actor(ctx)?;
+        let ChangePasswordInput { old_password, new_password } = input;
+        let accounts = &context::app(ctx)?.accounts;
+        let outcome =
+            accounts.change_password(actor, old_password.into(), new_password.into()).await;
+        let refused =
+            |refusal| not_yours(refusal, &["input", "oldPassword"], &["input", "newPassword"]);
+        let (session, user_errors) = payload(settle(outcome)?.map(Session::from).map_err(refused));
+        Ok(SessionPayload { session, user_errors })
+    }
+
+    /// Erases who the caller is. What they bought and paid stays in the books, without a name. Refused while a seat is held or
+    /// owned for the future. Their places in line and their sessions end; points that are left are lost. Who signs in at an
+    /// identity provider gives an empty password.
+    async fn delete_account(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(secret)] password: String,
+    ) -> ApiResult<DeleteAccountPayload> {
+        let actor = context::actor(ctx)?;
+        let outcome = settle(context::app(ctx)?.erasures.erase(actor, password.into()).await)?;
+        let refused = |refusal| not_yours(refusal, &["password"], &[]);
+        let (_, user_errors) = payload(outcome.map_err(refused));
+        Ok(DeleteAccountPayload { user_errors })
     }
 }

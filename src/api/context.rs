@@ -13,6 +13,10 @@ use crate::{
 #[derive(Debug, Clone, Copy)]
 pub struct Caller(pub Option<Actor>);
 
+/// Who sent a request to log out with a token that has ended; put into such requests by the transport.
+#[derive(Debug, Clone, Copy)]
+pub struct Gone(pub Actor);
+
 /// Names this request in answers and in the log; put into every request by the transport.
 #[derive(Debug, Clone)]
 pub struct RequestId(pub std::sync::Arc<str>);
@@ -42,7 +46,7 @@ pub(super) fn caller(ctx: &Context<'_>) -> Option<Actor> {
 /// deleted. Asked only then, so that nobody else waits for it.
 pub(super) async fn still_here(ctx: &Context<'_>, actor: Actor) -> ApiResult<()> {
     let person = loaders::load(ctx, actor.person_id).await?;
-    person.map(drop).ok_or_else(ApiError::caller_gone)
+    person.filter(|person| !person.erased).map(drop).ok_or_else(ApiError::caller_gone)
 }
 
 /// The caller, who has to be an organizer.

@@ -25,9 +25,10 @@ mod user_error;
 mod waiting_room;
 mod wallet;
 
+pub use account::{brings_proof, is_log_out};
 use async_graphql::{MergedObject, MergedSubscription, Schema, SchemaBuilder};
 pub use budget::{Budget, VALUES_MAX, of_key, of_text};
-pub use context::{Caller, RequestId};
+pub use context::{Caller, Gone, RequestId};
 pub(crate) use error::ApiError;
 use error::ApiResult;
 pub use live::{Handover, Plan, Updates};

@@ -57,14 +57,26 @@ pub struct SecretArgs {
     /// The secret before the last rotation; what it signed is still accepted.
     #[arg(long, env = "FRONTROW_JWT_SECRET_PREVIOUS", hide_env_values = true, value_parser = secret)]
     pub jwt_secret_previous: Option<SecretString>,
-    /// How long a session lives, in seconds.
+    /// The secret after the next rotation; what it signs is accepted already, so that instances may be restarted one by one.
+    #[arg(long, env = "FRONTROW_JWT_SECRET_NEXT", hide_env_values = true, value_parser = secret)]
+    pub jwt_secret_next: Option<SecretString>,
+    /// How long an access token lives, in seconds; a session goes on by its refresh token.
     #[arg(long, env = "FRONTROW_SESSION_SECONDS", default_value_t = 3600,
           value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
     pub session_seconds: u64,
+    /// How long a refresh token lives that nobody uses, in seconds; then its session is over.
+    #[arg(long, env = "FRONTROW_REFRESH_SECONDS", default_value_t = 2_592_000,
+          value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    pub refresh_seconds: u64,
 }
 
 impl SecretArgs {
-    /// How long a session lives.
+    /// How long an unused refresh token lives.
+    pub const fn refresh_lifetime(&self) -> Duration {
+        Duration::from_secs(self.refresh_seconds)
+    }
+
+    /// How long an access token lives.
     pub const fn session_lifetime(&self) -> Duration {
         Duration::from_secs(self.session_seconds)
     }

@@ -17,6 +17,7 @@ use crate::{
     catalogue::Catalogue,
     db::Db,
     desk::Desk,
+    erasure::Erasures,
     gateway::CardGateway,
     kernel::{Fault, ScheduleId},
     kv::Kv,
@@ -47,6 +48,8 @@ pub struct App {
     pub sessions: Sessions,
     /// Signs people up and logs them in.
     pub accounts: Accounts,
+    /// Accounts deleted.
+    pub erasures: Erasures,
     /// Concerts, schedules and what is left of them.
     pub catalogue: Catalogue,
     /// Performances made, opened and closed.
@@ -81,11 +84,15 @@ impl App {
         let tasks = Tasks::new(&metrics);
         let db = Db::connect(&settings.database.settings(), &tasks).await?;
         let kv = Kv::connect(&settings.kv(), &metrics, &tasks)?;
-        let keyring = Keyring::new(
-            &settings.secrets.jwt_secret,
-            settings.secrets.jwt_secret_previous.as_ref(),
-        );
+        let keyring = keyring(&settings);
         let sessions = Sessions::new(keyring.clone(), settings.secrets.session_lifetime());
+        let accounts = Accounts::new(db.clone(), sessions.clone()).serving(
+            settings.secrets.refresh_lifetime(),
+            kv.clone(),
+            metrics.clone(),
+        );
+        // Known before the first request comes; the worker goes on from there.
+        accounts.learn_ended().await?;
         let (waiting_rooms, kicked) =
             WaitingRooms::new(db.clone(), &kv, keyring, metrics.clone(), tasks.clone());
         let seat_maps = SeatMaps::new(db.clone(), kv.clone(), tasks.clone());
@@ -111,7 +118,8 @@ impl App {
             gateway: card_gateway.clone(),
         };
         let app = Self {
-            accounts: Accounts::new(db.clone(), sessions.clone()),
+            erasures: Erasures::new(db.clone(), accounts.clone(), waiting_rooms.clone()),
+            accounts,
             catalogue: Catalogue::new(db.clone()),
             sales: Sales::new(db.clone(), waiting_rooms.clone()),
             payments: Payments::new(
@@ -141,4 +149,10 @@ impl App {
         };
         Ok((app, kicked))
     }
+}
+
+/// The secret that signs, and those that are accepted besides.
+fn keyring(settings: &Settings) -> Keyring {
+    let SecretArgs { jwt_secret, jwt_secret_previous, jwt_secret_next, .. } = &settings.secrets;
+    Keyring::new(jwt_secret, jwt_secret_previous.iter().chain(jwt_secret_next))
 }

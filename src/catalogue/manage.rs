@@ -134,6 +134,14 @@ impl Catalogue {
         store::concert_of_title(tx, organizer, title).await
     }
 
+    /// Whether an organizer has a performance to come whose sale has been opened, and that was not called off.
+    ///
+    /// # Errors
+    /// When Postgres cannot be asked.
+    pub async fn has_sales_ahead_in_tx(tx: &Tx, organizer: PersonId) -> Result<bool, Fault> {
+        store::has_sales_ahead(tx, organizer).await
+    }
+
     /// Writes a schedule that was [checked](NewSchedule::checked), as a DRAFT without seats and without a waiting room.
     ///
     /// # Errors

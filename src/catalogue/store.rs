@@ -282,3 +282,18 @@ pub(super) async fn concert_of_title(
     let row: Option<Row> = tx.row(SQL, vec![organizer.into(), title.into()]).await?;
     Ok(row.map(|Row { id, upcoming }| TitledConcert { id, upcoming }))
 }
+
+/// Whether an organizer has a performance to come whose sale has been opened, and that was not called off.
+pub(super) async fn has_sales_ahead(tx: &Tx, organizer: PersonId) -> Result<bool, Fault> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        found: bool,
+    }
+    const SQL: &str = "
+        SELECT EXISTS (
+            SELECT FROM concert c JOIN schedule s ON s.concert_id = c.id
+            WHERE c.organizer_id = $1 AND s.status IN ('ON_SALE', 'CLOSED') AND s.starts_at > clock_timestamp()
+        ) AS found";
+    let row: Option<Row> = tx.row(SQL, vec![organizer.into()]).await?;
+    Ok(row.is_some_and(|row| row.found))
+}

@@ -39,7 +39,11 @@ pub(super) async fn run(args: &AddOrganizerArgs) -> Result<ExitCode, Failed> {
             AccountRefusal::EmailInvalid => "--email is not an e-mail address.",
             AccountRefusal::EmailTaken => "There is an account with this e-mail address already.",
             AccountRefusal::NameInvalid => "--name has to be 1 to 100 characters on one line.",
-            AccountRefusal::PasswordWeak | AccountRefusal::WrongCredentials => {
+            AccountRefusal::PasswordWeak
+            | AccountRefusal::WrongCredentials
+            | AccountRefusal::SessionEnded
+            | AccountRefusal::StillHasSeats
+            | AccountRefusal::StillSells => {
                 "The password, the first line of standard input, has to be 8 to 128 characters, not all the same \
                  and not the e-mail address."
             }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::kernel::{
     ConcertId, PaymentId, PersonId, Points, QueueTokenId, RefundId, ReservationId, Role,
-    ScheduleId, SeatId, WalletEntryId,
+    ScheduleId, SeatId, SessionId, WalletEntryId,
 };
 
 /// A Postgres array of the given type.
@@ -73,7 +73,7 @@ macro_rules! newtype_column {
 
 newtype_column!(
     ConcertId, PaymentId, PersonId, QueueTokenId, RefundId, ReservationId, ScheduleId, SeatId,
-    WalletEntryId
+    SessionId, WalletEntryId
     => Uuid, Uuid, |inner| Some(Self(inner)), |id| id.0
 );
 newtype_column!(Points => i64, BigInt, |inner| Self::new(inner), |points| points.get());

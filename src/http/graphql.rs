@@ -8,7 +8,7 @@ use axum::{
     Extension,
     body::{Body, Bytes},
     extract::{Request, State},
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use futures_util::FutureExt;
@@ -23,7 +23,7 @@ use super::{
     transport::{BODY_BYTES_MAX, Parameters, SharedTransport},
 };
 use crate::{
-    api::{Budget, Caller, RequestId},
+    api::{Budget, Caller, Gone, RequestId},
     kernel::RequestCode,
     turns::deadline,
 };
@@ -34,6 +34,8 @@ type Answer = (GraphqlResponse, Outcome);
 /// What is known of a request before it runs.
 struct Checked {
     caller: Caller,
+    /// Logs out with a token that has ended.
+    gone: Option<Gone>,
     kind: Kind,
     document: ExecutableDocument,
     budget: Arc<Budget>,
@@ -84,8 +86,7 @@ pub(super) async fn post(
             error::write(status, media, &response)
         }
         Ok(parameters) => {
-            let caller = session::from_headers(&transport.sessions, &parts.headers);
-            run(transport, media, parameters, caller, request_id, observation).await
+            run(transport, media, parameters, &parts.headers, request_id, observation).await
         }
     }
 }
@@ -113,13 +114,11 @@ async fn run(
     transport: SharedTransport,
     media: Media,
     parameters: Parameters,
-    caller: Result<Caller, Refusal>,
+    headers: &HeaderMap,
     request_id: RequestId,
     mut observation: Observation,
 ) -> Response {
-    let checked =
-        caller.and_then(|caller| check(&transport, &parameters, caller, &mut observation));
-    match checked {
+    match check(&transport, &parameters, headers, &mut observation) {
         Ok(checked) => {
             let (budget, kind) = (Arc::clone(&checked.budget), checked.kind);
             let answer = execute(transport, parameters, checked, request_id, observation).await;
@@ -137,9 +136,19 @@ async fn run(
 fn check(
     transport: &SharedTransport,
     parameters: &Parameters,
-    caller: Caller,
+    headers: &HeaderMap,
     observation: &mut Observation,
 ) -> Result<Checked, Refusal> {
+    let (caller, gone) = match session::from_headers(&transport.sessions, headers) {
+        Ok(caller) => (caller, None),
+        Err(refusal) => {
+            let mutation =
+                transport.documents.mutation(&parameters.query, parameters.operation_name());
+            let gone =
+                session::excused(&transport.sessions, headers, mutation.as_deref(), refusal)?;
+            (Caller(None), gone)
+        }
+    };
     observation.asked_by(caller);
     let prepared = transport.documents.prepare(&parameters.query)?;
     let operation = prepared.select(parameters.operation_name())?;
@@ -151,6 +160,7 @@ fn check(
     transport.introspection.check(&prepared, operation, &parameters.variables)?;
     Ok(Checked {
         caller,
+        gone,
         kind: operation.kind,
         document: prepared.document.clone(),
         budget: Budget::new(operation.values()),
@@ -164,7 +174,7 @@ async fn execute(
     request_id: RequestId,
     mut observation: Observation,
 ) -> Answer {
-    let Checked { caller, kind, document, budget } = checked;
+    let Checked { caller, gone, kind, document, budget } = checked;
     let arrived = Instant::now();
     let part = match transport.shares.part_of(caller, kind).await {
         Ok(part) => part,
@@ -172,7 +182,10 @@ async fn execute(
     };
     let time = transport.limits.request.saturating_sub(arrived.elapsed());
     let work = transport.lifetime.work.clone();
-    let request = parameters.into_request(document, caller, request_id.clone(), budget);
+    let mut request = parameters.into_request(document, caller, request_id.clone(), budget);
+    if let Some(gone) = gone {
+        request = request.data(gone);
+    }
     let execution = deadline::within(time, transport.engine.execute(request));
     let execution = AssertUnwindSafe(execution).catch_unwind();
     if kind == Kind::Query {

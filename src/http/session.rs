@@ -3,7 +3,11 @@
 use axum::http::{HeaderMap, header};
 
 use super::error::Refusal;
-use crate::{account::Sessions, api::Caller, kernel::RequestCode};
+use crate::{
+    account::Sessions,
+    api::{self, Caller, Gone},
+    kernel::RequestCode,
+};
 
 /// Longer than any session of ours.
 const CREDENTIALS_BYTES_MAX: usize = 4096;
@@ -28,25 +32,48 @@ pub(super) fn from_headers(sessions: &Sessions, headers: &HeaderMap) -> Result<C
 /// # Errors
 /// As [`from_headers`].
 pub(super) fn caller(sessions: &Sessions, credentials: &str) -> Result<Caller, Refusal> {
-    let credentials = credentials.trim();
-    if credentials.is_empty() {
+    if credentials.trim().is_empty() {
         return Ok(Caller(None));
     }
-    let token = match credentials.split_once(' ') {
-        Some((scheme, token))
-            if scheme.eq_ignore_ascii_case("bearer")
-                && credentials.len() <= CREDENTIALS_BYTES_MAX =>
-        {
-            token.trim_start()
-        }
-        _ => return Err(refused()),
-    };
+    let token = bearer(credentials).ok_or_else(refused)?;
     sessions.verify(token).map(|actor| Caller(Some(actor))).map_err(|_| refused())
+}
+
+/// Who may send a mutation all the same whose session was refused.
+///
+/// # Errors
+/// The refusal, unless the mutation brings its own proof, or ends a session that has ended by itself.
+pub(super) fn excused(
+    sessions: &Sessions,
+    headers: &HeaderMap,
+    mutation: Option<&str>,
+    refusal: Refusal,
+) -> Result<Option<Gone>, Refusal> {
+    let Some(mutation) = mutation else { return Err(refusal) };
+    if api::brings_proof(mutation) {
+        return Ok(None);
+    }
+    if !api::is_log_out(mutation) {
+        return Err(refusal);
+    }
+    let credentials = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = credentials.and_then(bearer);
+    token
+        .and_then(|token| sessions.verify_whose(token).ok())
+        .map(|it| Some(Gone(it)))
+        .ok_or(refusal)
+}
+
+fn bearer(credentials: &str) -> Option<&str> {
+    let credentials = credentials.trim();
+    let (scheme, token) = credentials.split_once(' ')?;
+    let fits = credentials.len() <= CREDENTIALS_BYTES_MAX && scheme.eq_ignore_ascii_case("bearer");
+    fits.then(|| token.trim_start())
 }
 
 fn refused() -> Refusal {
     Refusal::new(
         RequestCode::Unauthenticated,
-        "The session has ended or is not one of this server's; sign in again.",
+        "The session has ended or is not one of this server's; refresh it, or sign in again.",
     )
 }

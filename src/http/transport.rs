@@ -39,6 +39,8 @@ pub(super) struct Limits {
     pub(super) silence: Duration,
     /// How long a socket's peer may take to read one message.
     pub(super) send: Duration,
+    /// How long before its session ends a socket's client is told, at most; of short sessions their last third.
+    pub(super) warning: Duration,
 }
 
 impl Default for Limits {
@@ -54,6 +56,7 @@ impl Default for Limits {
             ping: Duration::from_secs(20),
             silence: Duration::from_secs(45),
             send: Duration::from_secs(20),
+            warning: Duration::from_secs(60),
         }
     }
 }

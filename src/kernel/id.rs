@@ -37,6 +37,8 @@ macro_rules! typed_ids {
 typed_ids! {
     /// Names a person: a fan or an organizer.
     PersonId,
+    /// Names a session: what begins by logging in, and goes on by refreshing.
+    SessionId,
     /// Names a concert.
     ConcertId,
     /// Names one performance of a concert.

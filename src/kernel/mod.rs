@@ -14,7 +14,7 @@ pub use address::{Address, AddressFault};
 pub use error::{Failure, Fault, FaultKind, RequestCode};
 pub use id::{
     ConcertId, PaymentId, PersonId, QueueTokenId, RebuildId, RefundId, ReservationId, ScheduleId,
-    SeatId, WalletEntryId,
+    SeatId, SessionId, WalletEntryId,
 };
 pub use page::{PAGE_MAX, Page, PageRequest};
 pub use points::{POINTS_MAX, Points};
@@ -38,6 +38,8 @@ pub struct Actor {
     pub person_id: PersonId,
     /// Their role when they signed in.
     pub role: Role,
+    /// The session, where it has a name: it can be ended before its time.
+    pub session_id: Option<SessionId>,
     /// When the session ends.
     pub expires_at: Timestamp,
 }

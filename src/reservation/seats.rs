@@ -1,10 +1,10 @@
-//! The seats of a new performance.
+//! The seats of a new performance, and whether somebody has any.
 
 use super::{Reservations, store};
 use crate::{
     catalogue::NewSection,
     db::Tx,
-    kernel::{Fault, ScheduleId},
+    kernel::{Fault, PersonId, ScheduleId},
 };
 
 impl Reservations {
@@ -21,5 +21,13 @@ impl Reservations {
             store::insert_seats(tx, schedule_id, section).await?;
         }
         Ok(())
+    }
+
+    /// Whether a person holds a seat, or owns one at a performance that is to come.
+    ///
+    /// # Errors
+    /// When Postgres cannot be asked.
+    pub async fn has_seats_ahead_in_tx(tx: &Tx, person_id: PersonId) -> Result<bool, Fault> {
+        store::has_seats_ahead(tx, person_id).await
     }
 }

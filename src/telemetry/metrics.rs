@@ -50,6 +50,13 @@ pub struct LaneLabels {
     pub lane: &'static str,
 }
 
+/// What became of a session.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct SessionLabels {
+    /// `opened`, `refreshed`, `repeated`, `reused` or `ended`.
+    pub event: &'static str,
+}
+
 /// Which task died.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct TaskLabels {
@@ -104,6 +111,8 @@ pub struct Metrics {
     pub sockets: Gauge,
     /// Running subscriptions.
     pub subscriptions: Gauge,
+    /// What became of sessions.
+    pub sessions: Family<SessionLabels, Counter>,
     /// Places taken in lines, by this instance.
     pub queue_entered: Counter,
     /// People per journal commit.
@@ -161,6 +170,7 @@ impl Metrics {
             answers_refused: Counter::default(),
             sockets: Gauge::default(),
             subscriptions: Gauge::default(),
+            sessions: Family::default(),
             queue_entered: Counter::default(),
             journal_batch: Histogram::new([1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0]),
             lane_groups: Family::new_with_constructor(group_sizes),
@@ -189,8 +199,7 @@ impl Metrics {
             m.request_seconds.clone(),
         );
         m.register_connections(&mut registry);
-        registry.register("sockets", "Open WebSockets", m.sockets.clone());
-        registry.register("subscriptions", "Running subscriptions", m.subscriptions.clone());
+        m.register_sessions(&mut registry);
         registry.register("queue_entered", "Places taken in lines", m.queue_entered.clone());
         registry.register("journal_batch", "People per journal commit", m.journal_batch.clone());
         registry.register("lane_groups", "Requests per group of a lane", m.lane_groups.clone());
@@ -216,6 +225,14 @@ impl Metrics {
         registry.register_collector(Box::new(m.rooms.clone()));
         metrics.registry = Arc::new(registry);
         metrics
+    }
+
+    fn register_sessions(&self, registry: &mut Registry) {
+        // On the page from the start, so that an alarm can be set on what never happened.
+        for event in ["opened", "refreshed", "repeated", "reused", "ended"] {
+            drop(self.sessions.get_or_create(&SessionLabels { event }));
+        }
+        registry.register("sessions", "What became of sessions", self.sessions.clone());
     }
 
     fn register_payments(&self, registry: &mut Registry) {
@@ -285,6 +302,8 @@ impl Metrics {
             "Connections whose time was over",
             self.connections_ended.clone(),
         );
+        registry.register("sockets", "Open WebSockets", self.sockets.clone());
+        registry.register("subscriptions", "Running subscriptions", self.subscriptions.clone());
         registry.register(
             "answers_refused",
             "Answers that there was no room for",

@@ -5,7 +5,7 @@ mod rooms;
 
 pub use metrics::{
     CheckLabels, EndedLabels, GatewayLabels, GatewayVerbLabels, LaneLabels, Metrics, OutcomeLabels,
-    ReasonLabels, RequestLabels, TaskLabels,
+    ReasonLabels, RequestLabels, SessionLabels, TaskLabels,
 };
 pub use rooms::{RoomMetrics, RoomsMetrics};
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};

@@ -1,7 +1,12 @@
-//! Giving a place up.
+//! Giving a place up, and all places of somebody who goes for good.
+
+use std::collections::HashMap;
 
 use super::{Change, Event, Place, QueueRefusal, QueueToken, WaitingRooms, store};
-use crate::kernel::{Actor, Failure, ScheduleId};
+use crate::{
+    db::Tx,
+    kernel::{Actor, Failure, Fault, PersonId, ScheduleId},
+};
 
 impl WaitingRooms {
     /// Gives the person's place up. Called again, it returns the place that ended.
@@ -37,6 +42,41 @@ impl WaitingRooms {
                 }))
             }
         }
+    }
+}
+
+impl WaitingRooms {
+    /// Gives all places of a person up. Tell them with [`WaitingRooms::tell_left`] after the commit.
+    ///
+    /// # Errors
+    /// When Postgres cannot be asked.
+    pub async fn leave_all_in_tx(
+        tx: &Tx,
+        person_id: PersonId,
+    ) -> Result<Vec<(ScheduleId, Change)>, Fault> {
+        store::journal::leave_all(tx, person_id).await
+    }
+
+    /// Tells of places that were given up, and that others may have their turn.
+    pub async fn tell_left(&self, left: Vec<(ScheduleId, Change)>) {
+        let mut events: HashMap<ScheduleId, Event> = HashMap::new();
+        for (schedule_id, change) in left {
+            events.entry(schedule_id).or_default().changes.push(change);
+        }
+        for (schedule_id, event) in events {
+            self.announce(schedule_id, event).await;
+            self.kick(schedule_id);
+        }
+    }
+
+    /// Ends places of deleted accounts: somebody may have entered at the very instant in which theirs was.
+    ///
+    /// # Errors
+    /// When Postgres cannot be asked; the next call goes on.
+    pub async fn end_places_of_erased(&self) -> Result<(), Fault> {
+        let left = store::journal::leave_erased(&self.background).await?;
+        self.tell_left(left).await;
+        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod auditing;
 mod rounds;
+mod sessions;
 
 use std::{sync::Arc, time::Duration};
 
@@ -37,6 +38,8 @@ const COMPARE_EVERY: Duration = Duration::from_secs(5);
 const CATCH_UP_EVERY: Duration = Duration::from_secs(1);
 /// How often the lines of rooms that are over are looked for in Redis.
 const RETIRE_EVERY: Duration = Duration::from_secs(5);
+/// How often sessions that are over are deleted, and places of deleted accounts looked for.
+const TIDY_EVERY: Duration = Duration::from_secs(5);
 /// How often the people of all open rooms are counted for the metrics.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
 
@@ -59,6 +62,14 @@ pub fn start(
         let (audit, until) = (app.auditing.clone(), stopping.clone());
         staff.keep("auditing", move || auditing::run(audit.clone(), until.clone()));
     }
+    let (accounts, until) = (app.accounts.clone(), stopping.clone());
+    staff.keep("following ended sessions", move || sessions::run(accounts.clone(), until.clone()));
+    staff.every(TIDY_EVERY, "tidying sessions", |app| {
+        Box::pin(async {
+            while app.accounts.tidy_sessions().await? {}
+            app.waiting_rooms.end_places_of_erased().await
+        })
+    });
     staff.every(SWEEP_EVERY, "sweeping lapsed holds", |app| {
         Box::pin(async {
             while app.reservations.expire_lapsed().await? {}

@@ -42,6 +42,8 @@ async fn the_servers_role_makes_no_tables_deletes_nothing_and_leaves_the_ledger_
         "DROP TRIGGER wallet_entry_append_only ON wallet_entry",
         "SET session_replication_role = replica",
         "DELETE FROM payment",
+        "DELETE FROM person",
+        "TRUNCATE session",
         "TRUNCATE seat CASCADE",
         "CREATE TABLE mine (id integer)",
         "DROP TABLE seat",

@@ -24,7 +24,7 @@ const FLOORS: &[&[&str]] = &[
     &["account", "catalogue", "gateway", "seat_map", "wallet"],
     &["waiting_room"],
     &["reservation"],
-    &["payment", "sale", "audit", "desk"],
+    &["payment", "sale", "audit", "desk", "erasure"],
     &["app"],
     &["api", "workers"],
     &["http"],

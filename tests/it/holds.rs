@@ -75,6 +75,7 @@ async fn hall(world: &World, instances: &[&Instance], setup: Setup, people: usiz
         actor: Actor {
             person_id: PersonId(uuid(buyer.person_id())),
             role: Role::Fan,
+            session_id: None,
             expires_at: Utc::now() + TimeDelta::hours(1),
         },
         buyer,

@@ -38,6 +38,7 @@ mod sale;
 mod schema;
 mod seat_map;
 mod secrets;
+mod session;
 mod smoke;
 mod tasks;
 mod waiting_room;

@@ -140,7 +140,10 @@ fn a_broken_contract_is_noticed() {
 
 /// Programs decide by these; one that goes, or gets another name, breaks them.
 const CODES: &[(&str, &str)] = &[
-    ("AccountErrorCode", "EMAIL_INVALID EMAIL_TAKEN NAME_INVALID PASSWORD_WEAK WRONG_CREDENTIALS"),
+    (
+        "AccountErrorCode",
+        "EMAIL_INVALID EMAIL_TAKEN NAME_INVALID PASSWORD_WEAK SESSION_ENDED STILL_HAS_SEATS WRONG_CREDENTIALS",
+    ),
     (
         "CancelErrorCode",
         "CANCELLATION_CLOSED GATEWAY_UNAVAILABLE PAYMENT_IN_PROGRESS RESERVATION_EXPIRED RESERVATION_NOT_FOUND",
@@ -227,6 +230,7 @@ pub(crate) const METRICS: &[(&str, &str)] = &[
     ("frontrow_room_wait_seconds", "histogram"),
     ("frontrow_room_waiting", "gauge"),
     ("frontrow_room_watchers", "gauge"),
+    ("frontrow_sessions", "counter"),
     ("frontrow_sockets", "gauge"),
     ("frontrow_subscriptions", "gauge"),
     ("frontrow_task_panics", "counter"),

@@ -114,6 +114,7 @@ fn actor(fan: &Client) -> Actor {
     Actor {
         person_id: PersonId::parse(id_of(fan)).unwrap(),
         role: Role::Fan,
+        session_id: None,
         expires_at: chrono::Utc::now() + chrono::TimeDelta::hours(1),
     }
 }

@@ -11,9 +11,11 @@ pub struct Model {
     pub id: PersonId,
     pub email: String,
     pub name: String,
-    pub password_hash: String,
+    /// Of who signs in elsewhere there is none.
+    pub password_hash: Option<String>,
     pub role: Role,
     pub created_at: Timestamp,
+    pub erased_at: Option<Timestamp>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -15,7 +15,7 @@ use async_graphql::{
     Name,
     parser::{
         Error as ParseError, parse_query,
-        types::{ExecutableDocument, OperationDefinition, OperationType},
+        types::{ExecutableDocument, OperationDefinition, OperationType, Selection},
     },
 };
 use measure::Facts;
@@ -129,6 +129,29 @@ impl Documents {
         let prepared = Arc::new(prepare(text)?);
         self.cache.insert(text.to_owned(), Arc::clone(&prepared));
         Ok(prepared)
+    }
+
+    /// The mutation that would run, by the name of its one field; `None` for everything else, refusals too.
+    pub(super) fn mutation(&self, text: &str, operation_name: Option<&str>) -> Option<Name> {
+        let prepared = self.prepare(text).ok()?;
+        let operation = prepared.select(operation_name).ok()?;
+        if operation.kind != Kind::Mutation {
+            return None;
+        }
+        let definition = prepared.definition(operation)?;
+        let mut selections = &definition.selection_set.node;
+        // No fragment spreads itself, and few levels nest: both have been looked at.
+        loop {
+            selections = match &selections.items.first()?.node {
+                Selection::Field(field) => return Some(field.node.name.node.clone()),
+                Selection::InlineFragment(fragment) => &fragment.node.selection_set.node,
+                Selection::FragmentSpread(spread) => {
+                    let fragment =
+                        prepared.document.fragments.get(&spread.node.fragment_name.node)?;
+                    &fragment.node.selection_set.node
+                }
+            };
+        }
     }
 }
 

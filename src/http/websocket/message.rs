@@ -24,6 +24,7 @@ pub(super) enum Close {
     Unauthorized,
     Forbidden,
     SessionExpired,
+    SessionEnded,
     SubprotocolUnacceptable,
     InitTimeout,
     DuplicateId,
@@ -44,6 +45,7 @@ impl Close {
             Self::Unauthorized => (4401, "Unauthorized"),
             Self::Forbidden => (4403, "Forbidden"),
             Self::SessionExpired => (4403, "Session expired"),
+            Self::SessionEnded => (4403, "Session ended"),
             Self::SubprotocolUnacceptable => (4406, "Subprotocol not acceptable"),
             Self::InitTimeout => (4408, "Connection initialisation timeout"),
             Self::DuplicateId => (4409, "Subscriber already exists"),
@@ -65,6 +67,8 @@ pub(super) enum Incoming {
     Ping(Option<Box<RawValue>>),
     /// `pong`.
     Pong,
+    /// `ping` or `pong` with another session in its payload: credentials as in `connection_init`.
+    Renew(String),
     /// `subscribe`.
     Subscribe(Box<str>, Parameters),
     /// `complete`.
@@ -103,6 +107,9 @@ impl Incoming {
         };
         match envelope.kind {
             "connection_init" => Ok(Self::Init(payload.map(credentials).transpose()?.flatten())),
+            "ping" | "pong" if let Some(credentials) = payload.and_then(handed_over) => {
+                Ok(Self::Renew(credentials))
+            }
             "ping" => Ok(Self::Ping(payload.map(ToOwned::to_owned))),
             "pong" => Ok(Self::Pong),
             "complete" => Ok(Self::Complete(id()?)),
@@ -114,6 +121,30 @@ impl Incoming {
             _ => Err(Close::Malformed),
         }
     }
+}
+
+/// The longest payload of a ping that may hand a session over, in bytes: others come back unread.
+const RENEWAL_BYTES_MAX: usize = 5 * 1024;
+
+/// The credentials in the payload of a ping or a pong, if there are any. Such payloads may be anything.
+fn handed_over(payload: &RawValue) -> Option<String> {
+    if !payload.get().starts_with('{') || payload.get().len() > RENEWAL_BYTES_MAX {
+        return None;
+    }
+    credentials(payload).ok().flatten().filter(|credentials| !credentials.trim().is_empty())
+}
+
+/// What a client is told of its session, in the payload of a `ping` before it ends, and of the `pong` that answers another one.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SessionState {
+    /// When it ends.
+    pub(super) session_expires_at: String,
+    /// The same as seconds from now, rounded down, for clients whose clock is wrong.
+    pub(super) session_seconds_left: u64,
+    /// The session that was handed over is not good; the one before goes on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) refused: Option<&'static str>,
 }
 
 /// The value of `authorization`, in whatever case, out of the payload of `connection_init`.
@@ -229,6 +260,33 @@ mod tests {
     }
 
     #[test]
+    fn pings_and_pongs_may_hand_a_session_over() {
+        let long = format!(r#"{{"authorization":"Bearer {}"}}"#, "x".repeat(6_000));
+        for (payload, expected) in [
+            (r#"{"authorization":"Bearer x"}"#, Some("Bearer x")),
+            (r#"{"Authorization":"Bearer x","n":1}"#, Some("Bearer x")),
+            (r#"{"authorization":""}"#, None),
+            (r#"{"authorization":null}"#, None),
+            (r#"{"authorization":1}"#, None),
+            (r#"{"authorization":"a","Authorization":"b"}"#, None),
+            (r#"["authorization"]"#, None),
+            (r#""authorization""#, None),
+            ("null", None),
+            (&long, None),
+        ] {
+            for kind in ["ping", "pong"] {
+                let text = format!(r#"{{"type":"{kind}","payload":{payload}}}"#);
+                let read = match Incoming::parse(&text) {
+                    Ok(Incoming::Renew(credentials)) => Some(credentials),
+                    Ok(Incoming::Ping(_) | Incoming::Pong) => None,
+                    other => panic!("{text}: {other:?}"),
+                };
+                assert_eq!(read.as_deref(), expected, "{text}");
+            }
+        }
+    }
+
+    #[test]
     fn reasons_fit_into_a_close_frame() {
         use Close::*;
         for close in [
@@ -240,6 +298,7 @@ mod tests {
             Unauthorized,
             Forbidden,
             SessionExpired,
+            SessionEnded,
             InitTimeout,
             SubprotocolUnacceptable,
             DuplicateId,

@@ -1,6 +1,7 @@
 //! One socket, from the handshake to its end.
 
 use std::{
+    future::pending,
     pin::pin,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -8,6 +9,7 @@ use std::{
 
 use async_graphql::Response;
 use bytes::Bytes;
+use chrono::SecondsFormat;
 use futures_util::{SinkExt, StreamExt};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::{
@@ -26,16 +28,20 @@ use super::{
         transport::{Parameters, SharedTransport},
     },
     frames::Frames,
-    message::{Close, Incoming, Outgoing},
+    message::{Close, Incoming, Outgoing, SessionState},
     running::{Counted, Event, Operation, Running},
 };
 use crate::{
+    account::WatchedSession,
     api::{Budget, Caller, Handover, RequestId},
     kernel::{Actor, RequestCode},
 };
 
 /// How long the peer may take to read a close frame, with what was to be sent before it.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+/// A session's last third is announced, if that is not longer than the limit.
+const WARNING_PART: u32 = 3;
 
 /// Why a socket ends.
 enum End {
@@ -67,6 +73,10 @@ pub(super) struct Socket {
     ping_at: Instant,
     /// When the session ends, if it ends in a time that can be told.
     session_until: Option<Instant>,
+    /// The session, which may end before.
+    session: Option<WatchedSession>,
+    /// When the client is told that its session is about to end.
+    warn_at: Option<Instant>,
     heard_at: Instant,
     _counted: Counted,
 }
@@ -84,6 +94,8 @@ impl Socket {
             ping_at: now + transport.limits.ping,
             heard_at: now,
             session_until: None,
+            session: None,
+            warn_at: None,
             caller: None,
             running: Running::default(),
             _counted: Counted::new(&transport.metrics.sockets),
@@ -122,6 +134,7 @@ impl Socket {
             let step = tokio::select! {
                 biased;
                 () = &mut stopping => Err(Close::GoingAway.into()),
+                () = ended(self.session.as_ref()) => Err(Close::SessionEnded.into()),
                 () = &mut timer => self.tick(),
                 message = self.wire.next() => match message {
                     Some(Ok(message)) => self.hear(message),
@@ -153,7 +166,8 @@ impl Socket {
     fn wake_at(&self) -> Instant {
         let silent_at = self.heard_at + self.transport.limits.silence;
         let first = if self.caller.is_none() { self.init_until } else { self.ping_at };
-        first.min(silent_at).min(self.session_until.unwrap_or(silent_at))
+        let session = [self.warn_at, self.session_until].into_iter().flatten();
+        session.fold(first.min(silent_at), Instant::min)
     }
 
     fn tick(&mut self) -> Step {
@@ -166,6 +180,12 @@ impl Socket {
         }
         if now >= self.heard_at + self.transport.limits.silence {
             return Err(End::Gone);
+        }
+        if self.warn_at.is_some_and(|at| now >= at) {
+            self.warn_at = None;
+            return Ok(self
+                .session_state(None)
+                .map(|state| Outgoing::new("ping", Some(state)).frame()));
         }
         if self.wire.get_ref().has_waited(now, self.transport.limits.body) {
             return Err(Close::Unfinished.into());
@@ -206,12 +226,13 @@ impl Socket {
                 let credentials = credentials.as_deref().unwrap_or_default();
                 let caller = session::caller(&self.transport.sessions, credentials)
                     .map_err(|_| Close::Forbidden)?;
-                self.session_until = caller.0.as_ref().and_then(end_of);
-                self.caller = Some(caller);
+                self.admit(caller);
                 Ok(Some(Outgoing::<()>::new("connection_ack", None).frame()))
             }
             (Incoming::Ping(payload), _) => Ok(Some(Outgoing::new("pong", payload).frame())),
             (Incoming::Pong, _) => Ok(None),
+            (Incoming::Renew(_), None) => Err(Close::Unauthorized.into()),
+            (Incoming::Renew(credentials), Some(before)) => self.renew(&credentials, before),
             (Incoming::Subscribe(..), None) => Err(Close::Unauthorized.into()),
             (Incoming::Subscribe(id, parameters), Some(caller)) => {
                 self.subscribe(id, parameters, caller)
@@ -221,6 +242,44 @@ impl Socket {
                 Ok(None)
             }
         }
+    }
+
+    /// From now on the socket is this caller's, until their session ends.
+    fn admit(&mut self, caller: Caller) {
+        let now = Instant::now();
+        self.session_until = caller.0.as_ref().and_then(end_of);
+        self.warn_at = self.session_until.map(|until| {
+            let left = until.saturating_duration_since(now);
+            until - (left / WARNING_PART).min(self.transport.limits.warning)
+        });
+        let id = caller.0.and_then(|actor| actor.session_id);
+        self.session = id.map(|id| self.transport.sessions.watch(id));
+        self.caller = Some(caller);
+    }
+
+    /// Goes on with another session of the same person. What runs on the socket is theirs, so nobody else can take it over. One
+    /// that is not good changes nothing: the one before may have some time left.
+    fn renew(&mut self, credentials: &str, before: Caller) -> Step {
+        let person = |caller: Caller| caller.0.map(|actor| actor.person_id);
+        let refused = match session::caller(&self.transport.sessions, credentials) {
+            Ok(caller) if person(caller) != person(before) => return Err(Close::Forbidden.into()),
+            Ok(caller) => {
+                self.admit(caller);
+                None
+            }
+            Err(_) => Some(RequestCode::Unauthenticated.as_str()),
+        };
+        Ok(Some(Outgoing::new("pong", self.session_state(refused)).frame()))
+    }
+
+    /// What the client is told of its session; nothing where it has none.
+    fn session_state(&self, refused: Option<&'static str>) -> Option<SessionState> {
+        let (actor, until) = self.caller?.0.zip(self.session_until)?;
+        Some(SessionState {
+            session_expires_at: actor.expires_at.to_rfc3339_opts(SecondsFormat::Millis, true),
+            session_seconds_left: until.saturating_duration_since(Instant::now()).as_secs(),
+            refused,
+        })
     }
 
     fn subscribe(&mut self, id: Box<str>, parameters: Parameters, caller: Caller) -> Step {
@@ -298,6 +357,14 @@ impl Socket {
         let outcome = error::complete(&mut response, &self.request_id);
         observation.answered(outcome.code);
         Outgoing::of(id, "error", Some(response.errors)).frame()
+    }
+}
+
+/// Returns when a session has ended before its time.
+async fn ended(session: Option<&WatchedSession>) {
+    match session {
+        Some(session) => session.ended().await,
+        None => pending().await,
     }
 }
 

@@ -9,7 +9,7 @@ mod seats;
 
 pub(super) use extend::{Extended, extend, extend_facts};
 pub(super) use hold::{Held, HoldOrder, Locks, hold, hold_facts};
-pub(super) use read::{by_ids, list, seats_of};
+pub(super) use read::{by_ids, has_seats_ahead, list, seats_of};
 pub(super) use release::{EXPIRE_BATCH, expire};
 use sea_orm::FromQueryResult;
 pub(super) use seats::insert as insert_seats;

@@ -7,7 +7,7 @@ use sea_orm::{
 
 use super::ReservationRow;
 use crate::{
-    db::{Db, Session, entity::reservation, uuids},
+    db::{Db, Session, Tx, entity::reservation, uuids},
     kernel::{Fault, Page, PageRequest, PersonId, Points, ReservationId, SeatId},
     reservation::{Reservation, ReservationStatus, Seat, SeatStatus},
 };
@@ -74,6 +74,26 @@ pub(in crate::reservation) async fn list(
         .all(db.connection())
         .await?;
     Ok(Page::from_rows(rows, page.first).map(Reservation::from))
+}
+
+/// Whether a person holds a seat, or owns one at a performance that is to come.
+pub(in crate::reservation) async fn has_seats_ahead(
+    tx: &Tx,
+    person_id: PersonId,
+) -> Result<bool, Fault> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        found: bool,
+    }
+    const SQL: &str = "
+        SELECT EXISTS (
+            SELECT FROM reservation r JOIN schedule s ON s.id = r.schedule_id
+            WHERE r.person_id = $1
+              AND ((r.status = 'HOLD' AND NOT has_lapsed(r.status, r.expires_at, clock_timestamp()))
+                   OR (r.status = 'CONFIRMED' AND s.starts_at > clock_timestamp()))
+        ) AS found";
+    let row: Option<Row> = tx.row(SQL, vec![person_id.into()]).await?;
+    Ok(row.is_some_and(|row| row.found))
 }
 
 #[derive(Debug, FromQueryResult)]

@@ -35,7 +35,7 @@ asked AS MATERIALIZED (
         FROM reservation r
         WHERE r.schedule_id = $1 AND r.person_id = p.person_id AND r.status IN ('HOLD', 'CONFIRMED')
     ) theirs ON true
-    LEFT JOIN LATERAL (SELECT a.id FROM person a WHERE a.id = p.person_id LIMIT 1) account ON true
+    LEFT JOIN LATERAL (SELECT a.id FROM person a WHERE a.id = p.person_id AND a.erased_at IS NULL LIMIT 1) account ON true
 ),
 -- A deleted account must not cost the others of the statement their places.
 newcomer AS MATERIALIZED (

@@ -4,7 +4,7 @@ use sea_orm::FromQueryResult;
 
 use super::TokenRow;
 use crate::{
-    db::{Db, Session, bigints, uuids},
+    db::{Db, Session, Tx, bigints, uuids},
     kernel::{Fault, PersonId, ScheduleId, Timestamp},
     waiting_room::{Change, Entrant, QueueStatus, QueueToken},
 };
@@ -22,6 +22,50 @@ pub(in crate::waiting_room) async fn leave(
                   clock_timestamp() AS now";
     let row: Option<TokenRow> = db.row(SQL, vec![schedule_id.into(), person_id.into()]).await?;
     Ok(row.map(QueueToken::from))
+}
+
+#[derive(Debug, FromQueryResult)]
+struct LeftRow {
+    schedule_id: ScheduleId,
+    #[sea_orm(nested)]
+    change: ChangeRow,
+}
+
+/// Ends all live tokens of a person.
+pub(in crate::waiting_room) async fn leave_all(
+    tx: &Tx,
+    person_id: PersonId,
+) -> Result<Vec<(ScheduleId, Change)>, Fault> {
+    const SQL: &str = "
+        WITH live AS MATERIALIZED (
+            SELECT id FROM queue_token
+            WHERE person_id = $1 AND status IN ('WAITING', 'ACTIVE')
+            ORDER BY number
+            FOR NO KEY UPDATE
+        )
+        UPDATE queue_token t SET status = 'EXPIRED', ended_at = clock_timestamp()
+        FROM live WHERE t.id = live.id
+        RETURNING t.schedule_id, t.number, t.person_id, t.status, t.version, t.activated_at, t.expires_at";
+    let rows: Vec<LeftRow> = tx.rows(SQL, vec![person_id.into()]).await?;
+    Ok(rows.into_iter().map(|row| (row.schedule_id, row.change.into())).collect())
+}
+
+/// Ends live tokens of people whose account was deleted within the hour.
+pub(in crate::waiting_room) async fn leave_erased(
+    db: &Db,
+) -> Result<Vec<(ScheduleId, Change)>, Fault> {
+    const SQL: &str = "
+        WITH live AS MATERIALIZED (
+            SELECT t.id FROM person p JOIN queue_token t ON t.person_id = p.id
+            WHERE p.erased_at > clock_timestamp() - interval '1 hour' AND t.status IN ('WAITING', 'ACTIVE')
+            ORDER BY t.number
+            FOR NO KEY UPDATE OF t SKIP LOCKED
+        )
+        UPDATE queue_token t SET status = 'EXPIRED', ended_at = clock_timestamp()
+        FROM live WHERE t.id = live.id
+        RETURNING t.schedule_id, t.number, t.person_id, t.status, t.version, t.activated_at, t.expires_at";
+    let rows: Vec<LeftRow> = db.rows(SQL, vec![]).await?;
+    Ok(rows.into_iter().map(|row| (row.schedule_id, row.change.into())).collect())
 }
 
 /// Ends the tokens of these people whose ACTIVE time has lapsed.

@@ -144,7 +144,12 @@ impl Socket {
     /// # Errors
     /// As [`Socket::next`].
     pub async fn next_of(&mut self) -> io::Result<(usize, Pushed)> {
-        message(&self.next_text().await?)
+        loop {
+            // That the session is about to end is told in a `ping`; whoever rehearses is gone by then.
+            if let Some(pushed) = message(&self.next_text().await?)? {
+                return Ok(pushed);
+            }
+        }
     }
 
     /// The next message as it came, whatever it says; pings are answered on the way. Nothing is lost when this is dropped
@@ -208,8 +213,8 @@ fn read_some(stream: &TcpStream, into: &mut Vec<u8>) -> io::Result<usize> {
     Ok(read)
 }
 
-/// What a message says, and to which subscription; 0 where it speaks of the connection.
-fn message(text: &[u8]) -> io::Result<(usize, Pushed)> {
+/// What a message says, and to which subscription; 0 where it speaks of the connection. Nothing of a `ping`.
+fn message(text: &[u8]) -> io::Result<Option<(usize, Pushed)>> {
     #[derive(Deserialize)]
     struct Envelope<'a> {
         #[serde(rename = "type")]
@@ -226,10 +231,11 @@ fn message(text: &[u8]) -> io::Result<(usize, Pushed)> {
         "next" => Pushed::Next(payload()),
         "error" => Pushed::Error(payload()),
         "complete" => Pushed::Complete,
+        "ping" | "pong" => return Ok(None),
         other => return Err(io::Error::other(format!("a message of type {other}"))),
     };
     let id = envelope.id.map_or(Ok(0), str::parse).map_err(io::Error::other)?;
-    Ok((id, pushed))
+    Ok(Some((id, pushed)))
 }
 
 /// The first frame, once all of it is there. Servers do not mask, and this one does not fragment.
@@ -313,11 +319,12 @@ mod tests {
 
     #[test]
     fn messages_of_the_protocol_are_told_apart() {
-        let read = |text: &str| message(text.as_bytes()).unwrap();
+        let read = |text: &str| message(text.as_bytes()).unwrap().unwrap();
         assert_eq!(read(r#"{"type":"connection_ack"}"#), (0, Pushed::Ack));
         assert_eq!(read(r#"{"type":"complete","id":"1"}"#), (1, Pushed::Complete));
         let next = read(r#"{"type":"next","id":"2","payload":{"data":1}}"#);
         assert_eq!(next, (2, Pushed::Next(br#"{"data":1}"#.to_vec())));
+        assert_eq!(message(br#"{"type":"ping","payload":{}}"#).unwrap(), None);
         assert!(message(b"{").is_err());
         assert!(message(br#"{"type":"complete","id":"ours?"}"#).is_err());
     }

@@ -73,6 +73,7 @@ const KEYS: &[(&str, &str)] = &[
     ("queue_counter", "schedule_id"),
     ("admission", "schedule_id"),
     ("wallet", "person_id"),
+    ("session", "family"),
 ];
 
 /// What is wrong with the statements of a file.

@@ -13,6 +13,8 @@ use super::{
 /// Tables and the feature that writes them.
 const TABLES: &[(&str, &str)] = &[
     ("person", "account"),
+    ("session", "account"),
+    ("ended_session", "account"),
     ("concert", "catalogue"),
     ("schedule", "catalogue"),
     ("waiting_room", "waiting_room"),

@@ -79,6 +79,25 @@ impl Subscription {
         self.stream.send(Message::text(message.to_string())).await.expect("sent");
     }
 
+    /// The next message of the protocol, pings and pongs among them, or the close code.
+    pub(crate) async fn message_with_pings(&mut self) -> Result<Value, u16> {
+        let wait = tokio::time::timeout(Duration::from_secs(15), async {
+            loop {
+                match self.stream.next().await {
+                    Some(Ok(Message::Text(text))) => {
+                        return Ok(serde_json::from_str(&text).expect("JSON"));
+                    }
+                    Some(Ok(Message::Close(frame))) => {
+                        return Err(frame.map_or(1005, |frame| frame.code.into()));
+                    }
+                    Some(Ok(_)) => {}
+                    Some(Err(_)) | None => return Err(1006),
+                }
+            }
+        });
+        wait.await.expect("nothing was pushed for 15 seconds")
+    }
+
     /// The next message of the protocol, or the close code; pings are answered on the way.
     async fn message(&mut self) -> Result<Value, u16> {
         let wait = tokio::time::timeout(Duration::from_secs(15), async {

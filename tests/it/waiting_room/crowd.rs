@@ -138,6 +138,7 @@ fn person(person_id: PersonId) -> Actor {
     Actor {
         person_id,
         role: Role::Fan,
+        session_id: None,
         expires_at: chrono::Utc::now() + chrono::TimeDelta::hours(1),
     }
 }
