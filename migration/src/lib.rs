@@ -44,6 +44,7 @@ const SCRIPTS: &[Script] = &[
     Script { name: "0017_auditing", sql: include_str!("sql/0017_auditing.sql") },
     Script { name: "0018_lean_payments", sql: include_str!("sql/0018_lean_payments.sql") },
     Script { name: "0020_session", sql: include_str!("sql/0020_session.sql") },
+    Script { name: "0021_external_identity", sql: include_str!("sql/0021_external_identity.sql") },
 ];
 
 /// Tells one state of the migrations from another, for caches of migrated databases.

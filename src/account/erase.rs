@@ -21,6 +21,7 @@ impl Accounts {
         if !store::erase(tx, actor.person_id, proof).await? {
             return Err(Failure::Refused(AccountRefusal::WrongCredentials));
         }
+        store::provider::forget(tx, actor.person_id).await?;
         // Nobody's id is nil, so none is left out.
         let nobody = SessionId(uuid::Uuid::nil());
         let mut ended = session::end_others(tx, actor.person_id, nobody, 0, self.times()).await?;

@@ -7,10 +7,10 @@ use chrono::DateTime;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    EndedSession, Keyring, TokenRefusal,
+    EndedSession, Keyring, Provider, TokenRefusal,
     ended::{EndedSessions, WatchedSession},
 };
-use crate::kernel::{Actor, Fault, PersonId, Role, SessionId, Timestamp};
+use crate::kernel::{Actor, Failure, Fault, PersonId, Role, SessionId, Timestamp};
 
 const AUDIENCE: &str = "frontrow:session";
 
@@ -49,12 +49,18 @@ pub struct Sessions {
     keyring: Keyring,
     lifetime: Duration,
     ended: EndedSessions,
+    provider: Option<Provider>,
 }
 
 impl Sessions {
     /// Sessions whose access tokens live for `lifetime`.
     pub fn new(keyring: Keyring, lifetime: Duration) -> Self {
-        Self { keyring, lifetime, ended: EndedSessions::default() }
+        Self { keyring, lifetime, ended: EndedSessions::default(), provider: None }
+    }
+
+    /// The same, which also take what an identity provider has signed.
+    pub fn with_provider(self, provider: Option<Provider>) -> Self {
+        Self { provider, ..self }
     }
 
     /// How long an access token lives.
@@ -98,27 +104,43 @@ impl Sessions {
         Ok(SessionToken { access_token: self.keyring.sign(&claims)?, expires_at })
     }
 
-    /// Who an access token belongs to.
+    /// Who an access token belongs to: one of ours, or of the identity provider.
     ///
     /// # Errors
-    /// [`TokenRefusal`] when the token is not one of a live session of this server.
-    pub fn verify(&self, access_token: &str) -> Result<Actor, TokenRefusal> {
-        let claims: Claims = self.keyring.verify(access_token, AUDIENCE, &["exp", "aud", "sub"])?;
-        if claims.sid.is_some_and(|id| self.ended.contains(id)) {
-            return Err(TokenRefusal::Expired);
+    /// [`TokenRefusal`] when it is not one of a live session. A fault when the provider signs as this token says, and cannot be
+    /// asked for the key; or when the person cannot be looked for.
+    pub async fn verify(&self, access_token: &str) -> Result<Actor, Failure<TokenRefusal>> {
+        let actor = match self.provider_of(access_token) {
+            // In a box, so that nobody else's request keeps room for it.
+            Some(provider) => Box::pin(provider.verify(access_token)).await?,
+            None => {
+                let claims =
+                    self.keyring.verify::<Claims>(access_token, AUDIENCE, &["exp", "aud", "sub"]);
+                claims.and_then(|claims| claims.actor()).map_err(Failure::Refused)?
+            }
+        };
+        if actor.session_id.is_some_and(|id| self.ended.contains(id)) {
+            return Err(Failure::Refused(TokenRefusal::Expired));
         }
-        claims.actor()
+        Ok(actor)
+    }
+
+    fn provider_of(&self, access_token: &str) -> Option<&Provider> {
+        self.provider.as_ref().filter(|_| Provider::may_have_signed(access_token))
     }
 
     /// Who an access token belonged to, whether or not it has ended. It proves nothing but that it was theirs: enough to log
-    /// out, and for nothing else.
+    /// out, and for nothing else. A token of the identity provider must not have ended by itself.
     ///
     /// # Errors
-    /// [`TokenRefusal::Invalid`] when it never was a token of this server.
-    pub fn verify_whose(&self, access_token: &str) -> Result<Actor, TokenRefusal> {
-        let claims: Claims =
-            self.keyring.verify_ended(access_token, AUDIENCE, &["exp", "aud", "sub"])?;
-        claims.actor()
+    /// [`TokenRefusal`] when it never was a token of this server; a fault as [`Sessions::verify`].
+    pub async fn verify_whose(&self, access_token: &str) -> Result<Actor, Failure<TokenRefusal>> {
+        if let Some(provider) = self.provider_of(access_token) {
+            return Box::pin(provider.verify(access_token)).await;
+        }
+        let claims =
+            self.keyring.verify_ended::<Claims>(access_token, AUDIENCE, &["exp", "aud", "sub"]);
+        claims.and_then(|claims| claims.actor()).map_err(Failure::Refused)
     }
 
     /// Watches a session, to know when it ends before its time.

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::Networks;
 use crate::{
-    account::SECRET_BYTES_MIN,
+    account::{KeysAddress, ProviderSettings, SECRET_BYTES_MIN},
     db::DbSettings,
     gateway::{Currency, GatewayAddress, GatewaySettings, Provider, ReturnOrigins},
     kv::KvSettings,
@@ -79,6 +79,41 @@ impl SecretArgs {
     /// How long an access token lives.
     pub const fn session_lifetime(&self) -> Duration {
         Duration::from_secs(self.session_seconds)
+    }
+}
+
+/// The identity provider whose access tokens are taken as sessions, besides those of people with a password here.
+#[derive(Debug, Clone, Args)]
+pub struct ProviderArgs {
+    /// An identity provider's name for itself, the claim `iss` of its tokens. With it, access tokens of the provider are sessions here.
+    #[arg(long, env = "FRONTROW_OIDC_ISSUER", requires_all = ["oidc_audience", "oidc_jwks_url"])]
+    pub oidc_issuer: Option<String>,
+    /// What has to stand in `aud`: the provider's name for this API.
+    #[arg(long, env = "FRONTROW_OIDC_AUDIENCE", requires = "oidc_issuer")]
+    pub oidc_audience: Option<String>,
+    /// Where the provider publishes its keys (RS256 and ES256): `https://id.example/.well-known/jwks.json`.
+    #[arg(long, env = "FRONTROW_OIDC_JWKS_URL", requires = "oidc_issuer")]
+    pub oidc_jwks_url: Option<KeysAddress>,
+    /// The claim that holds a role or a list of roles; inside of others with slashes: `realm_access/roles`. When left out, everybody
+    /// who comes from the provider is a fan.
+    #[arg(long, env = "FRONTROW_OIDC_ROLE_CLAIM", requires = "oidc_issuer")]
+    pub oidc_role_claim: Option<String>,
+    /// What stands there for organizers.
+    #[arg(long, env = "FRONTROW_OIDC_ORGANIZER_ROLE", default_value = "organizer")]
+    pub oidc_organizer_role: String,
+}
+
+impl ProviderArgs {
+    /// The settings of the provider, where there is one.
+    pub fn settings(&self) -> Option<ProviderSettings> {
+        // What it needs is there, or the command line was refused.
+        Some(ProviderSettings {
+            issuer: self.oidc_issuer.clone()?,
+            audience: self.oidc_audience.clone()?,
+            jwks_url: self.oidc_jwks_url.clone()?,
+            role_claim: self.oidc_role_claim.clone(),
+            organizer_role: self.oidc_organizer_role.clone(),
+        })
     }
 }
 
@@ -219,6 +254,8 @@ pub struct Settings {
     pub database: DatabaseArgs,
     #[command(flatten)]
     pub secrets: SecretArgs,
+    #[command(flatten)]
+    pub provider: ProviderArgs,
     #[command(flatten)]
     pub gateway: GatewayArgs,
     /// Redis, the index and the wire: `redis://host:port/`; for a cluster, some of its nodes:

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-pub use config::{DatabaseArgs, GatewayArgs, SecretArgs, Settings};
+pub use config::{DatabaseArgs, GatewayArgs, ProviderArgs, SecretArgs, Settings};
 pub(crate) use config::{secret, some_secret};
 pub use networks::Networks;
 
 use crate::{
-    account::{Accounts, Keyring, Sessions},
+    account::{Accounts, Keyring, Provider, Sessions},
     audit::Auditing,
     catalogue::Catalogue,
     db::Db,
@@ -85,7 +85,7 @@ impl App {
         let db = Db::connect(&settings.database.settings(), &tasks).await?;
         let kv = Kv::connect(&settings.kv(), &metrics, &tasks)?;
         let keyring = keyring(&settings);
-        let sessions = Sessions::new(keyring.clone(), settings.secrets.session_lifetime());
+        let sessions = sessions(&settings, keyring.clone(), &db, &tasks)?;
         let accounts = Accounts::new(db.clone(), sessions.clone()).serving(
             settings.secrets.refresh_lifetime(),
             kv.clone(),
@@ -155,4 +155,17 @@ impl App {
 fn keyring(settings: &Settings) -> Keyring {
     let SecretArgs { jwt_secret, jwt_secret_previous, jwt_secret_next, .. } = &settings.secrets;
     Keyring::new(jwt_secret, jwt_secret_previous.iter().chain(jwt_secret_next))
+}
+
+/// What checks access tokens: ours, and those of the identity provider where there is one.
+fn sessions(
+    settings: &Settings,
+    keyring: Keyring,
+    db: &Db,
+    tasks: &Tasks,
+) -> Result<Sessions, Fault> {
+    let provider = settings.provider.settings();
+    let provider = provider.map(|it| Provider::new(it, db.clone(), tasks.clone())).transpose()?;
+    let lifetime = settings.secrets.session_lifetime();
+    Ok(Sessions::new(keyring, lifetime).with_provider(provider))
 }

@@ -1,5 +1,5 @@
-//! What the server's own role may do: less than whoever owns the tables. It makes no tables, deletes nothing but sessions, and
-//! does not touch what is in the ledger.
+//! What the server's own role may do: less than whoever owns the tables. It makes no tables, deletes nothing but sessions and
+//! identities elsewhere, and does not touch what is in the ledger.
 
 use sea_orm::{ConnectionTrait, FromQueryResult};
 
@@ -18,7 +18,8 @@ pub enum RoleRefusal {
 }
 
 /// Grants a role what the server needs, and takes from it what the server does not: UPDATE, DELETE and TRUNCATE of the ledger,
-/// DELETE and TRUNCATE of everything else but the tables of sessions, which nothing refers to. Safe to repeat; after a migration it has to be, for there may be new tables.
+/// DELETE and TRUNCATE of everything else but the tables of sessions and of identities elsewhere, which
+/// nothing refers to. Safe to repeat; after a migration it has to be, for there may be new tables.
 ///
 /// # Errors
 /// A [`RoleRefusal`], or a fault; in both cases nothing was granted.
@@ -70,7 +71,8 @@ async fn statements(tx: &Tx, role: &str) -> Result<Vec<String>, Fault> {
                       CASE tablename WHEN 'wallet_entry' THEN 'SELECT, INSERT'
                                      WHEN 'seaql_migrations' THEN 'SELECT'
                                      WHEN 'session' THEN 'SELECT, INSERT, UPDATE, DELETE'
-                                     WHEN 'ended_session' THEN 'SELECT, INSERT, UPDATE, DELETE' ELSE 'SELECT, INSERT, UPDATE' END), 4
+                                     WHEN 'ended_session' THEN 'SELECT, INSERT, UPDATE, DELETE'
+                                     WHEN 'external_identity' THEN 'SELECT, INSERT, UPDATE, DELETE' ELSE 'SELECT, INSERT, UPDATE' END), 4
         FROM pg_tables WHERE schemaname = current_schema() AND tableowner = current_user
         ORDER BY step, sql";
     let rows: Vec<Row> = tx.rows(SQL, vec![role.into()]).await?;

@@ -118,7 +118,7 @@ async fn run(
     request_id: RequestId,
     mut observation: Observation,
 ) -> Response {
-    match check(&transport, &parameters, headers, &mut observation) {
+    match check(&transport, &parameters, headers, &mut observation).await {
         Ok(checked) => {
             let (budget, kind) = (Arc::clone(&checked.budget), checked.kind);
             let answer = execute(transport, parameters, checked, request_id, observation).await;
@@ -133,19 +133,19 @@ async fn run(
 }
 
 /// Finds out what is asked for, and refuses what nobody may ask for.
-fn check(
+async fn check(
     transport: &SharedTransport,
     parameters: &Parameters,
     headers: &HeaderMap,
     observation: &mut Observation,
 ) -> Result<Checked, Refusal> {
-    let (caller, gone) = match session::from_headers(&transport.sessions, headers) {
+    let (caller, gone) = match session::from_headers(&transport.sessions, headers).await {
         Ok(caller) => (caller, None),
         Err(refusal) => {
             let mutation =
                 transport.documents.mutation(&parameters.query, parameters.operation_name());
-            let gone =
-                session::excused(&transport.sessions, headers, mutation.as_deref(), refusal)?;
+            let gone = session::excused(&transport.sessions, headers, mutation.as_deref(), refusal)
+                .await?;
             (Caller(None), gone)
         }
     };

@@ -4,9 +4,9 @@ use axum::http::{HeaderMap, header};
 
 use super::error::Refusal;
 use crate::{
-    account::Sessions,
+    account::{Sessions, TokenRefusal},
     api::{self, Caller, Gone},
-    kernel::RequestCode,
+    kernel::{Actor, Failure, RequestCode},
 };
 
 /// Longer than any session of ours.
@@ -16,12 +16,16 @@ const CREDENTIALS_BYTES_MAX: usize = 4096;
 ///
 /// # Errors
 /// UNAUTHENTICATED when there is a session which is no longer, or never was, good.
-pub(super) fn from_headers(sessions: &Sessions, headers: &HeaderMap) -> Result<Caller, Refusal> {
+pub(super) async fn from_headers(
+    sessions: &Sessions,
+    headers: &HeaderMap,
+) -> Result<Caller, Refusal> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(Caller(None)),
         (Some(value), None) => {
-            value.to_str().map_err(|_| refused()).and_then(|text| caller(sessions, text))
+            let text = value.to_str().map_err(|_| refused())?;
+            caller(sessions, text).await
         }
         (Some(_), Some(_)) => Err(refused()),
     }
@@ -31,19 +35,19 @@ pub(super) fn from_headers(sessions: &Sessions, headers: &HeaderMap) -> Result<C
 ///
 /// # Errors
 /// As [`from_headers`].
-pub(super) fn caller(sessions: &Sessions, credentials: &str) -> Result<Caller, Refusal> {
+pub(super) async fn caller(sessions: &Sessions, credentials: &str) -> Result<Caller, Refusal> {
     if credentials.trim().is_empty() {
         return Ok(Caller(None));
     }
     let token = bearer(credentials).ok_or_else(refused)?;
-    sessions.verify(token).map(|actor| Caller(Some(actor))).map_err(|_| refused())
+    told(sessions.verify(token).await).map(|actor| Caller(Some(actor)))
 }
 
 /// Who may send a mutation all the same whose session was refused.
 ///
 /// # Errors
 /// The refusal, unless the mutation brings its own proof, or ends a session that has ended by itself.
-pub(super) fn excused(
+pub(super) async fn excused(
     sessions: &Sessions,
     headers: &HeaderMap,
     mutation: Option<&str>,
@@ -57,11 +61,19 @@ pub(super) fn excused(
         return Err(refusal);
     }
     let credentials = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = credentials.and_then(bearer);
-    token
-        .and_then(|token| sessions.verify_whose(token).ok())
-        .map(|it| Some(Gone(it)))
-        .ok_or(refusal)
+    let Some(token) = credentials.and_then(bearer) else { return Err(refusal) };
+    told(sessions.verify_whose(token).await).map(|actor| Some(Gone(actor)))
+}
+
+fn told(verified: Result<Actor, Failure<TokenRefusal>>) -> Result<Actor, Refusal> {
+    verified.map_err(|failure| match failure {
+        Failure::Refused(_) => refused(),
+        Failure::Fault(fault) => {
+            tracing::warn!(fault = %fault.report(), "a session could not be checked");
+            let text = "The session cannot be checked at the moment; try again.";
+            Refusal::new(RequestCode::Overloaded, text)
+        }
+    })
 }
 
 fn bearer(credentials: &str) -> Option<&str> {

@@ -1,8 +1,9 @@
-// What the dashboard in deploy/grafana shows, asked of a real Prometheus that looks at the two instances while people buy.
+// What the dashboard in deploy/grafana shows and what the alerts in deploy/prometheus go by, asked of a real Prometheus that looks at
+// the two instances while people buy.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -27,6 +28,7 @@ describe("the dashboard", { skip: !binary }, () => {
     const config = readFileSync(new URL("../../deploy/prometheus/prometheus.yml", import.meta.url), "utf8");
     const [head] = config.split("    dns_sd_configs:");
     writeFileSync(join(folder, "prometheus.yml"), `${head.replaceAll("5s", "1s")}    static_configs:\n      - targets: [${targets}]\n`);
+    copyFileSync(new URL("../../deploy/prometheus/alerts.yml", import.meta.url), join(folder, "alerts.yml"));
     const [port] = await freePorts(1);
     url = `http://127.0.0.1:${port}`;
     prometheus = spawn(binary, [`--config.file=${folder}/prometheus.yml`, `--storage.tsdb.path=${folder}/data`, `--web.listen-address=127.0.0.1:${port}`], { stdio: "ignore" });
@@ -61,6 +63,21 @@ describe("the dashboard", { skip: !binary }, () => {
     }
     assert.deepEqual([...unanswered], []);
     for (const query of queries) await ask(query);
+  });
+
+  test("every alert is evaluated, and people who buy wake nobody", async () => {
+    const deadline = Date.now() + 30_000;
+    let rules;
+    do {
+      await buy();
+      await pause(1_000);
+      const { data } = await (await fetch(`${url}/api/v1/rules?type=alert`)).json();
+      rules = data.groups.flatMap((group) => group.rules);
+    } while (rules.some(({ health }) => health === "unknown") && Date.now() < deadline);
+    assert(rules.length > 10, `${rules.length}`);
+    for (const { name, health, lastError } of rules) assert.equal(health, "ok", `${name}: ${lastError}`);
+    const awake = rules.filter(({ state, labels }) => state !== "inactive" && labels.severity === "page");
+    assert.deepEqual(awake.map(({ name, alerts }) => [name, alerts]), []);
   });
 
   /** The values of a query; that it is well-formed is asserted. */

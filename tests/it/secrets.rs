@@ -186,6 +186,8 @@ async fn what_was_typed_in_the_wrong_place_is_not_repeated() {
         &["serve", &short],
         &["seed", &short],
         &["serve", "--jwt-secret-previous", SECRET],
+        &["serve", "--jwt-secret-next", SECRET],
+        &["serve", "--oidc-jwks-url", &url],
         &["serve", "--listen", &url],
         &["serve", "--log-format", &url],
         &["serve", "--hold-seconds", &url],
@@ -207,6 +209,7 @@ async fn help_shows_nothing_that_stands_in_the_environment() {
         "REDIS_URL",
         "FRONTROW_JWT_SECRET",
         "FRONTROW_JWT_SECRET_PREVIOUS",
+        "FRONTROW_JWT_SECRET_NEXT",
         // Somebody has mixed them up.
         "FRONTROW_REDIS_PREFIX",
         "FRONTROW_ALLOWED_ORIGINS",

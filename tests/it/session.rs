@@ -3,6 +3,7 @@
 mod deleting;
 mod handing_over;
 mod keys;
+mod provider;
 
 use std::time::Duration;
 

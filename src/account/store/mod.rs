@@ -1,5 +1,6 @@
 //! Table `person`.
 
+pub(super) mod provider;
 pub(super) mod session;
 
 use sea_orm::{DbErr, FromQueryResult, sea_query::ArrayType};

@@ -31,6 +31,7 @@ pub(super) enum Close {
     TooManyInits,
     TooManyMessages,
     Unfinished,
+    TryAgainLater,
 }
 
 impl Close {
@@ -52,6 +53,7 @@ impl Close {
             Self::TooManyInits => (4429, "Too many initialisation requests"),
             Self::TooManyMessages => (4429, "Too many messages"),
             Self::Unfinished => (4400, "A message took too long to arrive"),
+            Self::TryAgainLater => (1013, "The session cannot be checked at the moment"),
         };
         let reason = Utf8Bytes::from_static(reason);
         Message::Close(Some(CloseFrame { code: code.into(), reason }))
@@ -304,6 +306,7 @@ mod tests {
             DuplicateId,
             TooManyInits,
             TooManyMessages,
+            TryAgainLater,
         ] {
             let Message::Close(Some(frame)) = close.frame() else { panic!("{close:?}") };
             assert!(frame.reason.len() < 123);

@@ -137,7 +137,7 @@ impl Socket {
                 () = ended(self.session.as_ref()) => Err(Close::SessionEnded.into()),
                 () = &mut timer => self.tick(),
                 message = self.wire.next() => match message {
-                    Some(Ok(message)) => self.hear(message),
+                    Some(Ok(message)) => self.hear(message).await,
                     Some(Err(error)) => Err(self.broken(&error)),
                     None => Err(End::Gone),
                 },
@@ -197,10 +197,10 @@ impl Socket {
         Ok(None)
     }
 
-    fn hear(&mut self, message: Message) -> Step {
+    async fn hear(&mut self, message: Message) -> Step {
         self.heard_at = Instant::now();
         match message {
-            Message::Text(text) => self.act(Incoming::parse(&text)?),
+            Message::Text(text) => self.act(Incoming::parse(&text)?).await,
             Message::Binary(_) => Err(Close::Malformed.into()),
             // tungstenite answers them by itself, when it is asked for the next message.
             Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => Ok(None),
@@ -219,20 +219,20 @@ impl Socket {
         }
     }
 
-    fn act(&mut self, message: Incoming) -> Step {
+    async fn act(&mut self, message: Incoming) -> Step {
         match (message, self.caller) {
             (Incoming::Init(_), Some(_)) => Err(Close::TooManyInits.into()),
             (Incoming::Init(credentials), None) => {
                 let credentials = credentials.as_deref().unwrap_or_default();
-                let caller = session::caller(&self.transport.sessions, credentials)
-                    .map_err(|_| Close::Forbidden)?;
+                let caller = session::caller(&self.transport.sessions, credentials).await;
+                let caller = caller.map_err(|refusal| not_admitted(&refusal))?;
                 self.admit(caller);
                 Ok(Some(Outgoing::<()>::new("connection_ack", None).frame()))
             }
             (Incoming::Ping(payload), _) => Ok(Some(Outgoing::new("pong", payload).frame())),
             (Incoming::Pong, _) => Ok(None),
             (Incoming::Renew(_), None) => Err(Close::Unauthorized.into()),
-            (Incoming::Renew(credentials), Some(before)) => self.renew(&credentials, before),
+            (Incoming::Renew(credentials), Some(before)) => self.renew(&credentials, before).await,
             (Incoming::Subscribe(..), None) => Err(Close::Unauthorized.into()),
             (Incoming::Subscribe(id, parameters), Some(caller)) => {
                 self.subscribe(id, parameters, caller)
@@ -259,15 +259,15 @@ impl Socket {
 
     /// Goes on with another session of the same person. What runs on the socket is theirs, so nobody else can take it over. One
     /// that is not good changes nothing: the one before may have some time left.
-    fn renew(&mut self, credentials: &str, before: Caller) -> Step {
+    async fn renew(&mut self, credentials: &str, before: Caller) -> Step {
         let person = |caller: Caller| caller.0.map(|actor| actor.person_id);
-        let refused = match session::caller(&self.transport.sessions, credentials) {
+        let refused = match session::caller(&self.transport.sessions, credentials).await {
             Ok(caller) if person(caller) != person(before) => return Err(Close::Forbidden.into()),
             Ok(caller) => {
                 self.admit(caller);
                 None
             }
-            Err(_) => Some(RequestCode::Unauthenticated.as_str()),
+            Err(refusal) => Some(refusal.code.as_str()),
         };
         Ok(Some(Outgoing::new("pong", self.session_state(refused)).frame()))
     }
@@ -357,6 +357,14 @@ impl Socket {
         let outcome = error::complete(&mut response, &self.request_id);
         observation.answered(outcome.code);
         Outgoing::of(id, "error", Some(response.errors)).frame()
+    }
+}
+
+/// How a socket ends whose session was refused.
+fn not_admitted(refusal: &Refusal) -> Close {
+    match refusal.code {
+        RequestCode::Overloaded => Close::TryAgainLater,
+        _ => Close::Forbidden,
     }
 }
 

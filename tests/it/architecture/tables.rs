@@ -15,6 +15,7 @@ const TABLES: &[(&str, &str)] = &[
     ("person", "account"),
     ("session", "account"),
     ("ended_session", "account"),
+    ("external_identity", "account"),
     ("concert", "catalogue"),
     ("schedule", "catalogue"),
     ("waiting_room", "waiting_room"),

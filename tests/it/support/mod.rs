@@ -9,6 +9,7 @@ pub(crate) mod owners;
 pub(crate) mod pair;
 pub(crate) mod postgres;
 pub(crate) mod process;
+pub(crate) mod provider;
 pub(crate) mod random;
 pub(crate) mod redis;
 pub(crate) mod relay;
