@@ -33,7 +33,8 @@ pub(super) struct Booked {
 #[derive(Debug)]
 struct Comparison {
     began: Timestamp,
-    charged: BTreeSet<PaymentId>,
+    /// Payments that the gateway knows of: these are judged.
+    listed: BTreeSet<PaymentId>,
     check: Check,
 }
 
@@ -44,7 +45,7 @@ struct Comparison {
 pub async fn compare(db: &Db, gateway: &CardGateway) -> Result<Check, Fault> {
     let check = Check { name: "payments_agree_with_the_gateway", count: 0, faults: Vec::new() };
     let began = store::now(db).await?;
-    let mut comparison = Comparison { began, charged: BTreeSet::new(), check };
+    let mut comparison = Comparison { began, listed: BTreeSet::new(), check };
     let mut after = None;
     loop {
         let page = gateway.list(after.as_deref()).await?;
@@ -54,7 +55,7 @@ pub async fn compare(db: &Db, gateway: &CardGateway) -> Result<Check, Fault> {
             let ours = booked.iter().find(|ours| ours.id == listed.payment_id);
             comparison.judge(listed, ours);
         }
-        if comparison.charged.len() > LISTED_MAX {
+        if comparison.listed.len() > LISTED_MAX {
             let words = "the gateway's list is longer than can be compared at once";
             return Err(Fault::alike(FaultKind::Internal, words));
         }
@@ -77,9 +78,7 @@ impl Comparison {
 
     fn judge(&mut self, listed: &Listed, ours: Option<&Booked>) {
         let Listed { payment_id, charged, refunded } = *listed;
-        if charged > Points::ZERO {
-            self.charged.insert(payment_id);
-        }
+        self.listed.insert(payment_id);
         if let Some(wrong) = wrong(listed, ours, self.began) {
             let (charged, refunded) = (charged.get(), refunded.get());
             self.fault(format!(
@@ -88,13 +87,13 @@ impl Comparison {
         }
     }
 
-    /// Money that we have booked, and the gateway knows nothing of.
+    /// Money that we have booked, of payments that the gateway knows nothing of.
     async fn look_for_the_rest(&mut self, db: &Db) -> Result<(), Fault> {
         let mut after = None;
         loop {
             let page = store::paid_by_card(db, after, self.began).await?;
             for ours in &page {
-                if ours.amount > Points::ZERO && !self.charged.contains(&ours.id) {
+                if ours.amount > Points::ZERO && !self.listed.contains(&ours.id) {
                     let Booked { id, amount, status, .. } = ours;
                     self.fault(format!(
                         "payment {id}: {status} here with {}, and not charged there",

@@ -11,6 +11,7 @@ mod export;
 mod failed;
 mod health;
 mod migrate;
+mod retry_refund;
 mod sandbox_gateway;
 mod seed;
 mod serve;
@@ -44,6 +45,8 @@ enum Command {
     Audit(Box<audit::AuditArgs>),
     /// Print who holds and owns seats at a performance, what was paid and what was refunded: for the door and the accountant.
     Export(export::ExportArgs),
+    /// Have a refund that was given up tried anew, of seats or of points, when the cause is gone.
+    RetryRefund(retry_refund::RetryRefundArgs),
     /// Print everybody who took part in a performance's draw, with their numbers once it is over, as lines of JSON.
     Roster(draw::RosterArgs),
     /// Recompute every place of a draw from its roster; exit status 1 and the places at fault when one is not as drawn.
@@ -89,6 +92,7 @@ async fn run(command: Command) -> Result<ExitCode, Failed> {
         Command::Seed(args) => seed::run(&args).await,
         Command::SandboxGateway(args) => sandbox_gateway::run(args).await,
         Command::AddOrganizer(args) => add_organizer::run(&args).await,
+        Command::RetryRefund(args) => retry_refund::run(&args).await,
         Command::Export(args) => export::run(&args).await,
         Command::Roster(args) => draw::roster(&args).await,
         Command::Health(args) => health::run(&args).await,

@@ -19,6 +19,7 @@ pub(crate) use column::text_column;
 pub use column::{array, bigints, uuids};
 pub use fault::constraint;
 pub use fresh::Fresh;
+use futures_util::future::try_join;
 use pool::{Lease, Lost, Pool, PoolLimits};
 use sea_orm::{
     ConnectionTrait, DbBackend, DbErr, ExecResult, FromQueryResult, QueryResult, Statement, Value,
@@ -76,6 +77,8 @@ const COMMANDS: Pace = Pace { statement: "60s", lock: "30s", answer: Duration::f
 /// Of an organizer's work that is known to be long: large halls.
 const PATIENT_STATEMENT: &str = "SET LOCAL statement_timeout = '30s'";
 const PATIENT_ANSWER: Duration = Duration::from_secs(32);
+/// How a transaction begins that sees one state of everything.
+const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 /// Of reading everything, as an audit does.
 const SNAPSHOT_ANSWER: Duration = Duration::from_secs(15 * 60);
 
@@ -188,12 +191,33 @@ impl Db {
         &self,
         read: impl AsyncFnOnce(&Tx) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.transaction("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", async |tx| {
-            // What reads everything may scan.
-            let settings = "SET LOCAL enable_seqscan = on; SET LOCAL statement_timeout = 0";
-            tx.execute_unprepared(settings).await.map_err(Fault::from)?;
-            tx.0.lock().await.answer = SNAPSHOT_ANSWER;
+        self.transaction(SNAPSHOT, async |tx| {
+            tx.may_scan().await?;
             read(tx).await
+        })
+        .await
+    }
+
+    /// Reads the same state in two transactions at once: what takes one core long takes two half as long.
+    ///
+    /// # Errors
+    /// As [`Db::tx`].
+    pub async fn snapshot_twice<T, E: From<Fault>>(
+        &self,
+        read: impl AsyncFnOnce(&Tx) -> Result<T, E>,
+        read_beside: impl AsyncFnOnce(&Tx) -> Result<T, E>,
+    ) -> Result<[T; 2], E> {
+        self.snapshot(async |first| {
+            let id = first.snapshot_id().await?;
+            let second = self.transaction(SNAPSHOT, async |tx| {
+                // Not a parameter, in Postgres's grammar.
+                let shared = format!("SET TRANSACTION SNAPSHOT '{id}'");
+                tx.execute_unprepared(&shared).await.map_err(Fault::from)?;
+                tx.may_scan().await?;
+                read_beside(tx).await
+            });
+            let (one, other) = try_join(read(first), second).await?;
+            Ok([one, other])
         })
         .await
     }
@@ -284,6 +308,31 @@ fn with_pace(options: PgConnectOptions, pace: &Pace) -> PgConnectOptions {
 }
 
 impl Tx {
+    /// What reads everything may scan, and takes its time. One of two may have to wait for the other.
+    async fn may_scan(&self) -> Result<(), Fault> {
+        let settings = "SET LOCAL enable_seqscan = on; SET LOCAL statement_timeout = 0;
+                        SET LOCAL idle_in_transaction_session_timeout = '15min'";
+        self.execute_unprepared(settings).await?;
+        self.0.lock().await.answer = SNAPSHOT_ANSWER;
+        Ok(())
+    }
+
+    /// The name under which other transactions see the state that this one sees, for as long as it lasts.
+    async fn snapshot_id(&self) -> Result<String, Fault> {
+        #[derive(FromQueryResult)]
+        struct Row {
+            id: String,
+        }
+        let row: Option<Row> = self.row("SELECT pg_export_snapshot() AS id", vec![]).await?;
+        let id = row.ok_or(Fault::internal("a SELECT without FROM returned no row"))?.id;
+        // It becomes part of a statement.
+        if id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') {
+            Ok(id)
+        } else {
+            Err(Fault::internal("Postgres gave a snapshot a name of another form"))
+        }
+    }
+
     /// Gives this transaction's statements half a minute each: for the rare work that is known to be long.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ mod charge;
 mod group;
 mod pay;
 mod refund;
+mod retry;
 mod rules;
 mod settle;
 mod store;
@@ -30,6 +31,7 @@ use crate::{
 pub use charge::{ChargeOrder, Charged};
 use group::{Herald, Paying};
 pub use refund::RefundProgress;
+pub use retry::{RetryRefusal, retry_refund};
 pub use rules::PayOrder;
 
 text_enum! {

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use super::{CancelRefusal, PayRefusal, PaymentMethod};
+use super::{
+    CancelRefusal, PayRefusal, PaymentMethod, PaymentStatus, RefundStatus, retry::RetryRefusal,
+};
 use crate::{
     gateway::{Decline, RefundStanding},
     kernel::{PaymentId, Points, ReservationId},
@@ -242,6 +244,27 @@ pub(super) const fn after_refund(standing: &RefundStanding) -> Step {
         RefundStanding::Done => Step::Done,
         RefundStanding::Pending | RefundStanding::Unknown => Step::Later(ON_ITS_WAY),
         RefundStanding::Failed { .. } => Step::Later(FAILED),
+    }
+}
+
+/// How a payment's refund stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RefundFacts {
+    pub status: PaymentStatus,
+    pub refund_status: Option<RefundStatus>,
+}
+
+impl RefundFacts {
+    /// Why it is not tried anew.
+    pub(super) const fn why_not(self) -> RetryRefusal {
+        match (self.status, self.refund_status) {
+            (PaymentStatus::Refunded, _) | (_, Some(RefundStatus::Done)) => RetryRefusal::Done,
+            // It was given up a moment ago, or somebody else has said so first.
+            (_, Some(RefundStatus::Pending | RefundStatus::Failed)) => RetryRefusal::OnItsWay,
+            (PaymentStatus::Pending | PaymentStatus::Approved | PaymentStatus::Failed, None) => {
+                RetryRefusal::NotRefunded
+            }
+        }
     }
 }
 

@@ -128,6 +128,25 @@ async fn finds(world: &World, plant: &str, check: &str, row: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn seats_of_another_performance_are_named() {
+    let Busy { world, held, .. } = busy().await;
+    let instance = world.quiet_instance(&[]).await;
+    let other = shop::show(&world, &instance, Setup::default()).await;
+    let stray = format!(
+        "UPDATE reservation_seat SET seat_id = '{}' WHERE ctid = (
+             SELECT l.ctid FROM reservation_seat l WHERE l.reservation_id = 'THE_RESERVATION' LIMIT 1)",
+        other.seats[0]
+    );
+    let lapsed = world
+        .texts("SELECT id::text FROM reservation WHERE status <> 'CONFIRMED' AND seat_count = 1")
+        .await;
+    for reservation in [&held, &lapsed[0]] {
+        let plant = stray.replace("THE_RESERVATION", reservation);
+        finds(&world, &plant, "reservations_have_their_seats", reservation).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn seats_that_disagree_with_reservations_are_named() {
     let Busy { world, show, bought, held, .. } = busy().await;
     let sql = |text: &str| {

@@ -14,8 +14,8 @@ pub(super) use card::{
 };
 pub(super) use pay::{Order, Paid, pay_alone, pay_facts, pay_group};
 pub(super) use refund::{
-    DueRefund, book_refund, claim_refunds, refund_anew, refund_done, refund_later, refund_progress,
-    refund_soon,
+    DueRefund, book_refund, claim_refunds, refund_anew, refund_done, refund_facts, refund_later,
+    refund_progress, refund_soon,
 };
 use sea_orm::{ColumnTrait, EntityTrait, FromQueryResult, QueryFilter};
 

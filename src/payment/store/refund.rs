@@ -11,7 +11,10 @@ use crate::{
         Fault, POINTS_MAX, PaymentId, PersonId, Points, RefundId, ReservationId, ScheduleId,
         WalletEntryId,
     },
-    payment::{PaymentMethod, RefundProgress, RefundStatus, rules::Retry},
+    payment::{
+        PaymentMethod, PaymentStatus, RefundProgress, RefundStatus,
+        rules::{RefundFacts, Retry},
+    },
 };
 
 /// A refund that is due, and taken for now.
@@ -121,6 +124,21 @@ pub(in crate::payment) async fn refund_anew(db: &Db, id: PaymentId) -> Result<bo
         UPDATE payment SET refund_status = 'PENDING', refund_asked_at = clock_timestamp(), refund_try_at = clock_timestamp()
         WHERE id = $1 AND refund_status = 'FAILED'";
     Ok(db.run(SQL, vec![id.into()]).await? > 0)
+}
+
+/// How a payment's refund stands, for finding words; `None` when there is no such payment.
+pub(in crate::payment) async fn refund_facts(
+    db: &Db,
+    id: PaymentId,
+) -> Result<Option<RefundFacts>, Fault> {
+    const SQL: &str = "SELECT status, refund_status FROM payment WHERE id = $1";
+    #[derive(FromQueryResult)]
+    struct Row {
+        status: PaymentStatus,
+        refund_status: Option<RefundStatus>,
+    }
+    let row: Option<Row> = db.row(SQL, vec![id.into()]).await?;
+    Ok(row.map(|Row { status, refund_status }| RefundFacts { status, refund_status }))
 }
 
 /// Has a refund that is on its way looked at now.

@@ -9,7 +9,10 @@ use frontrow::{
 };
 
 use super::*;
-use crate::support::sandbox::{SECRET, Sandbox};
+use crate::support::{
+    like_stripe::LikeStripe,
+    sandbox::{SECRET, Sandbox},
+};
 
 /// A busy world whose sale was paid by card, and a charge by card of the same person.
 async fn busy_with_cards() -> Busy {
@@ -233,6 +236,64 @@ async fn the_gateways_list_is_compared_with_ours() {
     ] {
         let line = lines.iter().find(|line| line.contains(&names[name]));
         assert!(line.is_some_and(|line| line.contains(words)), "{name}: {told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stripe_did_is_compared_with_ours() {
+    let (world, stripe) = (World::new().await, LikeStripe::start().await);
+    let flags: Vec<String> = stripe
+        .environment()
+        .iter()
+        .map(|(name, value)| {
+            let name = name.trim_start_matches("FRONTROW_").to_lowercase().replace('_', "-");
+            format!("--{name}={value}")
+        })
+        .collect();
+    let mut flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    flags.push("--return-origins=https://shop.example");
+    let instance = world.instance_with(&flags).await;
+    let show = shop::show(&world, &instance, Setup::default()).await;
+    let people = buying::buyers(&world, &[&instance], &show, 3).await;
+    let mut payments = Vec::new();
+    // One pays, one has the money back, one is declined.
+    for (seat, number) in
+        ["4242424242424242", "4242424242424242", "4000000000000341"].into_iter().enumerate()
+    {
+        let (buyer, card) = (&people[seat], stripe.card(number).await);
+        let id = buyer.held(&show, seat).await;
+        let paid = buyer.client.pay_card(&id, "pay", &card).await;
+        let status = if seat == 2 { "FAILED" } else { "APPROVED" };
+        assert_eq!(paid["payment"]["status"], status, "{paid}");
+        payments.push(paid["payment"]["id"].as_str().unwrap().to_owned());
+        if seat == 1 {
+            buyer.client.cancel(&id).await;
+            let back = "SELECT count(*) FROM payment WHERE status = 'REFUNDED'";
+            eventually("the money to be back", async || {
+                (world.number(back).await == 1).then_some(())
+            })
+            .await;
+        }
+    }
+    let compared = async || {
+        let mut environment = stripe.environment().to_vec();
+        environment.push(("DATABASE_URL", world.database.url.as_str()));
+        crate::cli::run(&["audit", "--gateway"], &environment, "").await
+    };
+    let ended = compared().await;
+    assert_eq!((ended.code, ended.out.as_str()), (0, "All 27 checks hold.\n"), "{ended:?}");
+    // A card that we think was charged, and a refund that we do not know of.
+    let declined = "UPDATE payment SET status = 'APPROVED', approved_at = created_at, failure_code = NULL WHERE status = 'FAILED'";
+    let kept = "UPDATE payment SET status = 'APPROVED', refunded_at = NULL, refund_id = NULL, refund_asked_at = NULL WHERE status = 'REFUNDED'";
+    for (plant, payment) in [(declined, &payments[2]), (kept, &payments[1])] {
+        world.sql(plant).await;
+        let ended = compared().await;
+        let told = ended
+            .out
+            .lines()
+            .skip_while(|line| !line.starts_with("payments_agree_with_the_gateway"));
+        let named = told.filter(|line| line.contains(payment.as_str())).count();
+        assert_eq!((ended.code, named), (1, 1), "{plant}: {ended:?}");
     }
 }
 

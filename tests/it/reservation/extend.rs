@@ -281,3 +281,65 @@ async fn extending_against_the_lapse_has_one_winner() {
     assert!(extended > 0 && taken > 0, "{extended} were extended, {taken} taken over");
     world.books_are_true().await;
 }
+
+/// People who hold at a performance when it is called off.
+const HOLDERS: usize = 10;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn extending_against_calling_off_leaves_nothing_held() {
+    let (world, a, b, _) = world(Setup::default()).await;
+    let mut random = Random::seeded();
+    let (mut extended, mut too_late) = (0, 0);
+    for round in 0..races().div_ceil(HOLDERS) {
+        let show = shop::show(&world, &a, Setup::default()).await;
+        let people = buying::buyers(&world, &[&a, &b], &show, HOLDERS).await;
+        let holds = people
+            .iter()
+            .enumerate()
+            .map(async |(seat, holder)| (holder.client.clone(), holder.held(&show, seat).await));
+        let holds = join_all(holds).await;
+        let later = async |milliseconds: usize| {
+            let milliseconds = u64::try_from(milliseconds).unwrap();
+            tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+        };
+        let organizer = show.organizer.at([&a, &b][round % 2].address);
+        let pauses: Vec<usize> = holds.iter().map(|_| random.below(40)).collect();
+        let calls = holds.iter().zip(pauses).map(async |((client, held), pause)| {
+            later(pause).await;
+            extend(client, held).await
+        });
+        let off = async {
+            later(random.below(20)).await;
+            let query = "mutation ($id: ID!) { cancelSchedule(scheduleId: $id) { schedule { status } userErrors { code } } }";
+            organizer.payload(query, json!({ "id": show.id })).await
+        };
+        let (answers, called_off) = tokio::join!(join_all(calls), off);
+        assert_eq!(called_off["schedule"]["status"], "CANCELLED", "{called_off}");
+        for answer in &answers {
+            match refusal(answer) {
+                // Before it was cancelled; and after.
+                None => extended += 1,
+                Some("HOLD_EXPIRED") => too_late += 1,
+                other => panic!("{other:?}: {answer}"),
+            }
+        }
+        // However late it was extended, it is cancelled, and its seats are free.
+        let left = format!(
+            "SELECT (SELECT count(*) FROM reservation WHERE schedule_id = '{0}' AND status <> 'CANCELLED')
+                  + (SELECT count(*) FROM seat WHERE schedule_id = '{0}' AND status <> 'AVAILABLE')
+                  + (SELECT count(*) FROM queue_token WHERE schedule_id = '{0}' AND status IN ('WAITING', 'ACTIVE'))",
+            show.id
+        );
+        eventually("nothing to be held", async || (world.number(&left).await == 0).then_some(()))
+            .await;
+        for (client, held) in &holds {
+            assert_eq!(refusal(&extend(client, held).await), Some("HOLD_EXPIRED"));
+        }
+    }
+    // Which of the two was quicker, the machine decides.
+    #[expect(clippy::print_stderr, reason = "the figures of a run by hand")]
+    {
+        eprintln!("{extended} holds were extended, {too_late} were cancelled before");
+    }
+    world.books_are_true().await;
+}

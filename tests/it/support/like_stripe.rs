@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
 pub(crate) const WEBHOOK_SECRET: &str = "whsec_of_a_test";
+const SECRET_KEY: &str = "sk_test_1234567";
 
 /// Something that speaks as Stripe does; killed with the test.
 #[derive(Debug)]
@@ -58,7 +59,7 @@ impl LikeStripe {
     pub(crate) fn gateway(&self) -> CardGateway {
         let provider = Provider::Stripe {
             url: self.url.parse().expect("an address"),
-            secret_key: SecretString::from("sk_test_1234567"),
+            secret_key: SecretString::from(SECRET_KEY),
             webhook_secret: SecretString::from(WEBHOOK_SECRET),
             publishable_key: None,
         };
@@ -66,6 +67,16 @@ impl LikeStripe {
         let timeout = Duration::from_secs(20);
         let settings = GatewaySettings { provider, currency, timeout };
         CardGateway::new(&settings, Metrics::new()).expect("a gateway")
+    }
+
+    /// What a program's environment needs to use it.
+    pub(crate) fn environment(&self) -> [(&'static str, &str); 4] {
+        [
+            ("FRONTROW_CARD_GATEWAY", "stripe"),
+            ("FRONTROW_STRIPE_URL", &self.url),
+            ("FRONTROW_STRIPE_SECRET_KEY", SECRET_KEY),
+            ("FRONTROW_STRIPE_WEBHOOK_SECRET", WEBHOOK_SECRET),
+        ]
     }
 
     /// A card's payment method, by its number.
@@ -85,7 +96,7 @@ impl LikeStripe {
     pub(crate) async fn form(&self, path: &str, form: &[(&str, &str)]) -> Value {
         let mut body = reqwest::Url::parse("x:").expect("a URL");
         body.query_pairs_mut().extend_pairs(form);
-        let request = self.http.post(format!("{}{path}", self.url)).bearer_auth("sk_test_1234567");
+        let request = self.http.post(format!("{}{path}", self.url)).bearer_auth(SECRET_KEY);
         let request = request.header("content-type", "application/x-www-form-urlencoded");
         let answer = request.body(body.query().unwrap_or_default().to_owned()).send().await;
         answer.expect("an answer").json().await.expect("JSON")
@@ -109,14 +120,14 @@ impl LikeStripe {
 
     async fn config(&self, path: &str, body: &Value) {
         let request = self.http.post(format!("{}/_config/{path}", self.url)).json(body);
-        let answer = request.bearer_auth("sk_test_1234567").send().await.expect("an answer");
+        let answer = request.bearer_auth(SECRET_KEY).send().await.expect("an answer");
         assert!(answer.status().is_success(), "{path}: {}", answer.status());
     }
 
     /// How many intents there are for a payment.
     pub(crate) async fn intents(&self, payment_id: &str) -> Vec<Value> {
         let request = self.http.get(format!("{}/v1/payment_intents?limit=100", self.url));
-        let answer = request.bearer_auth("sk_test_1234567").send().await.expect("an answer");
+        let answer = request.bearer_auth(SECRET_KEY).send().await.expect("an answer");
         let page: Value = answer.json().await.expect("JSON");
         let all = page["data"].as_array().cloned().unwrap_or_default();
         all.into_iter().filter(|intent| intent["metadata"]["payment_id"] == payment_id).collect()

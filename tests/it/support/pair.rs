@@ -22,7 +22,7 @@ const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 
 /// How they run: short times, so that what a kill leaves behind is soon due.
 const FLAGS: [&str; 3] =
-    ["--gateway-timeout-ms=400", "--card-action-seconds=5", "--refund-seconds=600"];
+    ["--gateway-timeout-ms=600", "--card-action-seconds=5", "--refund-seconds=600"];
 
 /// A server, and its own ways to Postgres and to the gateway.
 #[derive(Debug)]

@@ -217,3 +217,61 @@ async fn forty_equal_charges_over_two_instances_charge_the_card_once() {
     assert_eq!(shop.sandbox.list().await.len(), 1);
     shop.books_agree().await;
 }
+
+/// Leaves a charge as it is where its wallet was full when the card was charged, and its refund given up.
+async fn give_up(world: &World, fan: &Client) -> String {
+    let person = fan.person_id.as_deref().expect("a person");
+    world
+        .sql(&format!(
+            "ALTER TABLE wallet_entry DISABLE TRIGGER wallet_entry_append_only;
+             DELETE FROM wallet_entry WHERE person_id = '{person}';
+             UPDATE wallet SET balance = 0 WHERE person_id = '{person}';
+             ALTER TABLE wallet_entry ENABLE TRIGGER wallet_entry_append_only;
+             UPDATE payment SET refund_status = 'FAILED', refund_id = gen_random_uuid(), refund_asked_at = clock_timestamp()
+             WHERE person_id = '{person}'"
+        ))
+        .await;
+    let sql = format!("SELECT id::text FROM payment WHERE person_id = '{person}'");
+    world.texts(&sql).await.remove(0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_charge_whose_refund_was_given_up_is_tried_anew_by_a_command() {
+    let shop = shop(&["--refund-seconds=1"]).await;
+    let people = fans(&shop, 2).await;
+    let database = [("DATABASE_URL", shop.world.database.url.as_str())];
+    let retry =
+        async |payment: &str| crate::cli::run(&["retry-refund", payment], &database, "").await;
+    let refused = async |payment: &str, words: &str| {
+        let refused = retry(payment).await;
+        assert!(refused.code > 0 && refused.err.contains(words), "{refused:?}");
+    };
+    let charged = people[0].charge_card("key", "tok_ok").await;
+    assert_eq!(charged["status"], "APPROVED", "{charged}");
+    let payment = shop.world.texts("SELECT id::text FROM payment").await.remove(0);
+    refused(&payment, "Nobody has asked").await;
+    refused("00000000-0000-7000-8000-000000000000", "There is no payment").await;
+    refused("no id", "PAYMENT").await;
+    // The cause is gone: its money goes back.
+    assert_eq!(give_up(&shop.world, &people[0]).await, payment);
+    let tried = retry(&payment).await;
+    assert_eq!((tried.code, tried.err.as_str()), (0, ""), "{tried:?}");
+    assert!(tried.out.contains(&payment), "{tried:?}");
+    let back = "SELECT count(*) FROM payment WHERE status = 'REFUNDED'";
+    eventually("the money to be back", async || (shop.world.number(back).await == 1).then_some(()))
+        .await;
+    refused(&payment, "is back already").await;
+    // It is not: it is given up once more.
+    people[1].charge_card("key", "tok_refund_fails").await;
+    let payment = give_up(&shop.world, &people[1]).await;
+    let tried = retry(&payment).await;
+    assert_eq!(tried.code, 0, "{tried:?}");
+    let again = format!(
+        "SELECT count(*) FROM payment WHERE id = '{payment}' AND refund_status = 'FAILED' AND refund_attempt > 1"
+    );
+    eventually("it to be given up again", async || {
+        (shop.world.number(&again).await == 1).then_some(())
+    })
+    .await;
+    shop.books_agree().await;
+}
