@@ -25,15 +25,33 @@ function connection(items, { first = 20, after }) {
   };
 }
 
+const token = (kind, email, number) => `${kind}.${Buffer.from(JSON.stringify([email, number])).toString("base64url")}`;
+
+/** What a token of that kind says: the address and a number; nothing of any other. */
+export function readToken(kind, text) {
+  try {
+    const [word, body] = text.split(".");
+    const [email, number] = JSON.parse(Buffer.from(body, "base64url").toString());
+    return word === kind && typeof email === "string" ? { email, number } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Resolvers over a world. What they leave out, the mock makes up by its type. */
 export function resolvers(world, baseUrl) {
   const signedIn = ({ person }) => person ?? fail("UNAUTHENTICATED", "Sign in first: send `Authorization: Bearer <accessToken>`.");
   const fail = (code, message) => { throw requestError(code, message); };
   const scheduleOf = (id) => world.schedule(id) ?? fail("NOT_FOUND", "There is no such performance.");
-  const session = (person) => ({
-    accessToken: `mock.${Buffer.from(person.user.email).toString("base64url")}`,
-    expiresAt: new Date(world.now() + 3_600_000).toISOString(), user: person.user,
-  });
+  const session = (person) => {
+    const { email } = person.user;
+    const ends = world.now() + (email.startsWith("short-session@") ? 10_000 : 3_600_000);
+    return {
+      accessToken: token("mock", email, ends), expiresAt: new Date(ends).toISOString(), user: person.user,
+      refreshToken: token("mock-refresh", email, (person.refreshed = (person.refreshed ?? 0) + 1)),
+      refreshExpiresAt: new Date(world.now() + 30 * 86_400_000).toISOString(),
+    };
+  };
 
   /** The place that a queue token names, and what stands in the way of using it. */
   const opened = (person, scheduleId, token) => {
@@ -154,6 +172,33 @@ export function resolvers(world, baseUrl) {
         if (password.length < 8 || password.startsWith("wrong")) return refusal("session", "WRONG_CREDENTIALS", "Address or password is wrong.");
         return done({ session: session(world.person(email.toLowerCase())) });
       },
+      refreshSession: (_, { refreshToken }) => {
+        const said = readToken("mock-refresh", refreshToken);
+        const person = said && world.person(said.email);
+        if (!person || (person.refreshed !== undefined && person.refreshed !== said.number)) {
+          return refusal("session", "SESSION_ENDED", "This session has ended. Log in again.", ["refreshToken"]);
+        }
+        return done({ session: session(person) });
+      },
+      logOut: (_, __, context) => {
+        signedIn(context).refreshed = -1;
+        return done({});
+      },
+      changePassword: (_, { input: { oldPassword, newPassword } }, context) => {
+        const person = signedIn(context);
+        if (oldPassword.startsWith("wrong")) return refusal("session", "WRONG_CREDENTIALS", "This is not your password.", ["input", "oldPassword"]);
+        if (newPassword.length < 8) return refusal("session", "PASSWORD_WEAK", "A password has 8 to 128 characters.", ["input", "newPassword"]);
+        return done({ session: session(person) });
+      },
+      deleteAccount: (_, { password }, context) => {
+        const person = signedIn(context);
+        const refuse = (code, message) => ({ userErrors: [{ code, message, path: ["password"] }] });
+        if (password.startsWith("wrong")) return refuse("WRONG_CREDENTIALS", "This is not your password.");
+        const has = [...world.reservations.values()].some((each) => each.person === person && ["HOLD", "CONFIRMED"].includes(world.shown(each).status));
+        if (has) return refuse("STILL_HAS_SEATS", "You have seats at performances to come.");
+        world.people.delete(person.user.email);
+        return done({});
+      },
       enterQueue: (_, { scheduleId }, context) => {
         const person = signedIn(context);
         const schedule = world.schedule(scheduleId);
@@ -219,25 +264,23 @@ export function resolvers(world, baseUrl) {
         person.keys.set(`charge ${idempotencyKey}`, { print, entry });
         return done({ entry, balance: person.balance, status: "APPROVED", action: null });
       },
-      ...Object.fromEntries(["refundReservation", "createConcert", "createSchedule", "openSale", "closeSale", "cancelSchedule", "configureWaitingRoom"]
-        .map((name) => [name, () => fail("FORBIDDEN", "The mock plays fans only: organizers need a real server.")])),
     },
     Subscription: {
       queueStatus: {
         subscribe: (_, { scheduleId }, context) => {
           const place = signedIn(context).places.get(scheduleOf(scheduleId));
           if (!place) fail("NOT_FOUND", "Enter the line first.");
-          return changes("queueStatus", () => world.token(place), ({ status, position }) => `${status} ${position}`, ({ status }) => ["USED", "EXPIRED"].includes(status));
+          return closable(changes, "queueStatus", () => world.token(place), ({ status, position }) => `${status} ${position}`, ({ status }) => ["USED", "EXPIRED"].includes(status));
         },
       },
       seatChanges: {
         subscribe: (_, { scheduleId, queueToken }, context) => {
           const { place, why } = opened(signedIn(context), scheduleId, queueToken);
           if (why) fail(why, TURN[why]);
-          return seatChanges(place.schedule.seats, () => world.token(place).status === "ACTIVE");
+          return closable(seatChanges, place.schedule.seats, () => world.token(place).status === "ACTIVE");
         },
       },
-      reservationChanges: { subscribe: (_, __, context) => reservationChanges(world, signedIn(context)) },
+      reservationChanges: { subscribe: (_, __, context) => closable(reservationChanges, world, signedIn(context)) },
     },
   };
 }
@@ -245,9 +288,26 @@ export function resolvers(world, baseUrl) {
 const EVERY_MS = 250;
 const pause = (ms) => new Promise((wake) => setTimeout(wake, ms));
 
+/** What a generator yields, until nobody listens any more: a generator that waits cannot be told so by itself. */
+function closable(generate, ...details) {
+  let open = true;
+  const generator = generate(() => open, ...details);
+  return {
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+    next: () => generator.next(),
+    return: async (value) => {
+      open = false;
+      return { value, done: true };
+    },
+    throw: (error) => generator.throw(error),
+  };
+}
+
 /** The first state, then each that differs from the one before in `key`, until it is over. */
-async function* changes(field, look, key, over) {
-  for (let last; ; await pause(EVERY_MS)) {
+async function* changes(open, field, look, key, over) {
+  for (let last; open(); await pause(EVERY_MS)) {
     const now = look();
     if (key(now) !== last) yield { [field]: now };
     if (over(now)) return;
@@ -255,9 +315,9 @@ async function* changes(field, look, key, over) {
   }
 }
 
-async function* seatChanges(seats, goesOn) {
+async function* seatChanges(open, seats, goesOn) {
   const seen = new Map(seats.map((seat) => [seat, seat.version]));
-  while (goesOn()) {
+  while (open() && goesOn()) {
     const changed = seats.filter((seat) => seen.get(seat) !== seat.version);
     changed.forEach((seat) => seen.set(seat, seat.version));
     if (changed.length) yield { seatChanges: changed };
@@ -265,11 +325,11 @@ async function* seatChanges(seats, goesOn) {
   }
 }
 
-async function* reservationChanges(world, person) {
+async function* reservationChanges(open, world, person) {
   const states = () => new Map([...world.reservations.values()].filter((each) => each.person === person).map((each) => [each, world.shown(each)]));
   const key = ({ status, expiresAt, payment }) => `${status} ${expiresAt} ${payment?.status}`;
-  let seen = new Map([...states()].map(([each, shown]) => [each, key(shown)]));
-  for (;;) {
+  const seen = new Map([...states()].map(([each, shown]) => [each, key(shown)]));
+  while (open()) {
     let wake;
     const told = new Promise((resolve) => person.told.add((wake = resolve)));
     await Promise.race([told, pause(1_000)]);

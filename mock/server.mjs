@@ -9,8 +9,8 @@ import { parse } from "graphql";
 import { useServer } from "graphql-ws/use/ws";
 import { createYoga } from "graphql-yoga";
 import { WebSocketServer } from "ws";
-import { requestError, resolvers } from "./resolvers.mjs";
-import { ROOMS, World } from "./world.mjs";
+import { readToken, requestError, resolvers } from "./resolvers.mjs";
+import { World } from "./world.mjs";
 
 const PATH = "/mock";
 const BODY_BYTES_MAX = 64 * 1024;
@@ -46,15 +46,21 @@ export async function start({ port = 8040, host = "127.0.0.1", world = new World
   await new Promise((listening, failed) => http.once("error", failed).listen(port, host, listening));
   const url = `http://${host.includes(":") ? `[${host}]` : host}:${http.address().port}`;
   const typeDefs = parse(readSchema(), { noLocation: true });
-  const schema = addMocksToSchema({
-    schema: makeExecutableSchema({ typeDefs }),
-    mocks: MOCKS,
-    resolvers: resolvers(world, process.env.FRONTROW_MOCK_URL ?? `${url}${PATH}`),
-  });
+  const bare = makeExecutableSchema({ typeDefs });
+  const played = resolvers(world, process.env.FRONTROW_MOCK_URL ?? `${url}${PATH}`);
+  // Made-up answers of mutations would lie: what is not played says so.
+  for (const name of Object.keys(bare.getMutationType().getFields())) {
+    played.Mutation[name] ??= () => {
+      throw requestError("FORBIDDEN", "The mock does not play this: it plays fans. Take a real server.");
+    };
+  }
+  const schema = addMocksToSchema({ schema: bare, mocks: MOCKS, resolvers: played });
   const person = (authorization) => {
-    const token = /^Bearer mock\.([\w-]+)$/i.exec(authorization ?? "")?.[1];
-    if (authorization && !token) throw requestError("UNAUTHENTICATED", "This session is none of the mock's.");
-    return token && world.person(Buffer.from(token, "base64url").toString());
+    if (!authorization) return undefined;
+    const said = readToken("mock", authorization.replace(/^Bearer /i, ""));
+    if (!said) throw requestError("UNAUTHENTICATED", "This session is none of the mock's.");
+    if (said.number <= world.now()) throw requestError("UNAUTHENTICATED", "This session has ended. Refresh it, or log in again.");
+    return world.person(said.email);
   };
 
   const yoga = createYoga({
@@ -73,7 +79,11 @@ export async function start({ port = 8040, host = "127.0.0.1", world = new World
         if (code) throw requestError(code, `The mock was asked to answer ${code}.`);
       },
     }],
-    context: ({ request }) => ({ person: person(request.headers.get("authorization")) }),
+    context: ({ request, params }) => {
+      // Whoever comes in may still send the session that has ended.
+      const comesIn = /\b(refreshSession|logIn|signUp)\b/.test(params?.query ?? "");
+      return { person: comesIn ? undefined : person(request.headers.get("authorization")) };
+    },
   });
 
   http.on("request", (request, response) => {

@@ -15,10 +15,9 @@ found=$(command -v "$name" || { [ -x "/usr/sbin/$name" ] && echo "/usr/sbin/$nam
 
 folder=$(pwd -P)/.dev/$package
 if [ ! -d "$folder" ]; then
-    command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || {
-        echo "$name is missing: install it." >&2
-        exit 1
-    }
+    if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
+        echo "$name is missing: install it." >&2 && exit 1
+    fi
     mkdir -p .dev
     new=$folder.$$
     mkdir "$new" "$new/download"
@@ -26,11 +25,10 @@ if [ ! -d "$folder" ]; then
     chmod 777 "$new/download"
     get() { (cd "$new/download" && apt-get download "$package" >/dev/null 2>&1); }
     # A list that is old names versions that are gone.
-    get || { apt-get update >/dev/null 2>&1 </dev/null || true; } && { ls "$new"/download/*.deb >/dev/null 2>&1 || get; } || {
+    if ! get && ! { apt-get update >/dev/null 2>&1 </dev/null && get; }; then
         rm -rf "$new"
-        echo "$name is missing, and Debian's package $package could not be had: install it." >&2
-        exit 1
-    }
+        echo "$name is missing, and Debian's package $package could not be had: install it." >&2 && exit 1
+    fi
     dpkg-deb -x "$new"/download/*.deb "$new"
     rm -rf "$new/download"
     # Several may do this at once; the first one's stays. mv would put a folder into one that is there.

@@ -94,6 +94,27 @@ test("what it invents is the same each time it starts", async () => {
   assert.equal(fresh.data.concerts.nodes.flatMap(({ schedules }) => schedules).length, ROOMS.length);
 });
 
+test("a session ends, and is refreshed", async () => {
+  const session = "session { accessToken refreshToken expiresAt user { email } } userErrors { code }";
+  const logIn = `mutation ($input: LogInInput!) { logIn(input: $input) { ${session} } }`;
+  const refresh = `mutation ($token: String!) { refreshSession(refreshToken: $token) { ${session} } }`;
+  const { data } = await ask(logIn, { input: { email: "short-session@frontrow.example", password: "password" } });
+  const first = data.logIn.session;
+  const left = Date.parse(first.expiresAt) - Date.now();
+  assert(left > 5_000 && left <= 10_000, `${left}`);
+  const me = (token) => ask("{ me { email } }", {}, { authorization: `Bearer ${token}` });
+  assert.equal((await me(first.accessToken)).data.me.email, "short-session@frontrow.example");
+  const ended = "mock." + Buffer.from(JSON.stringify(["short-session@frontrow.example", Date.now() - 1])).toString("base64url");
+  assert.equal((await me(ended)).errors[0].extensions.code, "UNAUTHENTICATED");
+  const second = (await ask(refresh, { token: first.refreshToken }, { authorization: `Bearer ${ended}` })).data.refreshSession.session;
+  assert.notEqual(second.refreshToken, first.refreshToken);
+  const again = (await ask(refresh, { token: first.refreshToken })).data.refreshSession;
+  assert.deepEqual(again, { session: null, userErrors: [{ code: "SESSION_ENDED" }] });
+  const out = await ask("mutation { logOut { userErrors { code } } }", {}, { authorization: `Bearer ${second.accessToken}` });
+  assert.deepEqual(out.data.logOut.userErrors, []);
+  assert.equal((await ask(refresh, { token: second.refreshToken })).data.refreshSession.userErrors[0].code, "SESSION_ENDED");
+});
+
 test("a short wait falls and ends with a turn, over the WebSocket", async () => {
   const fan = await Fan.signUp();
   const { queueToken } = await fan.ask(ENTER, { id: schedule("short wait") });
@@ -193,6 +214,8 @@ test("refusals by inputs that are documented", async () => {
     assert.equal(errors[0].extensions.code, code, JSON.stringify(errors));
     assert.equal(errors[0].extensions.retryable, ["OVERLOADED", "RATE_LIMITED"].includes(code));
   }
+  const { errors } = await ask('mutation { openSale(scheduleId: "x") { userErrors { code } } }');
+  assert.equal(errors[0].extensions.code, "FORBIDDEN", "it plays fans only");
   const started = performance.now();
   await ask("{ __typename }", {}, { "x-mock-delay-ms": "300" });
   assert(performance.now() - started >= 290);
