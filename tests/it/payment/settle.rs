@@ -26,7 +26,11 @@ const AT_ONCE: usize = 32;
 
 async fn shop(seats: usize, flags: &[&str]) -> CardShop {
     let rows = i32::try_from(seats.div_ceil(10)).expect("rows");
-    CardShop::open(Setup { rows, max_seats_per_person: 2, ..Setup::default() }, flags, &[]).await
+    // The last of a thousand comes when the first is long done.
+    let room = json!({ "maxActive": 100_000, "admitPerRound": 1_000, "roundSeconds": 0.1,
+                       "idleSeconds": 1_800, "activeSeconds": 3_600 });
+    let setup = Setup { rows, max_seats_per_person: 2, waiting_room: room, ..Setup::default() };
+    CardShop::open(setup, flags, &[]).await
 }
 
 fn status(payload: &Value) -> Option<&str> {

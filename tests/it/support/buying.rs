@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use frontrow::audit;
-use futures_util::future::join_all;
+use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
 use super::{
@@ -20,6 +20,9 @@ pub(crate) struct Buyer {
     pub(crate) token: String,
 }
 
+/// This many people enter at once.
+const ENTERING: usize = 100;
+
 /// People who are all ACTIVE, spread over the instances.
 pub(crate) async fn buyers(
     world: &World,
@@ -32,11 +35,14 @@ pub(crate) async fn buyers(
         .into_iter()
         .zip(instances.iter().cycle())
         .map(|(fan, instance)| fan.at(instance.address));
-    let entered = join_all(spread.map(async |client| {
+    // A thousand at once would be told to come again.
+    let entered: Vec<Buyer> = stream::iter(spread.map(|client| async {
         let entered = client.enter(&show.id).await;
         let token = entered["queueToken"]["token"].as_str().unwrap_or_else(|| panic!("{entered}"));
         Buyer { token: token.to_owned(), client }
     }))
+    .buffered(ENTERING)
+    .collect()
     .await;
     let people: Vec<String> = entered
         .iter()
