@@ -9,7 +9,7 @@ use super::{
 use crate::kernel::{Failure, SessionId};
 
 impl Accounts {
-    /// Opens a session. A person has [`SESSIONS_MAX`] at most: the one that was not refreshed for the longest time ends.
+    /// Opens a session. A person has twenty at most: the one that was not refreshed for the longest time ends.
     ///
     /// An address that nobody has and a wrong password get the same answer after the same time, so that nobody learns
     /// who has an account.

@@ -11,7 +11,7 @@ const ATTEMPTS: usize = 3;
 impl Accounts {
     /// Gives a session out anew for its refresh token, which is used up by that.
     ///
-    /// For a while ([`rules::GRACE`]) the used token is answered with the very same: whoever lost the answer asks again, and two
+    /// For a minute the used token is answered with the very same: whoever lost the answer asks again, and two
     /// tabs that ask at once go on together. A token that comes later than that is in two hands, and ends its session.
     ///
     /// # Errors

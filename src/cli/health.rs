@@ -14,7 +14,7 @@ const ANSWER_BYTES_MAX: u64 = 16 * 1024;
 
 #[derive(Debug, Args)]
 pub(super) struct HealthArgs {
-    /// Where the server listens; 0.0.0.0 and [::] are asked here.
+    /// Where the server listens; 0.0.0.0 and :: are asked here.
     #[arg(long, env = "FRONTROW_LISTEN", default_value = "127.0.0.1:8000")]
     listen: SocketAddr,
     /// Ask whether the process answers at all, rather than whether it can serve.

@@ -164,19 +164,23 @@ async fn nobody_learns_who_has_an_account_by_logging_in() {
     ] {
         assert_eq!(log_in(&client, email, password).await, wrong, "{email:?}");
     }
-    // An address that nobody has takes as long as a wrong password; the quickest of some tries is the least disturbed.
-    let quickest = async |email: &str| {
-        let mut best = Duration::MAX;
-        for _ in 0..7 {
-            let start = Instant::now();
-            log_in(&client, email, "wrong password").await;
-            best = best.min(start.elapsed());
-        }
-        best
+    // An address that nobody has takes as long as a wrong password. Both in turn, because the machine may be busy for a while; the
+    // quickest of some tries is the least disturbed, and more tries only come nearer to what it takes.
+    let timed = async |email: &str| {
+        let start = Instant::now();
+        log_in(&client, email, "wrong password").await;
+        start.elapsed()
     };
-    let (known, unknown) =
-        (quickest("mina@example.com").await, quickest("nobody@example.com").await);
-    let ratio = unknown.as_secs_f64() / known.as_secs_f64();
+    let (mut known, mut unknown) = (Duration::MAX, Duration::MAX);
+    let mut ratio = f64::MAX;
+    for tries in 1..=60 {
+        known = known.min(timed("mina@example.com").await);
+        unknown = unknown.min(timed("nobody@example.com").await);
+        ratio = unknown.as_secs_f64() / known.as_secs_f64();
+        if tries >= 7 && (0.5..2.0).contains(&ratio) {
+            break;
+        }
+    }
     assert!((0.5..2.0).contains(&ratio), "{known:?} for an account, {unknown:?} for none");
 }
 
