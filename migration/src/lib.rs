@@ -42,6 +42,7 @@ const SCRIPTS: &[Script] = &[
     Script { name: "0015_card_attempts", sql: include_str!("sql/0015_card_attempts.sql") },
     Script { name: "0016_calling_off", sql: include_str!("sql/0016_calling_off.sql") },
     Script { name: "0017_auditing", sql: include_str!("sql/0017_auditing.sql") },
+    Script { name: "0018_lean_payments", sql: include_str!("sql/0018_lean_payments.sql") },
     Script { name: "0020_session", sql: include_str!("sql/0020_session.sql") },
     Script { name: "0021_external_identity", sql: include_str!("sql/0021_external_identity.sql") },
 ];

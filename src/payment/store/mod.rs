@@ -162,7 +162,9 @@ pub(super) async fn latest_of(db: &Db, ids: &[ReservationId]) -> Result<Vec<Paym
         SELECT DISTINCT ON (reservation_id)
                id, person_id, reservation_id, method, amount, status, failure_code, created_at, approved_at,
                refunded_at, refund_status, action_url, action_secret, action_expires_at
-        FROM payment WHERE reservation_id = ANY($1)
+        FROM (SELECT * FROM payment WHERE reservation_id = ANY($1) AND status IN ('PENDING', 'APPROVED')
+              UNION ALL
+              SELECT * FROM payment WHERE reservation_id = ANY($1) AND status IN ('FAILED', 'REFUNDED')) p
         ORDER BY reservation_id, status = 'FAILED', id DESC";
     let rows: Vec<ReadRow> = db.rows(SQL, vec![uuids(ids.iter().map(|id| id.0))]).await?;
     Ok(rows.into_iter().map(Payment::from).collect())

@@ -6,7 +6,7 @@ use sea_orm::{DbErr, FromQueryResult, Value, sea_query::ArrayType};
 
 use super::PaymentRow;
 use crate::{
-    db::{Db, Session, array, bigints, uuids},
+    db::{Db, Session, array, bigints, constraint, uuids},
     kernel::{
         Fault, PaymentId, PersonId, Points, ReservationId, ScheduleId, SeatId, Timestamp,
         WalletEntryId,
@@ -75,6 +75,8 @@ impl PaidRow {
     }
 }
 
+/// These refuse a second payment for a reservation, or under a key.
+const TAKEN: [&str; 2] = ["payment_live_unique", "payment_key_unique"];
 /// The statement as it is for a group: it waits for nobody's lock.
 const GROUP: &str = include_str!("pay.sql");
 /// The same statement for one order that nobody else has to wait for.
@@ -120,8 +122,18 @@ async fn pay(db: &Db, sql: &'static str, orders: &[Order]) -> Result<Vec<Option<
         array(ArrayType::Bytes, fingerprints),
         uuids(orders.iter().map(|_| WalletEntryId::new().0)),
     ];
+    let rows = match db.rows::<PaidRow>(sql, values).await {
+        // Somebody was faster since the statement began. Of several the lane finds out whom that concerns.
+        Err(error)
+            if orders.len() == 1
+                && constraint(&error).is_some_and(|name| TAKEN.contains(&name)) =>
+        {
+            Vec::new()
+        }
+        rows => rows?,
+    };
     let mut paid: HashMap<PaymentId, Paid> = HashMap::new();
-    for row in db.rows::<PaidRow>(sql, values).await? {
+    for row in rows {
         let seat = row.seat();
         let payment = paid.entry(row.payment.id).or_insert_with(|| Paid {
             schedule_id: row.schedule_id,

@@ -15,6 +15,12 @@ mine AS MATERIALIZED (
         SELECT r.schedule_id, r.queue_token_id FROM reservation r
         WHERE r.id = ask.reservation_id AND r.person_id = ask.person_id OFFSET 0
     ) r
+    -- Another payment was first, or the key was used: the caller answers it. Of what is committed meanwhile the unique indexes tell,
+    -- at the price of the whole group's next try. LIMIT keeps these look-ups, too.
+    WHERE (SELECT p.id FROM payment p
+           WHERE p.reservation_id = ask.reservation_id AND p.status IN ('PENDING', 'APPROVED') LIMIT 1) IS NULL
+      AND (SELECT p.id FROM payment p
+           WHERE p.person_id = ask.person_id AND p.purpose = 'SEATS' AND p.idempotency_key = ask.key LIMIT 1) IS NULL
 ),
 -- The token that the seats were held with, and the person's live one if that is another.
 seen AS MATERIALIZED (
@@ -78,8 +84,6 @@ paid AS (
            purse.fingerprint, clock.now, clock.now
     FROM purse, clock
     WHERE purse.expires_at > clock.now
-    -- A key that was used, or another payment that was first: only this one drops out, and the caller answers it.
-    ON CONFLICT DO NOTHING
     RETURNING id, person_id, reservation_id, method, amount, status, failure_code, created_at, approved_at, refunded_at
 ),
 done AS MATERIALIZED (SELECT purse.* FROM paid JOIN purse ON purse.payment_id = paid.id),

@@ -67,7 +67,8 @@ free AS MATERIALIZED (
         room.admit_per_round - (
             SELECT count(*) FROM queue_token t
             WHERE t.schedule_id = $1
-              AND t.activated_at > clock.now - make_interval(secs => room.round_ms / 1000.0)))) AS places
+              AND t.activated_at > clock.now - make_interval(secs => room.round_ms / 1000.0)
+              AND coalesce(t.ended_at, t.activated_at) > clock.now - make_interval(secs => room.round_ms / 1000.0)))) AS places
     FROM room, clock
     WHERE clock.now < room.sales_close_at
 ),

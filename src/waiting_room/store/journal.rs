@@ -121,13 +121,10 @@ pub(in crate::waiting_room) async fn recent_changes(
 ) -> Result<Vec<Change>, Fault> {
     const SQL: &str = "
         SELECT number, person_id, status, version, activated_at, expires_at FROM queue_token
-        WHERE schedule_id = $1 AND activated_at > clock_timestamp() - make_interval(secs => $2)
+        WHERE schedule_id = $1 AND coalesce(ended_at, activated_at) > clock_timestamp() - make_interval(secs => $2)
         UNION
         SELECT number, person_id, status, version, activated_at, expires_at FROM queue_token
         WHERE schedule_id = $1 AND status = 'ACTIVE' AND last_action_at > clock_timestamp() - make_interval(secs => $2)
-        UNION
-        SELECT number, person_id, status, version, activated_at, expires_at FROM queue_token
-        WHERE schedule_id = $1 AND ended_at > clock_timestamp() - make_interval(secs => $2)
         ORDER BY number";
     let rows: Vec<ChangeRow> = db.rows(SQL, vec![schedule_id.into(), seconds.into()]).await?;
     Ok(rows.into_iter().map(Change::from).collect())

@@ -8,7 +8,8 @@ SELECT s.id AS schedule_id, clock.now, c.organizer_id, s.status AS schedule_stat
        -- The LIMIT has one seat looked up for each room; an EXISTS may become one walk through all seats of all rooms.
        coalesce((SELECT false FROM seat WHERE seat.schedule_id = s.id AND NOT seat.sold LIMIT 1), true) AS sold_out,
        w.max_active, w.admit_per_round, w.round_ms, inside.active,
-       (SELECT count(*) FROM queue_token t WHERE t.schedule_id = s.id AND t.activated_at > clock.start) AS admitted,
+       (SELECT count(*) FROM queue_token t
+        WHERE t.schedule_id = s.id AND t.activated_at > clock.start AND coalesce(t.ended_at, t.activated_at) > clock.start) AS admitted,
        away.passed_over, away.absent, gone.gave_up, gone.freed,
        (1000 * (inside.seconds + gone.seconds))::bigint AS active_ms
 FROM schedule s
@@ -33,6 +34,7 @@ CROSS JOIN LATERAL (
            coalesce(sum(extract(epoch FROM t.ended_at - greatest(t.activated_at, clock.start)))
                     FILTER (WHERE t.activated_at IS NOT NULL), 0) AS seconds
     FROM queue_token t
-    WHERE t.schedule_id = s.id AND t.ended_at > clock.start AND s.status = 'ON_SALE'
+    WHERE t.schedule_id = s.id AND t.ended_at > clock.start AND coalesce(t.ended_at, t.activated_at) > clock.start
+      AND s.status = 'ON_SALE'
 ) gone
 WHERE s.id = ANY($1)

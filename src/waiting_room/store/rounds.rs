@@ -143,6 +143,7 @@ pub(in crate::waiting_room) async fn outlook(
         CROSS JOIN LATERAL (
             SELECT count(*) AS admitted, min(t.activated_at) AS started FROM queue_token t
             WHERE t.schedule_id = s.id AND t.activated_at > clock.now - make_interval(secs => w.round_ms / 1000.0)
+              AND coalesce(t.ended_at, t.activated_at) > clock.now - make_interval(secs => w.round_ms / 1000.0)
         ) round
         WHERE s.id = $1";
     Ok(db.row(SQL, vec![schedule_id.into(), away_seconds().into()]).await?)

@@ -5,7 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use sea_orm::{ConnectionTrait, TransactionTrait};
 
 use super::world;
-use crate::support::{buying, client::refusal, eventually, shop::Setup, world::World};
+use crate::support::{
+    buying::{self, Buyer},
+    client::refusal,
+    eventually,
+    shop::{self, Setup},
+    world::World,
+};
 
 /// Everything of a reservation that is locked before it changes, in the order of locks.
 const LOCKS: [&str; 4] = [
@@ -129,5 +135,28 @@ async fn a_pair_of_seats_is_paid_whole_though_somebody_else_has_locked_one_of_th
     let paid = kept_waiting(&world, &lock, "true", buyer.client.pay(id, 2_000, "pay")).await;
     assert_eq!(refusal(&paid), None, "{paid}");
     assert_eq!(world.number("SELECT count(*) FROM seat WHERE status = 'SOLD_OUT'").await, 2);
+    world.books_are_true().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_payments_under_one_key_that_waited_together_one_is_made() {
+    let (world, a, b, show) = world(Setup::default()).await;
+    let other_show = shop::show(&world, &a, Setup::default()).await;
+    let buyer = buying::buyer(&world, &a, &show).await;
+    buyer.client.charge(5_000, "charge").await;
+    let there = Buyer { token: buyer.client.admitted(&other_show.id).await, ..buyer.at(&b) };
+    let (one, two) = (buyer.held(&show, 0).await, there.held(&other_show, 0).await);
+    // Both statements began before the key was used: neither sees the other's payment, and the unique index decides.
+    let lock = format!("SELECT 1 FROM wallet WHERE person_id = '{}' FOR UPDATE", buyer.person_id());
+    let both = "(SELECT count(*) = 2 FROM pg_stat_activity
+                 WHERE datname = current_database() AND wait_event_type = 'Lock')";
+    let payments = async {
+        tokio::join!(buyer.client.pay(&one, 1_000, "key"), there.client.pay(&two, 1_000, "key"))
+    };
+    let (first, second) = kept_waiting(&world, &lock, both, payments).await;
+    let mut codes = [refusal(&first), refusal(&second)];
+    codes.sort_unstable();
+    assert_eq!(codes, [None, Some("IDEMPOTENCY_KEY_REUSED")], "{first} {second}");
+    assert_eq!(buyer.client.balance().await, 4_000);
     world.books_are_true().await;
 }
