@@ -126,6 +126,12 @@ export class Nginx {
     this.binary = binary;
   }
 
+  /** What its log says of instances that it could not use, but for those that refused, which is as it should be. */
+  errors() {
+    const lines = readFileSync(this.log, "utf8").split("\n").filter((line) => line.includes("upstream") && !line.includes("Connection refused"));
+    return lines.slice(-20).join("\n");
+  }
+
   check() {
     execFileSync(this.binary, [...this.arguments, "-t"], { stdio: ["ignore", "ignore", "pipe"] });
   }

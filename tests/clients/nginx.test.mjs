@@ -137,7 +137,7 @@ describe("nginx in front of two instances", { skip: !nginx }, () => {
       await pause(500);
       await load.stop();
       t.diagnostic(`${ROUNDS} rounds: ${load}`);
-      assert.deepEqual(load.failed(), []);
+      assert.deepEqual(load.failed(), [], deployment.nginx.errors());
       assert(load.mutations.length > 100 * ROUNDS, `${load}`);
       once(deployment, load);
       for (const instance of deployment.instances) assert(instance.operations().length > 50 * ROUNDS);

@@ -8,7 +8,6 @@ use std::{
 };
 
 use axum::Router;
-use futures_util::FutureExt;
 use tokio::{
     net::{TcpListener, TcpStream},
     time::{Interval, MissedTickBehavior, interval, sleep},
@@ -67,11 +66,7 @@ impl Listener {
         let mut sweep = interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let accepted = accept(&self.listener, &served, &stopping, &mut sweep).await;
-        // The system has taken these for us, and would reset them; whatever was sent on them would be lost.
-        while let Some(Ok((stream, peer))) = self.listener.accept().now_or_never() {
-            served.admit(stream, peer);
-        }
-        drop(self.listener);
+        take_what_waits(self.listener, &served);
         all.stop();
         served.open.close();
         loop {
@@ -123,6 +118,24 @@ async fn accept(
                 }
                 sleep(PAUSE).await;
             }
+        }
+    }
+}
+
+/// Takes the connections that the system has accepted for us, and stops listening. The system would reset them, and whatever was
+/// sent on them would be lost. It is asked itself, because tokio may not have heard of them yet.
+fn take_what_waits(listener: TcpListener, served: &Served) {
+    let Ok(listener) = listener.into_std() else { return };
+    loop {
+        match listener.accept() {
+            Ok((stream, peer)) => {
+                let taken = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+                if let Ok(stream) = taken {
+                    served.admit(stream, peer);
+                }
+            }
+            Err(error) if is_of_the_client(&error) => {}
+            Err(_) => return,
         }
     }
 }
