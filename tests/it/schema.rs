@@ -229,6 +229,7 @@ pub(crate) const METRICS: &[(&str, &str)] = &[
     ("frontrow_room_passed_over", "counter"),
     ("frontrow_room_push_seconds", "histogram"),
     ("frontrow_room_rebuilds", "counter"),
+    ("frontrow_room_status", "gauge"),
     ("frontrow_room_wait_seconds", "histogram"),
     ("frontrow_room_waiting", "gauge"),
     ("frontrow_room_watchers", "gauge"),
