@@ -7,10 +7,11 @@
 pub mod kernel;
 
 // Floor 1: the only doors to Postgres, Redis, the log and the metrics; where tasks are started; lines in front of what is
-// scarce; lanes in which many requests share a statement.
+// scarce; how often somebody may do something; lanes in which many requests share a statement.
 pub mod db;
 pub mod kv;
 pub mod lanes;
+pub mod rates;
 pub mod tasks;
 pub mod telemetry;
 pub mod turns;

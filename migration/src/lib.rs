@@ -45,6 +45,7 @@ const SCRIPTS: &[Script] = &[
     Script { name: "0018_lean_payments", sql: include_str!("sql/0018_lean_payments.sql") },
     Script { name: "0020_session", sql: include_str!("sql/0020_session.sql") },
     Script { name: "0021_external_identity", sql: include_str!("sql/0021_external_identity.sql") },
+    Script { name: "0022_resting", sql: include_str!("sql/0022_resting.sql") },
 ];
 
 /// Tells one state of the migrations from another, for caches of migrated databases.

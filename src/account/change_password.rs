@@ -60,7 +60,10 @@ impl Accounts {
             return Err(wrong);
         }
         let known = match &proof.password_hash {
-            Some(hash) => self.hasher.verify(password, Some(hash.clone())).await?,
+            Some(hash) => {
+                let verify = self.hasher.verify(password, Some(hash.clone()));
+                self.attempt(&actor.person_id.to_string(), None, verify).await?
+            }
             // Their provider has let them in; there is nothing that they could know here.
             None => password.expose_secret().is_empty(),
         };

@@ -1,34 +1,45 @@
 //! Logging in: a session for who knows the password.
 
+use std::net::IpAddr;
+
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     AccountRefusal, Accounts, LoggedIn, SESSIONS_MAX, refresh_token::RefreshToken, rules, store,
     store::session,
 };
-use crate::kernel::{Failure, SessionId};
+use crate::kernel::{Failure, Fault, SessionId};
 
 impl Accounts {
-    /// Opens a session. A person has twenty at most: the one that was not refreshed for the longest time ends.
+    /// Opens a session. `address` is where the caller is, if that is known. A person has twenty at most: the one that was not
+    /// refreshed for the longest time ends.
     ///
     /// An address that nobody has and a wrong password get the same answer after the same time, so that nobody learns
     /// who has an account.
     ///
     /// # Errors
-    /// [`AccountRefusal::WrongCredentials`], or a fault.
+    /// [`AccountRefusal::WrongCredentials`], or a fault; [`crate::kernel::FaultKind::TooOften`] after too many wrong passwords, and
+    /// then the right one is not looked at either.
     pub async fn log_in(
         &self,
         email: &str,
         password: SecretString,
+        address: Option<IpAddr>,
     ) -> Result<LoggedIn, Failure<AccountRefusal>> {
         let wrong = Failure::Refused(AccountRefusal::WrongCredentials);
         if !rules::may_be_password(password.expose_secret()) {
             return Err(wrong);
         }
         // A text that is no address is looked up as well, like one that nobody has: the answer takes the same time.
-        let found = store::credentials(&self.db, rules::email(email).unwrap_or_default()).await?;
+        let email = rules::email(email).unwrap_or_default();
+        let found = store::credentials(&self.db, email).await?;
+        let account = match &found {
+            Some(found) => found.person.id.to_string(),
+            None => email.to_lowercase(),
+        };
         let hash = found.as_ref().and_then(|found| found.password_hash.clone());
-        let verified = self.hasher.verify(password, hash.clone()).await?;
+        let verify = self.hasher.verify(password, hash.clone());
+        let verified = self.attempt(&account, address, verify).await?;
         let Some((found, hash)) = found.zip(hash).filter(|_| verified) else {
             return Err(wrong);
         };
@@ -49,5 +60,21 @@ impl Accounts {
         self.tell_ended(&ended).await;
         self.count("opened");
         Ok(self.logged_in(open, &token)?)
+    }
+
+    /// Looks at a password, unless too many wrong ones were given. Only a wrong one goes on counting.
+    pub(super) async fn attempt(
+        &self,
+        account: &str,
+        address: Option<IpAddr>,
+        verify: impl Future<Output = Result<bool, Fault>>,
+    ) -> Result<bool, Fault> {
+        let Some(attempts) = &self.attempts else { return verify.await };
+        let attempt = attempts.begin(account, address).await?;
+        let verified = verify.await;
+        if !matches!(verified, Ok(false)) {
+            attempt.forgive().await;
+        }
+        verified
     }
 }

@@ -3,6 +3,7 @@
 //! A session is known by two tokens: an access token, which is checked in memory, and a refresh token, which Postgres knows by
 //! its hash. Wallets open themselves on their first posting, so nothing here knows of money.
 
+mod attempts;
 mod change_password;
 mod ended;
 mod ensure;
@@ -23,6 +24,7 @@ mod store;
 
 use std::time::Duration;
 
+pub use attempts::{AttemptSettings, Attempts};
 pub use change_password::Proof;
 pub use ended::{EndedSession, WatchedSession};
 pub use follow::EndedFeed;
@@ -55,6 +57,7 @@ pub struct Accounts {
     hasher: Hasher,
     kv: Option<Kv>,
     metrics: Metrics,
+    attempts: Option<Attempts>,
 }
 
 impl Accounts {
@@ -68,7 +71,14 @@ impl Accounts {
             hasher: Hasher::new(),
             kv: None,
             metrics: Metrics::default(),
+            attempts: None,
         }
+    }
+
+    /// The same, for the public: wrong passwords are counted by `attempts`.
+    #[must_use]
+    pub fn counting(self, attempts: Attempts) -> Self {
+        Self { attempts: Some(attempts), ..self }
     }
 
     /// The same for a server: sessions can be refreshed for `refresh_lifetime` after they were last, and their ends are told

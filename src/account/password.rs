@@ -1,9 +1,16 @@
 //! Password hashes: argon2id with the crate's defaults (19 MiB, two passes, one lane; OWASP's first choice).
 //!
 //! Hashing takes some 20 ms of a core and 19 MiB. It runs off the async threads, on half of the cores at most, so that a
-//! rush of log-ins neither starves the requests of people who are in already nor eats the memory.
+//! rush of log-ins neither starves the requests of people who are in already nor eats the memory. The line in front of it is
+//! short: whoever cannot be served within about a second is told so at once.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use argon2::{
     Argon2, PasswordHasher, PasswordVerifier,
@@ -12,10 +19,15 @@ use argon2::{
 use secrecy::{ExposeSecret, SecretString};
 use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 
-use crate::kernel::{Fault, FaultKind};
+use crate::{
+    kernel::{Fault, FaultKind},
+    turns::deadline::at_most,
+};
 
 /// How long a request waits for its turn before it is told that the server is busy.
 const TURN_TIMEOUT: Duration = Duration::from_secs(4);
+/// Passwords that wait for each turn that there is; more are told that the server is busy without waiting.
+const WAITING_MAX: usize = 50;
 
 /// Checked for an address that nobody has, so that the answer takes the same time. No password is known for it, and
 /// what it says is never looked at.
@@ -26,13 +38,43 @@ const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$ZnJvbnRyb3cgbm9ib2R5IQ$\
 #[derive(Debug, Clone)]
 pub(super) struct Hasher {
     turns: Arc<Semaphore>,
+    waiting: Arc<Waiting>,
+}
+
+/// Passwords that wait for their turn.
+#[derive(Debug)]
+struct Waiting {
+    now: AtomicUsize,
+    most: usize,
+}
+
+/// A password's place in the line; free when this is dropped.
+struct Place<'a>(&'a Waiting);
+
+impl Waiting {
+    /// A place, if the line is not too long.
+    fn place(&self) -> Option<Place<'_>> {
+        let more = |now: usize| (now < self.most).then_some(now + 1);
+        self.now.fetch_update(Relaxed, Relaxed, more).ok().map(|_| Place(self))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.now.fetch_sub(1, Relaxed);
+    }
 }
 
 impl Hasher {
     /// A hasher with a turn for every second core, one at least.
     pub(super) fn new() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { turns: Arc::new(Semaphore::new((cores / 2).max(1))) }
+        Self::with_turns((cores / 2).max(1))
+    }
+
+    fn with_turns(turns: usize) -> Self {
+        let waiting = Waiting { now: AtomicUsize::new(0), most: turns.saturating_mul(WAITING_MAX) };
+        Self { turns: Arc::new(Semaphore::new(turns)), waiting: Arc::new(waiting) }
     }
 
     /// The hash to store for a password, with a salt of its own.
@@ -67,10 +109,13 @@ impl Hasher {
         &self,
         work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
-        let turn = timeout(TURN_TIMEOUT, Arc::clone(&self.turns).acquire_owned())
+        const BUSY: Fault = Fault::unavailable("too many passwords to check");
+        let place = self.waiting.place().ok_or(BUSY)?;
+        let turn = timeout(at_most(TURN_TIMEOUT), Arc::clone(&self.turns).acquire_owned())
             .await
-            .map_err(|_| Fault::unavailable("too many passwords to check"))?
+            .map_err(|_| BUSY)?
             .map_err(|_| Fault::internal("the password hasher is closed"))?;
+        drop(place);
         let done = spawn_blocking(move || {
             let result = work();
             drop(turn);
@@ -87,6 +132,7 @@ fn broken(error: impl std::error::Error + Send + Sync + 'static) -> Fault {
 #[cfg(test)]
 mod tests {
     use argon2::Params;
+    use futures_util::{StreamExt, stream::FuturesUnordered};
 
     use super::*;
 
@@ -97,6 +143,23 @@ mod tests {
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
         assert!(hasher.verify("front-row-demo".into(), Some(hash.clone())).await.unwrap());
         assert!(!hasher.verify("front-row-demO".into(), Some(hash)).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_flood_is_refused_at_once_and_the_line_goes_on() {
+        let hasher = Hasher::with_turns(1);
+        let busy = Arc::clone(&hasher.turns).acquire_owned().await.unwrap();
+        let flood = (0..WAITING_MAX + 5).map(|_| hasher.verify("front-row-demo".into(), None));
+        let mut flood: FuturesUnordered<_> = flood.collect();
+        for _ in 0..5 {
+            let refused = flood.next().await.unwrap().unwrap_err();
+            assert_eq!(refused.kind(), FaultKind::Unavailable);
+        }
+        assert_eq!(hasher.waiting.now.load(Relaxed), WAITING_MAX);
+        drop(flood);
+        assert_eq!(hasher.waiting.now.load(Relaxed), 0);
+        drop(busy);
+        assert!(!hasher.verify("front-row-demo".into(), None).await.unwrap());
     }
 
     #[tokio::test]

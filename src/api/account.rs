@@ -249,7 +249,8 @@ impl AccountMutation {
     /// Opens a session. An address without an account and a wrong password get the same answer.
     async fn log_in(&self, ctx: &Context<'_>, input: LogInInput) -> ApiResult<SessionPayload> {
         let LogInInput { email, password } = input;
-        let outcome = context::app(ctx)?.accounts.log_in(&email, password.into()).await;
+        let (accounts, origin) = (&context::app(ctx)?.accounts, context::origin(ctx));
+        let outcome = accounts.log_in(&email, password.into(), origin).await;
         Ok(settle(outcome)?.into())
     }
     /// A new session for a refresh token, which is used up; one that comes twice ends every session of its family. For a minute

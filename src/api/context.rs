@@ -1,5 +1,7 @@
 //! The caller, and how a resolver finds the services.
 
+use std::net::IpAddr;
+
 use async_graphql::Context;
 
 use super::{ApiResult, loaders};
@@ -12,6 +14,10 @@ use crate::{
 /// Who sent the request; put into every request by the transport.
 #[derive(Debug, Clone, Copy)]
 pub struct Caller(pub Option<Actor>);
+
+/// Where a request comes from, if that is known; put into every request by the transport.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin(pub Option<IpAddr>);
 
 /// Who sent a request to log out with a token that has ended; put into such requests by the transport.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +46,11 @@ pub(super) fn actor(ctx: &Context<'_>) -> ApiResult<Actor> {
 /// The caller, if they are signed in.
 pub(super) fn caller(ctx: &Context<'_>) -> Option<Actor> {
     ctx.data_opt::<Caller>().and_then(|caller| caller.0)
+}
+
+/// Where the request comes from, if that is known.
+pub(super) fn origin(ctx: &Context<'_>) -> Option<IpAddr> {
+    ctx.data_opt::<Origin>().and_then(|origin| origin.0)
 }
 
 /// Whoever is told that there is nothing of theirs may have no account any more: a session lives on when its account is

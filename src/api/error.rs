@@ -2,7 +2,7 @@
 
 use async_graphql::{Enum, Error, ErrorExtensionValues};
 
-use crate::kernel::{Failure, Fault, FaultKind, RequestCode};
+use crate::kernel::{Failure, Fault, FaultKind, RequestCode, TooOften};
 
 /// What stands in errors[].extensions.code. extensions also holds `retryable` (Boolean) and `requestId`, and
 /// `retryAfterSeconds` where waiting helps. The QUEUE_ codes are for `seats` and `seatChanges`.
@@ -41,12 +41,28 @@ pub(super) type ApiResult<T> = Result<T, ApiError>;
 pub struct ApiError {
     code: RequestCode,
     message: &'static str,
+    /// When trying again helps, where that is known.
+    retry_after_seconds: Option<u32>,
 }
 
 impl ApiError {
     /// An error with a text that tells the client what to do next.
     pub const fn new(code: RequestCode, message: &'static str) -> Self {
-        Self { code, message }
+        Self { code, message, retry_after_seconds: None }
+    }
+
+    /// Somebody did something too often; what to do meanwhile.
+    const fn too_often(what: TooOften, seconds: u32) -> Self {
+        let message = match what {
+            TooOften::WrongPasswords => {
+                "Too many wrong passwords were given for this account. Wait, then try again."
+            }
+            TooOften::LapsedHolds => {
+                "You have let several holds lapse at this performance. Each one more makes the next wait longer. Wait before you \
+                 hold again; then pay in time, or give back with cancelReservation what you do not want: that costs nothing."
+            }
+        };
+        Self { code: RequestCode::RateLimited, message, retry_after_seconds: Some(seconds) }
     }
 
     /// The session is good, and whose it was has no account any more.
@@ -77,6 +93,10 @@ impl From<Fault> for ApiError {
                 tracing::info!(fault = %fault.report(), "a session has outlived its account");
                 Self::caller_gone()
             }
+            FaultKind::TooOften { what, seconds } => {
+                tracing::info!(?what, seconds, "somebody did something too often");
+                Self::too_often(what, seconds)
+            }
             FaultKind::Unavailable => {
                 tracing::warn!(fault = %fault.report(), "request could not be served");
                 Self::new(RequestCode::Overloaded, "The service is busy; try again in a moment.")
@@ -98,8 +118,9 @@ impl From<ApiError> for Error {
         let mut extensions = ErrorExtensionValues::default();
         extensions.set("code", error.code.as_str());
         extensions.set("retryable", error.code.retryable());
-        if error.code == RequestCode::Overloaded {
-            extensions.set("retryAfterSeconds", 1);
+        let overloaded = (error.code == RequestCode::Overloaded).then_some(1);
+        if let Some(seconds) = error.retry_after_seconds.or(overloaded) {
+            extensions.set("retryAfterSeconds", seconds);
         }
         Self { message: error.message.to_owned(), source: None, extensions: Some(extensions) }
     }

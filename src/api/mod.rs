@@ -28,7 +28,7 @@ mod wallet;
 pub use account::{brings_proof, is_log_out};
 use async_graphql::{MergedObject, MergedSubscription, Schema, SchemaBuilder};
 pub use budget::{Budget, VALUES_MAX, of_key, of_text};
-pub use context::{Caller, Gone, RequestId};
+pub use context::{Caller, Gone, Origin, RequestId};
 pub(crate) use error::ApiError;
 use error::ApiResult;
 pub use live::{Handover, Plan, Updates};

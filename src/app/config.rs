@@ -7,11 +7,12 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::Networks;
 use crate::{
-    account::{KeysAddress, ProviderSettings, SECRET_BYTES_MIN},
+    account::{AttemptSettings, KeysAddress, ProviderSettings, SECRET_BYTES_MIN},
     db::DbSettings,
     gateway::{Currency, GatewayAddress, GatewaySettings, Provider, ReturnOrigins},
     kv::KvSettings,
     payment::CardSettings,
+    reservation::HoldTerms,
     telemetry::LogFormat,
 };
 
@@ -247,6 +248,66 @@ impl GatewayArgs {
     }
 }
 
+/// How often somebody may do something, per instance; 0 is no limit. What nobody has done for a while may be done several times
+/// at once.
+#[derive(Debug, Clone, Args)]
+pub struct RateArgs {
+    /// Requests of one address a second, and ten times as many at once; with IPv6, of one network of 64 bits. 0 for no limit.
+    #[arg(long, env = "FRONTROW_REQUESTS_PER_ADDRESS", default_value_t = 500)]
+    pub requests_per_address: u32,
+    /// Requests of one person a second, and ten times as many at once; 0 for no limit.
+    #[arg(long, env = "FRONTROW_REQUESTS_PER_PERSON", default_value_t = 20)]
+    pub requests_per_person: u32,
+    /// How often one person may enter queues, hold and pay a minute, each by itself, and half as often at once; 0 for no limit.
+    #[arg(long, env = "FRONTROW_ORDERS_PER_PERSON", default_value_t = 60)]
+    pub orders_per_person: u32,
+    /// Log-ins from one address a minute, and as many at once; 0 for no limit.
+    #[arg(long, env = "FRONTROW_LOG_INS_PER_ADDRESS", default_value_t = 600)]
+    pub log_ins_per_address: u32,
+    /// Accounts made from one address a minute, and as many at once; 0 for no limit.
+    #[arg(long, env = "FRONTROW_SIGN_UPS_PER_ADDRESS", default_value_t = 120)]
+    pub sign_ups_per_address: u32,
+    /// Wrong passwords from one address a minute, for whatever accounts, and as many at once; 0 for no limit.
+    #[arg(long, env = "FRONTROW_WRONG_PASSWORDS_PER_ADDRESS", default_value_t = 60)]
+    pub wrong_passwords_per_address: u32,
+    /// Wrong passwords that are answered at once for one account, on all instances together: so many from one address, five times
+    /// as many from everywhere, and then one a minute. 0 for no limit.
+    #[arg(long, env = "FRONTROW_WRONG_PASSWORDS_PER_ACCOUNT", default_value_t = 10)]
+    pub wrong_passwords_per_account: u32,
+    /// Requests that are answered at the same time; 256 per core and at least 512 when left out. Payments, and what gives back or
+    /// ends something, have places of their own besides.
+    #[arg(long, env = "FRONTROW_REQUESTS_AT_ONCE", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub requests_at_once: Option<u32>,
+}
+
+impl RateArgs {
+    /// How many wrong passwords are answered.
+    pub const fn attempts(&self) -> AttemptSettings {
+        AttemptSettings {
+            per_account: self.wrong_passwords_per_account,
+            per_address: self.wrong_passwords_per_address,
+        }
+    }
+}
+
+/// How many WebSockets there may be.
+#[derive(Debug, Clone, Args)]
+pub struct SocketArgs {
+    /// Subscriptions that may run on one WebSocket at once.
+    #[arg(long, env = "FRONTROW_SUBSCRIPTIONS_PER_SOCKET", default_value_t = 10)]
+    pub subscriptions_per_socket: usize,
+    /// WebSockets of one person at once, per instance; 0 for no limit.
+    #[arg(long, env = "FRONTROW_SOCKETS_PER_PERSON", default_value_t = 20)]
+    pub sockets_per_person: usize,
+    /// WebSockets from one address at once, per instance, behind proxies too; with IPv6, from one network of 64 bits. 0 for no limit.
+    #[arg(long, env = "FRONTROW_SOCKETS_PER_ADDRESS", default_value_t = 2000)]
+    pub sockets_per_address: usize,
+    /// How long a WebSocket lives, in seconds; up to a quarter less, so that not all end at once. Then clients connect again.
+    #[arg(long, env = "FRONTROW_SOCKET_SECONDS", default_value_t = 21_600,
+          value_parser = clap::value_parser!(u64).range(1..=604_800))]
+    pub socket_seconds: u64,
+}
+
 /// The settings of `frontrow serve`.
 #[derive(Debug, Clone, Args)]
 pub struct Settings {
@@ -258,6 +319,8 @@ pub struct Settings {
     pub provider: ProviderArgs,
     #[command(flatten)]
     pub gateway: GatewayArgs,
+    #[command(flatten)]
+    pub rates: RateArgs,
     /// Redis, the index and the wire: `redis://host:port/`; for a cluster, some of its nodes:
     /// `redis+cluster://host:port,host:port,...`.
     #[arg(long, env = "REDIS_URL", hide_env_values = true, value_parser = hidden)]
@@ -277,10 +340,17 @@ pub struct Settings {
     /// Address and port to listen on; port 0 takes a free one.
     #[arg(long, env = "FRONTROW_LISTEN", default_value = "127.0.0.1:8000")]
     pub listen: SocketAddr,
+    /// Address and port to serve /metrics on, and nobody else then does; with /health/live and /health/ready. When left out,
+    /// /metrics is served with everything else.
+    #[arg(long, env = "FRONTROW_METRICS_LISTEN")]
+    pub metrics_listen: Option<SocketAddr>,
     /// How long a hold lasts, in seconds.
     #[arg(long, env = "FRONTROW_HOLD_SECONDS", default_value_t = 300,
           value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub hold_seconds: u32,
+    /// How many holds somebody may let lapse at one performance within a day. After each one more they wait longer before the next.
+    #[arg(long, env = "FRONTROW_LAPSED_HOLDS", default_value_t = 2, value_parser = clap::value_parser!(i32).range(0..=1000))]
+    pub lapsed_holds: i32,
     /// How long a refund is tried, in seconds, before it is given up and a person has to see to it.
     #[arg(long, env = "FRONTROW_REFUND_SECONDS", default_value_t = 86_400,
           value_parser = clap::value_parser!(u64).range(1..=2_592_000))]
@@ -292,9 +362,8 @@ pub struct Settings {
     /// Browsers' origins that may use this server besides its own, separated by commas.
     #[arg(long, env = "FRONTROW_ALLOWED_ORIGINS", value_delimiter = ',')]
     pub allowed_origins: Vec<String>,
-    /// Subscriptions that may run on one WebSocket at once.
-    #[arg(long, env = "FRONTROW_SUBSCRIPTIONS_PER_SOCKET", default_value_t = 10)]
-    pub subscriptions_per_socket: usize,
+    #[command(flatten)]
+    pub sockets: SocketArgs,
     /// Open connections at most; when left out, as many as the limit of open files has room for, and at most 100,000.
     #[arg(long, env = "FRONTROW_CONNECTIONS", value_parser = clap::value_parser!(u32).range(1..))]
     pub connections: Option<u32>,
@@ -302,8 +371,8 @@ pub struct Settings {
     #[arg(long, env = "FRONTROW_CONNECTIONS_PER_ADDRESS", default_value_t = 2000,
           value_parser = clap::value_parser!(u32).range(1..))]
     pub connections_per_address: u32,
-    /// Addresses of the proxies in front, which no limit per address is for: `10.0.0.5` or `10.0.0.0/8`, separated by
-    /// commas; empty for none.
+    /// Addresses of the proxies in front: `10.0.0.5` or `10.0.0.0/8`, separated by commas; empty for none. Their own address has no
+    /// limits; whom they speak for is read from X-Forwarded-For, which is believed of nobody else.
     #[arg(long, env = "FRONTROW_TRUSTED_PROXIES", default_value = "127.0.0.0/8,::1")]
     pub trusted_proxies: Networks,
     /// How long slow and silent connections are kept, in percent of the usual times. Tests shorten what they wait for; honest
@@ -331,6 +400,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// What everybody's holds have in common.
+    pub const fn hold_terms(&self) -> HoldTerms {
+        HoldTerms { hold_seconds: self.hold_seconds, lapses_free: self.lapsed_holds }
+    }
+
     /// How often the books are audited; `None` for never.
     pub const fn audit_every(&self) -> Option<Duration> {
         match self.audit_every {

@@ -7,12 +7,14 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-pub use config::{DatabaseArgs, GatewayArgs, ProviderArgs, SecretArgs, Settings};
+pub use config::{
+    DatabaseArgs, GatewayArgs, ProviderArgs, RateArgs, SecretArgs, Settings, SocketArgs,
+};
 pub(crate) use config::{secret, some_secret};
 pub use networks::Networks;
 
 use crate::{
-    account::{Accounts, Keyring, Provider, Sessions},
+    account::{Accounts, Attempts, Keyring, Provider, Sessions},
     audit::Auditing,
     catalogue::Catalogue,
     db::Db,
@@ -86,7 +88,8 @@ impl App {
         let kv = Kv::connect(&settings.kv(), &metrics, &tasks)?;
         let keyring = keyring(&settings);
         let sessions = sessions(&settings, keyring.clone(), &db, &tasks)?;
-        let accounts = Accounts::new(db.clone(), sessions.clone()).serving(
+        let attempts = Attempts::new(kv.clone(), metrics.clone(), settings.rates.attempts());
+        let accounts = Accounts::new(db.clone(), sessions.clone()).counting(attempts).serving(
             settings.secrets.refresh_lifetime(),
             kv.clone(),
             metrics.clone(),
@@ -103,10 +106,7 @@ impl App {
             seat_maps.clone(),
             metrics.clone(),
             &tasks,
-            HoldSettings {
-                hold_seconds: settings.hold_seconds,
-                patience: settings.database.patience(),
-            },
+            HoldSettings { terms: settings.hold_terms(), patience: settings.database.patience() },
         );
         let patience = settings.database.patience();
         let wallets = Wallets::new(db.clone(), &metrics, &tasks, patience);

@@ -1,6 +1,6 @@
 //! `frontrow serve`.
 
-use std::{process::ExitCode, time::Duration};
+use std::{net::SocketAddr, process::ExitCode, time::Duration};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{net::TcpListener, signal};
@@ -23,12 +23,11 @@ pub(super) async fn run(settings: Settings) -> Result<ExitCode, Failed> {
     // Said in a sentence here, rather than by the first request that fails.
     database::connect_migrated(&settings.database).await?.close().await;
     let listen = settings.listen;
-    let listener = TcpListener::bind(listen).await.map_err(|error| {
-        Failed::new(format!(
-            "{listen} cannot be listened on ({error}); set FRONTROW_LISTEN to a free address."
-        ))
-    })?;
-    let address = listener.local_addr().map_err(|error| Failed::new(error.to_string()))?;
+    let (listener, address) = bind(listen, "FRONTROW_LISTEN").await?;
+    let metrics = match settings.metrics_listen {
+        Some(listen) => Some(bind(listen, "FRONTROW_METRICS_LISTEN").await?),
+        None => None,
+    };
     let patience = Duration::from_secs(settings.shutdown_seconds);
     let (app, kicked) = App::start(settings).await?;
     if app.kv.ping().await.is_err() {
@@ -52,6 +51,17 @@ pub(super) async fn run(settings: Settings) -> Result<ExitCode, Failed> {
     }
     println!("  GraphQL    http://{address}/graphql (POST, and WebSocket for subscriptions)");
     println!("  Health     http://{address}/health/ready");
+    if let Some((listener, address)) = metrics {
+        println!("  Metrics    http://{address}/metrics");
+        let lifetime = Lifetime::new(stopping.clone());
+        let router = http::metrics_router(&app, &lifetime);
+        let serving = http::serve(Listener::new(listener, &app), router, lifetime, patience);
+        app.tasks.spawn("serving metrics", async move {
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "metrics are not served any more");
+            }
+        });
+    }
     http::serve(Listener::new(listener, &app), router, lifetime, patience)
         .await
         .map_err(|error| Failed::new(format!("the server stopped: {error}")))?;
@@ -61,6 +71,17 @@ pub(super) async fn run(settings: Settings) -> Result<ExitCode, Failed> {
     app.db.close().await;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Listens on an address, which a setting names.
+async fn bind(listen: SocketAddr, setting: &str) -> Result<(TcpListener, SocketAddr), Failed> {
+    let listener = TcpListener::bind(listen).await.map_err(|error| {
+        Failed::new(format!(
+            "{listen} cannot be listened on ({error}); set {setting} to a free address."
+        ))
+    })?;
+    let address = listener.local_addr().map_err(|error| Failed::new(error.to_string()))?;
+    Ok((listener, address))
 }
 
 /// Every socket is an open file, and most systems start a program with room for a thousand: raises that to what the system

@@ -260,7 +260,9 @@ impl CardGateway {
             Ok(_) => "ok",
             Err(FaultKind::Unavailable) => "unavailable",
             Err(FaultKind::Unanswered) => "unanswered",
-            Err(FaultKind::Internal | FaultKind::CallerGone) => "fault",
+            Err(FaultKind::Internal | FaultKind::CallerGone | FaultKind::TooOften { .. }) => {
+                "fault"
+            }
         };
         self.metrics.gateway_calls.get_or_create(&GatewayLabels { verb, outcome }).inc();
         let seconds = began.elapsed().as_secs_f64();

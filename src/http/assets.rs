@@ -16,7 +16,8 @@ use crate::kernel::RequestCode;
 /// Monaco makes style elements and loads its workers from blobs; GraphiQL opens a WebSocket.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; \
-     worker-src 'self' blob:; connect-src 'self' ws: wss:; frame-ancestors 'none'",
+     worker-src 'self' blob:; connect-src 'self' ws: wss:; object-src 'none'; base-uri 'none'; form-action 'self'; \
+     frame-ancestors 'none'",
 );
 
 struct Asset {

@@ -4,11 +4,11 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use async_graphql::Response as GraphqlResponse;
 use axum::{
-    Router,
+    Extension, Router,
     extract::{Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::{Next, from_fn_with_state},
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use futures_util::FutureExt;
 use tower_http::{
@@ -18,16 +18,24 @@ use tower_http::{
 use uuid::Uuid;
 
 use super::{
-    accept::Media,
+    accept::{self, Media},
+    connection::Connection,
     error::{self, Refusal},
     linger,
+    rate_limits::RateLimits,
     transport::BODY_BYTES_MAX,
 };
-use crate::{api::RequestId, kernel::RequestCode, tasks::Tasks};
+use crate::{
+    api::{Origin, RequestId},
+    kernel::RequestCode,
+    tasks::Tasks,
+};
 
 /// Names a request, in both directions.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_BYTES_MAX: usize = 64;
+/// Where GraphQL is spoken.
+pub(super) const GRAPHQL: &str = "/graphql";
 
 /// Headers that say one thing. If one of them comes twice, a proxy may understand something else by it than we do.
 const ONCE: [HeaderName; 8] = [
@@ -42,8 +50,15 @@ const ONCE: [HeaderName; 8] = [
 ];
 
 /// Puts the layers around the routes.
-pub(super) fn around(routes: Router, cors: Option<CorsLayer>, tasks: Tasks) -> Router {
+pub(super) fn around(
+    routes: Router,
+    cors: Option<CorsLayer>,
+    rates: Arc<RateLimits>,
+    tasks: Tasks,
+) -> Router {
     let routes = routes.layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX));
+    // Inside of CORS, so that pages of other origins can read what they are told.
+    let routes = routes.layer(from_fn_with_state(rates, limited));
     let routes = match cors {
         Some(cors) => routes.layer(cors),
         None => routes,
@@ -63,14 +78,37 @@ pub(super) fn cors(origins: &[String]) -> Option<CorsLayer> {
             .allow_origin(allowed)
             .allow_methods([Method::POST])
             .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, REQUEST_ID])
-            .expose_headers([REQUEST_ID])
+            .expose_headers([REQUEST_ID, header::RETRY_AFTER])
             .max_age(Duration::from_secs(3600))
     })
+}
+
+/// Counts a request of its address, and answers it if there are not too many.
+async fn limited(
+    State(rates): State<Arc<RateLimits>>,
+    Extension(origin): Extension<Origin>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let Err(refusal) = rates.request(origin.0) else { return next.run(request).await };
+    let graphql = request.uri().path() == GRAPHQL && request.method() == Method::POST;
+    let media = graphql.then(|| accept::negotiate(request.headers())).flatten();
+    let status = match media {
+        Some(media) => error::status_of(media, Some(refusal.code)),
+        None => error::status(refusal.code),
+    };
+    let mut answer = status.into_response();
+    answer.extensions_mut().insert(refusal);
+    answer.extensions_mut().insert(media.unwrap_or(Media::Json));
+    answer
 }
 
 async fn through(State(tasks): State<Tasks>, mut request: Request, next: Next) -> Response {
     let id = RequestId(incoming(request.headers()).unwrap_or_else(new_id));
     request.extensions_mut().insert(id.clone());
+    let connection = request.extensions().get::<Arc<Connection>>();
+    let origin = Origin(connection.and_then(|connection| connection.client(request.headers())));
+    request.extensions_mut().insert(origin);
     let twice = twice(request.headers());
     let request = linger::to_the_end(request, &tasks);
     let answer = match twice {
@@ -80,11 +118,12 @@ async fn through(State(tasks): State<Tasks>, mut request: Request, next: Next) -
     let mut answer = answer.unwrap_or_else(|_| {
         tracing::error!(request_id = &*id.0, "a handler panicked");
         let Refusal { code, .. } = Refusal::internal();
-        refuse(error::status(code), Refusal::internal(), &id)
+        refuse(error::status(code), Media::Json, Refusal::internal(), &id)
     });
     let refusal = answer.extensions_mut().remove::<Refusal>().or_else(|| bare(answer.status()));
     if let Some(refusal) = refusal {
-        let mut refused = refuse(answer.status(), refusal, &id);
+        let media = answer.extensions_mut().remove::<Media>().unwrap_or(Media::Json);
+        let mut refused = refuse(answer.status(), media, refusal, &id);
         refused
             .headers_mut()
             .extend(answer.headers_mut().remove(header::ALLOW).map(|allow| (header::ALLOW, allow)));
@@ -108,7 +147,7 @@ pub(super) fn overloaded(answer: &Response) -> Response {
     let id = RequestId(incoming(answer.headers()).unwrap_or_else(new_id));
     let text = "Too many answers wait to be read. Ask for less, or try again in a moment.";
     let refusal = Refusal::new(RequestCode::Overloaded, text);
-    let mut refused = refuse(error::status(refusal.code), refusal, &id);
+    let mut refused = refuse(error::status(refusal.code), Media::Json, refusal, &id);
     keep_for_browsers(answer.headers(), refused.headers_mut());
     seal(refused, &id)
 }
@@ -137,10 +176,10 @@ fn bare(status: StatusCode) -> Option<Refusal> {
     Some(Refusal::new(RequestCode::BadRequest, text))
 }
 
-fn refuse(status: StatusCode, refusal: Refusal, id: &RequestId) -> Response {
+fn refuse(status: StatusCode, media: Media, refusal: Refusal, id: &RequestId) -> Response {
     let mut response = GraphqlResponse::from(refusal);
     error::complete(&mut response, id);
-    error::write(status, Media::Json, &response)
+    error::write(status, media, &response)
 }
 
 /// An id that the client or a proxy gave, if it is one, short and harmless.
@@ -165,6 +204,12 @@ fn secure(headers: &mut HeaderMap) {
     default(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     default(header::X_FRAME_OPTIONS, "DENY");
     default(header::REFERRER_POLICY, "no-referrer");
+    default(HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
+    default(HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
+    default(
+        HeaderName::from_static("permissions-policy"),
+        "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    );
     default(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'");
     default(header::CACHE_CONTROL, "no-store");
 }

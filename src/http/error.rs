@@ -28,17 +28,23 @@ pub(super) struct Refusal {
     pub(super) code: RequestCode,
     message: String,
     at: Option<Pos>,
+    retry_after_seconds: Option<u32>,
 }
 
 impl Refusal {
     /// A refusal with a text that tells the client what to do.
     pub(super) fn new(code: RequestCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), at: None }
+        Self { code, message: message.into(), at: None, retry_after_seconds: None }
     }
 
     /// The same, naming a place in the document.
     pub(super) fn at(self, at: Option<Pos>) -> Self {
         Self { at, ..self }
+    }
+
+    /// The same, saying when trying again helps.
+    pub(super) fn retry_after(self, seconds: u32) -> Self {
+        Self { retry_after_seconds: Some(seconds), ..self }
     }
 
     /// A fault of ours that nothing more can be said about.
@@ -52,6 +58,9 @@ impl From<Refusal> for Response {
         let mut error = ServerError::new(refusal.message, refusal.at);
         let mut extensions = ErrorExtensionValues::default();
         extensions.set("code", refusal.code.as_str());
+        if let Some(seconds) = refusal.retry_after_seconds {
+            extensions.set("retryAfterSeconds", seconds);
+        }
         error.extensions = Some(extensions);
         Self::from_errors(vec![error])
     }
@@ -136,6 +145,23 @@ pub(super) const fn status(code: RequestCode) -> StatusCode {
     }
 }
 
+/// The HTTP status of a refused request.
+pub(super) const fn status_of(media: Media, code: Option<RequestCode>) -> StatusCode {
+    match (media, code) {
+        (Media::GraphqlResponse, Some(code)) => status(code),
+        (Media::GraphqlResponse, None) => StatusCode::BAD_REQUEST,
+        (Media::Json, _) => StatusCode::OK,
+    }
+}
+
+/// What `Retry-After` says: as much as the first error, where a client is asked to come back.
+pub(super) fn retry_after(response: &Response) -> Option<HeaderValue> {
+    match response.errors.first()?.extensions.as_ref()?.get("retryAfterSeconds")? {
+        Value::Number(seconds) => HeaderValue::from_str(&seconds.to_string()).ok(),
+        _ => None,
+    }
+}
+
 /// A request that failed as HTTP, before any GraphQL in it was looked at. The edge adds the request's id.
 pub(super) fn plain(
     status: StatusCode,
@@ -162,6 +188,9 @@ pub(super) fn write(
     let mut answer = axum::response::Response::new(Body::from(json));
     *answer.status_mut() = status;
     answer.headers_mut().insert(header::CONTENT_TYPE, media.content_type());
+    if let Some(seconds) = retry_after(response) {
+        answer.headers_mut().insert(header::RETRY_AFTER, seconds);
+    }
     if status == StatusCode::UNAUTHORIZED {
         let challenge = HeaderValue::from_static(r#"Bearer error="invalid_token""#);
         answer.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);

@@ -16,14 +16,14 @@ use futures_util::FutureExt;
 use super::{
     accept::{self, Media},
     connection::MustBeTold,
-    document::Kind,
+    document::{Kind, Work},
     error::{self, Outcome, Refusal},
     observe::Observation,
     session,
     transport::{BODY_BYTES_MAX, Parameters, SharedTransport},
 };
 use crate::{
-    api::{Budget, Caller, Gone, RequestId},
+    api::{Budget, Caller, Gone, Origin, RequestId},
     kernel::RequestCode,
     turns::deadline,
 };
@@ -31,12 +31,20 @@ use crate::{
 /// What is left when a request has been executed: the answer and whether the request itself was refused.
 type Answer = (GraphqlResponse, Outcome);
 
+/// A well-formed request.
+struct Asked {
+    parameters: Parameters,
+    origin: Origin,
+    request_id: RequestId,
+}
+
 /// What is known of a request before it runs.
 struct Checked {
     caller: Caller,
     /// Logs out with a token that has ended.
     gone: Option<Gone>,
     kind: Kind,
+    work: Work,
     document: ExecutableDocument,
     budget: Arc<Budget>,
 }
@@ -56,6 +64,7 @@ pub(super) async fn only_post() -> Response {
 pub(super) async fn post(
     State(transport): State<SharedTransport>,
     Extension(request_id): Extension<RequestId>,
+    Extension(origin): Extension<Origin>,
     request: Request,
 ) -> Response {
     let mut observation = Observation::start(&transport.metrics, &request_id);
@@ -86,7 +95,8 @@ pub(super) async fn post(
             error::write(status, media, &response)
         }
         Ok(parameters) => {
-            run(transport, media, parameters, &parts.headers, request_id, observation).await
+            let asked = Asked { parameters, origin, request_id };
+            run(transport, media, asked, &parts.headers, observation).await
         }
     }
 }
@@ -113,32 +123,32 @@ async fn read(body: Body) -> Result<Bytes, (StatusCode, &'static str)> {
 async fn run(
     transport: SharedTransport,
     media: Media,
-    parameters: Parameters,
+    asked: Asked,
     headers: &HeaderMap,
-    request_id: RequestId,
     mut observation: Observation,
 ) -> Response {
-    match check(&transport, &parameters, headers, &mut observation).await {
+    match check(&transport, &asked, headers, &mut observation).await {
         Ok(checked) => {
             let (budget, kind) = (Arc::clone(&checked.budget), checked.kind);
-            let answer = execute(transport, parameters, checked, request_id, observation).await;
+            let answer = execute(transport, asked, checked, observation).await;
             let mut answer = write(media, answer, budget).await;
             if kind == Kind::Mutation {
                 answer.extensions_mut().insert(MustBeTold);
             }
             answer
         }
-        Err(refusal) => encode(media, finish(refusal.into(), &request_id, &mut observation)),
+        Err(refusal) => encode(media, finish(refusal.into(), &asked.request_id, &mut observation)),
     }
 }
 
 /// Finds out what is asked for, and refuses what nobody may ask for.
 async fn check(
     transport: &SharedTransport,
-    parameters: &Parameters,
+    asked: &Asked,
     headers: &HeaderMap,
     observation: &mut Observation,
 ) -> Result<Checked, Refusal> {
+    let Asked { parameters, origin, .. } = asked;
     let (caller, gone) = match session::from_headers(&transport.sessions, headers).await {
         Ok(caller) => (caller, None),
         Err(refusal) => {
@@ -158,10 +168,12 @@ async fn check(
         return Err(Refusal::new(RequestCode::BadRequest, text));
     }
     transport.introspection.check(&prepared, operation, &parameters.variables)?;
+    transport.rates.operation(origin.0, caller, operation.work)?;
     Ok(Checked {
         caller,
         gone,
         kind: operation.kind,
+        work: operation.work,
         document: prepared.document.clone(),
         budget: Budget::new(operation.values()),
     })
@@ -169,20 +181,28 @@ async fn check(
 
 async fn execute(
     transport: SharedTransport,
-    parameters: Parameters,
+    asked: Asked,
     checked: Checked,
-    request_id: RequestId,
     mut observation: Observation,
 ) -> Answer {
-    let Checked { caller, gone, kind, document, budget } = checked;
+    let Asked { parameters, origin, request_id } = asked;
+    let Checked { caller, gone, kind, work: about, document, budget } = checked;
     let arrived = Instant::now();
-    let part = match transport.shares.part_of(caller, kind).await {
-        Ok(part) => part,
-        Err(refusal) => return finish(refusal.into(), &request_id, &mut observation),
+    // First among the person's own requests, so that those who wait there have nobody else's place.
+    let places = async {
+        let part = transport.shares.part_of(caller, kind).await?;
+        Ok::<_, Refusal>((part, transport.load.place(about).await?))
+    };
+    let places = match places.await {
+        Ok(places) => places,
+        Err(refusal) => {
+            return finish(refusal.into(), &request_id, &mut observation);
+        }
     };
     let time = transport.limits.request.saturating_sub(arrived.elapsed());
     let work = transport.lifetime.work.clone();
-    let mut request = parameters.into_request(document, caller, request_id.clone(), budget);
+    let request = parameters.into_request(document, caller, request_id.clone(), budget);
+    let mut request = request.data(origin);
     if let Some(gone) = gone {
         request = request.data(gone);
     }
@@ -206,7 +226,7 @@ async fn execute(
     let id = request_id.clone();
     let task = transport.tasks.spawn_tracked(&work, "a mutation", async move {
         let response = execution.await.unwrap_or_else(|_| panicked(&id));
-        drop(part);
+        drop(places);
         finish(response, &id, &mut observation)
     });
     task.await.ok().flatten().unwrap_or_else(|| {
@@ -250,14 +270,11 @@ async fn write(media: Media, answer: Answer, budget: Arc<Budget>) -> Response {
 
 fn encode(media: Media, (response, outcome): Answer) -> Response {
     if outcome.refused {
-        let status = match (media, outcome.code) {
-            (Media::GraphqlResponse, Some(code)) => error::status(code),
-            (Media::GraphqlResponse, None) => StatusCode::BAD_REQUEST,
-            (Media::Json, _) => StatusCode::OK,
-        };
-        return error::write(status, media, &response);
+        return error::write(error::status_of(media, outcome.code), media, &response);
     }
+    let retry_after = error::retry_after(&response);
     let mut answer = GraphQLResponse::from(response).into_response();
     answer.headers_mut().insert(header::CONTENT_TYPE, media.content_type());
+    answer.headers_mut().extend(retry_after.map(|seconds| (header::RETRY_AFTER, seconds)));
     answer
 }

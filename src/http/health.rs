@@ -73,7 +73,9 @@ impl Health {
                     tracing::warn!(fault = %fault.report(), "migrations cannot be read");
                     return Err(match fault.kind() {
                         FaultKind::Unavailable | FaultKind::Unanswered => unreachable,
-                        FaultKind::Internal | FaultKind::CallerGone => {
+                        FaultKind::Internal
+                        | FaultKind::CallerGone
+                        | FaultKind::TooOften { .. } => {
                             "the migrations are not those of this program"
                         }
                     });

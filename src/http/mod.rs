@@ -5,6 +5,7 @@
 
 mod accept;
 mod assets;
+mod client;
 mod connection;
 mod document;
 mod edge;
@@ -14,7 +15,9 @@ mod health;
 mod introspection;
 mod lifetime;
 mod linger;
+mod load;
 mod observe;
+mod rate_limits;
 mod session;
 mod share;
 mod transport;
@@ -24,16 +27,17 @@ mod websocket;
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     Router,
     http::{StatusCode, header},
-    response::{IntoResponse, Redirect},
+    response::{IntoResponse, Redirect, Response},
     routing::get,
 };
 pub use connection::{Connection, Limits as ConnectionLimits, Listener};
 pub use lifetime::{Lifetime, serve};
+use rate_limits::{RateLimits, RateSettings};
 use transport::{Limits, Transport};
 
 use crate::{api::FrontrowSchema, app::App, kernel::RequestCode, telemetry::Metrics};
@@ -45,19 +49,39 @@ pub fn router(app: &App, schema: FrontrowSchema, lifetime: &Lifetime) -> Router 
         schema,
         app.sessions.clone(),
         app.metrics.clone(),
-        Limits {
-            subscriptions: settings.subscriptions_per_socket,
-            request: Duration::from_millis(settings.request_ms),
-            patience: settings.database.patience() / 5,
-            introspection: settings.introspection,
-            ..Limits::default()
-        },
+        Limits::of(settings),
         settings.allowed_origins.clone(),
         lifetime.clone(),
     );
     let pages = if settings.graphiql { graphiql() } else { Router::new() };
-    let others = health::routes(app, lifetime).merge(webhooks::routes(app)).merge(pages);
+    let mut others = health::routes(app, lifetime).merge(webhooks::routes(app)).merge(pages);
+    // With a listener of their own, metrics are nobody else's to see.
+    if settings.metrics_listen.is_none() {
+        others = others.merge(metrics(&app.metrics));
+    }
     routes(transport, others)
+}
+
+/// The routes of the listener for metrics: these, and health.
+pub fn metrics_router(app: &App, lifetime: &Lifetime) -> Router {
+    let routes = metrics(&app.metrics).merge(health::routes(app, lifetime)).merge(living());
+    let unlimited = Arc::new(RateLimits::new(RateSettings::default(), &app.metrics));
+    edge::around(routes.fallback(nothing), None, unlimited, app.tasks.clone())
+}
+
+/// `/metrics`.
+fn metrics(metrics: &Metrics) -> Router {
+    let metrics = metrics.clone();
+    Router::new().route("/metrics", get(async move || render(&metrics)))
+}
+
+/// `/health/live`, which needs nothing.
+fn living() -> Router {
+    Router::new().route("/health/live", get(async || "live\n"))
+}
+
+async fn nothing() -> Response {
+    error::plain(StatusCode::NOT_FOUND, RequestCode::NotFound, "There is nothing here.")
 }
 
 /// GraphiQL, and the way to it.
@@ -71,19 +95,16 @@ fn graphiql() -> Router {
 
 /// The routes around those of GraphQL; all but `others` need neither Postgres nor Redis.
 fn routes(transport: Transport, others: Router) -> Router {
-    let (metrics, tasks) = (transport.metrics.clone(), transport.tasks.clone());
+    let (rates, tasks) = (transport.rates.clone(), transport.tasks.clone());
     let cors = edge::cors(&transport.origins);
     let graphql = get(websocket::upgrade).post(graphql::post).fallback(graphql::only_post);
     let routes = Router::new()
-        .route("/graphql", graphql)
+        .route(edge::GRAPHQL, graphql)
         .with_state(Arc::new(transport))
-        .route("/health/live", get(async || "live\n"))
-        .route("/metrics", get(async move || render(&metrics)))
+        .merge(living())
         .merge(others)
-        .fallback(async || {
-            error::plain(StatusCode::NOT_FOUND, RequestCode::NotFound, "There is nothing here.")
-        });
-    edge::around(routes, cors, tasks)
+        .fallback(nothing);
+    edge::around(routes, cors, rates, tasks)
 }
 
 fn render(metrics: &Metrics) -> impl IntoResponse + use<> {

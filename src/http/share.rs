@@ -110,10 +110,9 @@ impl Drop for Part {
 }
 
 fn too_many() -> Refusal {
-    Refusal::new(
-        RequestCode::RateLimited,
-        "You have too many requests under way; wait for their answers, then send this again.",
-    )
+    let text =
+        "You have too many requests under way; wait for their answers, then send this again.";
+    Refusal::new(RequestCode::RateLimited, text).retry_after(1)
 }
 
 #[cfg(test)]

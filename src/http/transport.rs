@@ -1,20 +1,35 @@
 //! What the handlers of both transports share.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use async_graphql::{Executor, Request, Response};
 use futures_util::{future::BoxFuture, stream::BoxStream};
 
-use super::{document::Documents, introspection::Introspection, lifetime::Lifetime, share::Shares};
+use super::{
+    document::Documents,
+    introspection::Introspection,
+    lifetime::Lifetime,
+    load::Load,
+    rate_limits::{RateLimits, RateSettings},
+    share::Shares,
+    websocket::Places,
+};
 use crate::{
     account::Sessions,
     api::{Budget, Caller, RequestId},
+    app::Settings,
+    kernel::PersonId,
     tasks::Tasks,
     telemetry::Metrics,
 };
 
 /// The longest body of a request, in bytes.
 pub(super) const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Requests that are answered at the same time, for each core; most of them wait for a commit that they share.
+const AT_ONCE_PER_CORE: usize = 256;
+/// On one core, so that a crowd that enters at one instant finds room.
+const AT_ONCE_LEAST: usize = 512;
 
 /// How much and how long. Sizes of documents are in `document`.
 #[derive(Debug, Clone)]
@@ -29,6 +44,10 @@ pub(super) struct Limits {
     pub(super) request: Duration,
     /// How long a request waits while no other of the same person is answered.
     pub(super) patience: Duration,
+    /// Requests that are answered at the same time, besides what pays, gives back or ends something.
+    pub(super) at_once: usize,
+    /// How often an address and a person may ask.
+    pub(super) rates: RateSettings,
     /// How long a client may take to send a request's body.
     pub(super) body: Duration,
     /// How long a socket may stay without `connection_init`.
@@ -39,6 +58,11 @@ pub(super) struct Limits {
     pub(super) silence: Duration,
     /// How long a socket's peer may take to read one message.
     pub(super) send: Duration,
+    /// How long a socket lives; a quarter less at most.
+    pub(super) socket_age: Duration,
+    /// Sockets of one address, of one person; 0 for as many as come.
+    pub(super) sockets_per_address: usize,
+    pub(super) sockets_per_person: usize,
     /// How long before its session ends a socket's client is told, at most; of short sessions their last third.
     pub(super) warning: Duration,
 }
@@ -51,14 +75,45 @@ impl Default for Limits {
             messages_per_minute: 300,
             request: Duration::from_secs(5),
             patience: Duration::from_millis(200),
+            at_once: at_once(),
+            rates: RateSettings::default(),
             body: Duration::from_secs(10),
             init: Duration::from_secs(3),
             ping: Duration::from_secs(20),
             silence: Duration::from_secs(45),
             send: Duration::from_secs(20),
+            socket_age: Duration::from_secs(6 * 3600),
+            sockets_per_address: 2_000,
+            sockets_per_person: 20,
             warning: Duration::from_secs(60),
         }
     }
+}
+
+impl Limits {
+    /// The limits that an operator set, and the usual ones besides.
+    pub(super) fn of(settings: &Settings) -> Self {
+        let limits = Self::default();
+        let set = settings.rates.requests_at_once.and_then(|places| usize::try_from(places).ok());
+        Self {
+            subscriptions: settings.sockets.subscriptions_per_socket,
+            request: Duration::from_millis(settings.request_ms),
+            patience: settings.database.patience() / 5,
+            at_once: set.unwrap_or(limits.at_once),
+            rates: RateSettings::of(&settings.rates),
+            introspection: settings.introspection,
+            socket_age: Duration::from_secs(settings.sockets.socket_seconds),
+            sockets_per_address: settings.sockets.sockets_per_address,
+            sockets_per_person: settings.sockets.sockets_per_person,
+            ..limits
+        }
+    }
+}
+
+/// As many requests at the same time as the cores have a use for.
+fn at_once() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    cores.saturating_mul(AT_ONCE_PER_CORE).max(AT_ONCE_LEAST)
 }
 
 /// The schema, whatever its root types are.
@@ -89,6 +144,10 @@ pub(super) struct Transport {
     pub(super) tasks: Tasks,
     pub(super) documents: Documents,
     pub(super) shares: Arc<Shares>,
+    pub(super) load: Load,
+    pub(super) rates: Arc<RateLimits>,
+    pub(super) sockets_of_addresses: Arc<Places<IpAddr>>,
+    pub(super) sockets_of_people: Arc<Places<PersonId>>,
     pub(super) introspection: Introspection,
     pub(super) limits: Limits,
     /// Browsers' origins that may use this server besides its own; `*` stands for all.
@@ -114,6 +173,10 @@ impl Transport {
             engine: Box::new(schema),
             sessions,
             tasks: Tasks::new(&metrics),
+            load: Load::new(limits.at_once, &metrics),
+            rates: Arc::new(RateLimits::new(limits.rates, &metrics)),
+            sockets_of_addresses: Places::new(limits.sockets_per_address),
+            sockets_of_people: Places::new(limits.sockets_per_person),
             metrics: Arc::new(metrics),
             documents,
             shares: Shares::new(limits.patience),

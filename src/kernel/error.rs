@@ -30,6 +30,22 @@ pub enum FaultKind {
     Unanswered,
     /// Nothing of ours: the caller's account was deleted, and their session has outlived it.
     CallerGone,
+    /// Nothing of ours: somebody did something too often. Nothing was changed, and it may be done again later.
+    TooOften {
+        /// What they did.
+        what: TooOften,
+        /// In how many seconds it may be done again; 1 at least.
+        seconds: u32,
+    },
+}
+
+/// What somebody did too often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TooOften {
+    /// Gave wrong passwords for one account.
+    WrongPasswords,
+    /// Let holds lapse at one performance.
+    LapsedHolds,
 }
 
 /// A failure of ours. It has no `Display`, so that its text cannot end up in an answer to a client by accident.
@@ -68,6 +84,12 @@ impl Fault {
     /// The caller's account is gone.
     pub const fn caller_gone() -> Self {
         Self { kind: FaultKind::CallerGone, context: "the caller has no account", source: None }
+    }
+
+    /// Somebody did something too often, and may do it again in so many seconds; 1 at least.
+    pub fn too_often(what: TooOften, seconds: u32) -> Self {
+        let kind = FaultKind::TooOften { what, seconds: seconds.max(1) };
+        Self { kind, context: "somebody did something too often", source: None }
     }
 
     /// Whether trying again can help.

@@ -11,7 +11,7 @@ mod text_enum;
 mod time;
 
 pub use address::{Address, AddressFault};
-pub use error::{Failure, Fault, FaultKind, RequestCode};
+pub use error::{Failure, Fault, FaultKind, RequestCode, TooOften};
 pub use id::{
     ConcertId, PaymentId, PersonId, QueueTokenId, RebuildId, RefundId, ReservationId, ScheduleId,
     SeatId, SessionId, WalletEntryId,

@@ -175,12 +175,13 @@ impl Payments {
                 }
             }
             // An earlier attempt may be on its way, or a person has to look at what the gateway did.
-            FaultKind::Unavailable | FaultKind::Internal | FaultKind::CallerGone => {
-                match self.gateway.call_off(&payment.card).await {
-                    Ok(seen) => self.decide(payment, seen).await,
-                    Err(_) => Ok(()),
-                }
-            }
+            FaultKind::Unavailable
+            | FaultKind::Internal
+            | FaultKind::CallerGone
+            | FaultKind::TooOften { .. } => match self.gateway.call_off(&payment.card).await {
+                Ok(seen) => self.decide(payment, seen).await,
+                Err(_) => Ok(()),
+            },
         }
     }
 

@@ -2,9 +2,13 @@
 
 use std::collections::HashSet;
 
-use super::{HoldCode, HoldRefusal, Reservation, Reservations, SeatStatus, rules, store};
+use super::{
+    HoldCode, HoldRefusal, Reservation, Reservations, SeatStatus,
+    rules::{self, Obstacle},
+    store,
+};
 use crate::{
-    kernel::{Actor, Failure, Fault, ReservationId, ScheduleId, SeatId},
+    kernel::{Actor, Failure, Fault, ReservationId, ScheduleId, SeatId, TooOften},
     seat_map::{Offer, Wish},
     waiting_room::Admission,
 };
@@ -48,8 +52,12 @@ impl Reservations {
         count: usize,
     ) -> Result<Reservation, Failure<HoldRefusal>> {
         // A person who may not hold at all is told so first, and keeps no seats from others by trying.
-        if let Some(refusal) = self.why_not(actor, admission, schedule_id, count).await? {
-            return Err(Failure::Refused(refusal));
+        match self.why_not(actor, admission, schedule_id, count).await? {
+            None => {}
+            Some(Obstacle::Refused(refusal)) => return Err(Failure::Refused(refusal)),
+            Some(Obstacle::Rest(seconds)) => {
+                return Err(Fault::too_often(TooOften::LapsedHolds, seconds).into());
+            }
         }
         let (mut lost, mut confirmed) = (HashSet::new(), false);
         for attempt in 0..BLOCKS {
@@ -95,7 +103,7 @@ impl Reservations {
         admission: Admission,
         schedule_id: ScheduleId,
         count: usize,
-    ) -> Result<Option<HoldRefusal>, Fault> {
+    ) -> Result<Option<Obstacle>, Fault> {
         let order = store::HoldOrder {
             queue_token_id: admission.queue_token_id,
             schedule_id,
@@ -103,7 +111,8 @@ impl Reservations {
             seat_ids: Vec::new(),
             reservation_id: ReservationId::new(),
         };
-        let mut facts = store::hold_facts(&self.db, &[&order]).await?.pop().unwrap_or_default();
+        let mut facts =
+            store::hold_facts(&self.db, &[&order], self.terms).await?.pop().unwrap_or_default();
         // Stand-ins for the seats that would be asked for, so that the limit is judged as it will be.
         let imagined: Vec<SeatId> = (0..count).map(|_| SeatId::new()).collect();
         facts.seats = imagined.iter().map(|id| (*id, SeatStatus::Available)).collect();

@@ -23,12 +23,13 @@ impl Reservations {
         id: ReservationId,
     ) -> Result<Reservation, Failure<ExtendRefusal>> {
         for _ in 0..ATTEMPTS {
-            let extended = store::extend(&self.db, actor.person_id, id, self.hold_seconds).await?;
+            let extended =
+                store::extend(&self.db, actor.person_id, id, self.terms.hold_seconds).await?;
             if let Some(extended) = extended {
                 return Ok(self.announce_extended(extended).await);
             }
             let facts = store::extend_facts(&self.db, actor.person_id, id).await?;
-            match rules::extension(facts, self.hold_seconds) {
+            match rules::extension(facts, self.terms.hold_seconds) {
                 Extension::Stands(reservation) => return Ok(*reservation),
                 Extension::Refused(refusal) => return Err(Failure::Refused(refusal)),
                 Extension::Again => {}

@@ -7,8 +7,8 @@ use super::{
     store::{self, HoldOrder, Locks},
 };
 use crate::{
-    kernel::{Actor, Failure, ReservationId, ScheduleId, SeatId},
-    telemetry::OutcomeLabels,
+    kernel::{Actor, Failure, FaultKind, ReservationId, ScheduleId, SeatId},
+    telemetry::{LimitLabels, OutcomeLabels},
     waiting_room::Admission,
 };
 
@@ -94,7 +94,7 @@ impl Reservations {
     async fn hold_alone(&self, order: HoldOrder) -> Result<Reservation, Failure<HoldRefusal>> {
         let orders = [&order];
         for _ in 0..ATTEMPTS {
-            let outcomes = lane::attempt(&self.db, &orders, self.hold_seconds, Locks::Awaited);
+            let outcomes = lane::attempt(&self.db, &orders, self.terms, Locks::Awaited);
             match outcomes.await?.pop() {
                 Some(Outcome::Held(held)) => {
                     lane::tell(&self.kv, &self.waiting_rooms, [&*held]).await;
@@ -127,6 +127,13 @@ impl Reservations {
     pub(super) fn count(&self, result: &Result<Reservation, Failure<HoldRefusal>>) {
         let outcome = match result {
             Ok(_) => "ok",
+            Err(Failure::Fault(fault)) if matches!(fault.kind(), FaultKind::TooOften { .. }) => {
+                self.metrics
+                    .rate_limited
+                    .get_or_create(&LimitLabels { limit: "lapsed_holds" })
+                    .inc();
+                "refused"
+            }
             Err(Failure::Refused(_)) => "refused",
             Err(Failure::Fault(_)) => "fault",
         };

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use futures_util::future::join_all;
 
 use super::{
-    HoldRefusal,
+    HoldRefusal, HoldTerms,
     announce::News,
-    rules,
+    rules::{self, Obstacle},
     store::{self, Held, HoldOrder, Locks},
 };
 use crate::{
     db::Db,
-    kernel::{Fault, PersonId, ScheduleId, SeatId},
+    kernel::{Fault, PersonId, ScheduleId, SeatId, TooOften},
     kv::Kv,
     lanes::{Claims, GroupWork},
     waiting_room::{Event, WaitingRooms},
@@ -25,7 +25,7 @@ pub(super) enum Outcome {
     Held(Box<Held>),
     /// The rules say no.
     Refused(HoldRefusal),
-    /// Nothing is held, and the reason could not be looked up.
+    /// Nothing is held: the reason could not be looked up, or the person let too many holds lapse.
     Failed(Fault),
     /// It was left out, and nothing stands in its way any more.
     Again,
@@ -43,13 +43,13 @@ pub(super) struct HoldLane {
     db: Db,
     kv: Kv,
     waiting_rooms: WaitingRooms,
-    hold_seconds: u32,
+    terms: HoldTerms,
 }
 
 impl HoldLane {
-    pub(super) fn new(db: &Db, kv: &Kv, waiting_rooms: &WaitingRooms, hold_seconds: u32) -> Self {
+    pub(super) fn new(db: &Db, kv: &Kv, waiting_rooms: &WaitingRooms, terms: HoldTerms) -> Self {
         let (kv, waiting_rooms) = (kv.clone(), waiting_rooms.clone());
-        Self { db: db.for_lanes(), kv, waiting_rooms, hold_seconds }
+        Self { db: db.for_lanes(), kv, waiting_rooms, terms }
     }
 }
 
@@ -69,7 +69,7 @@ impl GroupWork for HoldLane {
 
     async fn serve(&self, group: &[HoldOrder]) -> Result<Vec<Outcome>, Fault> {
         let orders: Vec<&HoldOrder> = group.iter().collect();
-        attempt(&self.db, &orders, self.hold_seconds, Locks::Skipped).await
+        attempt(&self.db, &orders, self.terms, Locks::Skipped).await
     }
 
     async fn tell(&self, group: &[HoldOrder], outcomes: &[Outcome]) {
@@ -100,10 +100,10 @@ impl GroupWork for HoldLane {
 pub(super) async fn attempt(
     db: &Db,
     orders: &[&HoldOrder],
-    hold_seconds: u32,
+    terms: HoldTerms,
     locks: Locks,
 ) -> Result<Vec<Outcome>, Fault> {
-    let held = store::hold(db, orders, hold_seconds, locks).await?;
+    let held = store::hold(db, orders, terms, locks).await?;
     let left_out: Vec<&HoldOrder> = orders
         .iter()
         .zip(&held)
@@ -111,12 +111,17 @@ pub(super) async fn attempt(
         .map(|(order, _)| *order)
         .collect();
     // The people who hold seats by now have them, whatever happens to this question.
-    let looked = store::hold_facts(db, &left_out).await;
+    let looked = store::hold_facts(db, &left_out, terms).await;
     let mut why = left_out.iter().enumerate().map(|(at, order)| match &looked {
         Ok(facts) => {
-            let refusal =
-                facts.get(at).and_then(|facts| rules::why_refused(facts, &order.seat_ids));
-            refusal.map_or(Outcome::Again, Outcome::Refused)
+            let facts = facts.get(at);
+            match facts.and_then(|facts| rules::why_refused(facts, &order.seat_ids)) {
+                None => Outcome::Again,
+                Some(Obstacle::Refused(refusal)) => Outcome::Refused(refusal),
+                Some(Obstacle::Rest(seconds)) => {
+                    Outcome::Failed(Fault::too_often(TooOften::LapsedHolds, seconds))
+                }
+            }
         }
         Err(fault) => {
             Outcome::Failed(Fault::alike(fault.kind(), "why nothing is held is not known"))

@@ -161,14 +161,23 @@ pub struct Reservations {
     seat_maps: SeatMaps,
     metrics: Metrics,
     lanes: Lanes<HoldLane>,
-    hold_seconds: u32,
+    terms: HoldTerms,
+}
+
+/// What everybody's holds have in common.
+#[derive(Debug, Clone, Copy)]
+pub struct HoldTerms {
+    /// How long a hold lasts, in seconds.
+    pub hold_seconds: u32,
+    /// How many holds somebody may let lapse at one performance within a day, before they rest.
+    pub lapses_free: i32,
 }
 
 /// How holds are made.
 #[derive(Debug, Clone, Copy)]
 pub struct HoldSettings {
-    /// How long a hold lasts, in seconds.
-    pub hold_seconds: u32,
+    /// What everybody's holds have in common.
+    pub terms: HoldTerms,
     /// How long a hold waits for a lane that serves nobody.
     pub patience: Duration,
 }
@@ -182,11 +191,11 @@ impl Reservations {
         seat_maps: SeatMaps,
         metrics: Metrics,
         tasks: &Tasks,
-        HoldSettings { hold_seconds, patience }: HoldSettings,
+        HoldSettings { terms, patience }: HoldSettings,
     ) -> Self {
-        let lane = HoldLane::new(&db, &kv, &waiting_rooms, hold_seconds);
+        let lane = HoldLane::new(&db, &kv, &waiting_rooms, terms);
         let settings = LaneSettings { name: "holds", task: "serving holds", patience };
         let lanes = Lanes::start(lane, &settings, &metrics, tasks);
-        Self { db, kv, waiting_rooms, seat_maps, metrics, lanes, hold_seconds }
+        Self { db, kv, waiting_rooms, seat_maps, metrics, lanes, terms }
     }
 }

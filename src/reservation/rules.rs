@@ -26,13 +26,25 @@ pub(super) struct HoldFacts {
     pub taken: i64,
     /// Seats that one person may hold and own.
     pub limit: i32,
+    /// Seconds for which the person holds nothing new, because they let holds lapse; 0 when they may.
+    pub rests_for: u32,
     /// The seats asked for, those that exist.
     pub seats: Vec<(SeatId, SeatStatus)>,
 }
 
+/// What stands in the way of a hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Obstacle {
+    /// The rules say no.
+    Refused(HoldRefusal),
+    /// The person let holds lapse, and holds nothing new for so many seconds.
+    Rest(u32),
+}
+
 /// Why these seats cannot be held; `None` when nothing stands in the way any more, and trying again is right.
-pub(super) fn why_refused(facts: &HoldFacts, asked: &[SeatId]) -> Option<HoldRefusal> {
-    let refuse = |code| Some(HoldRefusal { code, seat_ids: Vec::new() });
+pub(super) fn why_refused(facts: &HoldFacts, asked: &[SeatId]) -> Option<Obstacle> {
+    let because = |code, seat_ids| Some(Obstacle::Refused(HoldRefusal { code, seat_ids }));
+    let refuse = |code| because(code, Vec::new());
     match facts.token {
         None => return refuse(HoldCode::QueueTokenInvalid),
         Some(QueueStatus::Waiting) => return refuse(HoldCode::QueueNotActive),
@@ -42,10 +54,13 @@ pub(super) fn why_refused(facts: &HoldFacts, asked: &[SeatId]) -> Option<HoldRef
     if !facts.on_sale {
         return refuse(HoldCode::SaleClosed);
     }
+    if facts.rests_for > 0 {
+        return Some(Obstacle::Rest(facts.rests_for));
+    }
     let known: HashSet<SeatId> = facts.seats.iter().map(|(id, _)| *id).collect();
     let unknown: Vec<SeatId> = asked.iter().copied().filter(|id| !known.contains(id)).collect();
     if !unknown.is_empty() {
-        return Some(HoldRefusal { code: HoldCode::SeatNotFound, seat_ids: unknown });
+        return because(HoldCode::SeatNotFound, unknown);
     }
     let wanted = i64::try_from(asked.len()).unwrap_or(i64::MAX);
     if facts.taken.saturating_add(wanted) > i64::from(facts.limit) {
@@ -57,7 +72,7 @@ pub(super) fn why_refused(facts: &HoldFacts, asked: &[SeatId]) -> Option<HoldRef
         let cause: Vec<SeatId> =
             facts.seats.iter().filter(|(_, found)| *found == status).map(|(id, _)| *id).collect();
         if !cause.is_empty() {
-            return Some(HoldRefusal { code, seat_ids: cause });
+            return because(code, cause);
         }
     }
     None
@@ -137,12 +152,34 @@ mod tests {
             on_sale: true,
             taken: 0,
             limit: 2,
+            rests_for: 0,
             seats: vec![(id(1), SeatStatus::Available), (id(2), SeatStatus::Available)],
         }
     }
 
+    fn refusal(facts: &HoldFacts, asked: &[SeatId]) -> Option<HoldRefusal> {
+        match why_refused(facts, asked)? {
+            Obstacle::Refused(refusal) => Some(refusal),
+            Obstacle::Rest(seconds) => panic!("a rest of {seconds} s"),
+        }
+    }
+
     fn code(facts: &HoldFacts) -> Option<HoldCode> {
-        why_refused(facts, &[id(1), id(2)]).map(|refusal| refusal.code)
+        refusal(facts, &[id(1), id(2)]).map(|refusal| refusal.code)
+    }
+
+    #[test]
+    fn who_let_holds_lapse_rests_whatever_the_seats_are() {
+        let seats = vec![(id(1), SeatStatus::SoldOut)];
+        let resting = HoldFacts { rests_for: 60, seats, ..facts() };
+        assert_eq!(why_refused(&resting, &[id(1)]), Some(Obstacle::Rest(60)));
+        // Waiting would not help.
+        assert_eq!(
+            code(&HoldFacts { on_sale: false, ..resting.clone() }),
+            Some(HoldCode::SaleClosed)
+        );
+        let ended = HoldFacts { token: Some(QueueStatus::Expired), ..resting };
+        assert_eq!(code(&ended), Some(HoldCode::QueueEnded));
     }
 
     #[test]
@@ -165,10 +202,10 @@ mod tests {
     fn the_seats_at_fault_are_named() {
         let mut facts = facts();
         facts.seats = vec![(id(1), SeatStatus::Hold), (id(2), SeatStatus::SoldOut)];
-        let refusal = why_refused(&facts, &[id(1), id(2)]).unwrap();
-        assert_eq!((refusal.code, refusal.seat_ids), (HoldCode::SeatSold, vec![id(2)]));
-        let refusal = why_refused(&facts, &[id(1), id(2), id(3)]).unwrap();
-        assert_eq!((refusal.code, refusal.seat_ids), (HoldCode::SeatNotFound, vec![id(3)]));
+        let told = refusal(&facts, &[id(1), id(2)]).unwrap();
+        assert_eq!((told.code, told.seat_ids), (HoldCode::SeatSold, vec![id(2)]));
+        let told = refusal(&facts, &[id(1), id(2), id(3)]).unwrap();
+        assert_eq!((told.code, told.seat_ids), (HoldCode::SeatNotFound, vec![id(3)]));
     }
 
     #[test]

@@ -36,6 +36,30 @@ pub struct ReasonLabels {
     pub reason: &'static str,
 }
 
+/// Which limit somebody met.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct LimitLabels {
+    /// One of [`LIMITS`].
+    pub limit: &'static str,
+}
+
+/// Every limit of how often somebody may do something, how many they may have, and of what the server takes on.
+pub const LIMITS: [&str; 13] = [
+    "address",
+    "person",
+    "share",
+    "enter",
+    "hold",
+    "pay",
+    "log_in",
+    "sign_up",
+    "wrong_passwords_address",
+    "wrong_passwords_account",
+    "lapsed_holds",
+    "sockets_address",
+    "sockets_person",
+];
+
 /// How a queue token ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct EndedLabels {
@@ -107,6 +131,12 @@ pub struct Metrics {
     pub connections_ended: Family<ReasonLabels, Counter>,
     /// Answers replaced by OVERLOADED because too many bytes waited to be sent.
     pub answers_refused: Counter,
+    /// Requests and sockets refused because somebody did something too often.
+    pub rate_limited: Family<LimitLabels, Counter>,
+    /// Requests refused because the server had too many under way.
+    pub shed: Counter,
+    /// Requests under way.
+    pub in_flight: Gauge,
     /// Open WebSockets.
     pub sockets: Gauge,
     /// Running subscriptions.
@@ -168,6 +198,9 @@ impl Metrics {
             connections_refused: Family::default(),
             connections_ended: Family::default(),
             answers_refused: Counter::default(),
+            rate_limited: Family::default(),
+            shed: Counter::default(),
+            in_flight: Gauge::default(),
             sockets: Gauge::default(),
             subscriptions: Gauge::default(),
             sessions: Family::default(),
@@ -210,8 +243,6 @@ impl Metrics {
             m.queue_passed_over.clone(),
         );
         registry.register("queue_ended", "Queue tokens ended", m.queue_ended.clone());
-        registry.register("holds", "Holds asked for", m.holds.clone());
-        registry.register("holds_lapsed", "Holds that lapsed", m.holds_lapsed.clone());
         m.register_payments(&mut registry);
         m.register_gateway(&mut registry);
         m.register_audit(&mut registry);
@@ -236,6 +267,8 @@ impl Metrics {
     }
 
     fn register_payments(&self, registry: &mut Registry) {
+        registry.register("holds", "Holds asked for", self.holds.clone());
+        registry.register("holds_lapsed", "Holds that lapsed", self.holds_lapsed.clone());
         registry.register("payments", "Payments asked for", self.payments.clone());
         // On the page from the start, so that an alarm can be set on what never happened.
         for outcome in ["done", "again", "failed"] {
@@ -309,6 +342,20 @@ impl Metrics {
             "Answers that there was no room for",
             self.answers_refused.clone(),
         );
+        for limit in LIMITS {
+            drop(self.rate_limited.get_or_create(&LimitLabels { limit }));
+        }
+        registry.register(
+            "rate_limited",
+            "Requests refused because somebody did something too often",
+            self.rate_limited.clone(),
+        );
+        registry.register(
+            "shed",
+            "Requests refused because too many were under way",
+            self.shed.clone(),
+        );
+        registry.register("requests_in_flight", "Requests under way", self.in_flight.clone());
     }
 
     /// All metrics in the OpenMetrics text format.

@@ -4,8 +4,8 @@ mod metrics;
 mod rooms;
 
 pub use metrics::{
-    CheckLabels, EndedLabels, GatewayLabels, GatewayVerbLabels, LaneLabels, Metrics, OutcomeLabels,
-    ReasonLabels, RequestLabels, SessionLabels, TaskLabels,
+    CheckLabels, EndedLabels, GatewayLabels, GatewayVerbLabels, LIMITS, LaneLabels, LimitLabels,
+    Metrics, OutcomeLabels, ReasonLabels, RequestLabels, SessionLabels, TaskLabels,
 };
 pub use rooms::{RoomMetrics, RoomsMetrics};
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};

@@ -9,17 +9,24 @@ use std::{
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric},
-    metrics::{MetricType, counter::Counter, gauge::Gauge, histogram::Histogram},
+    metrics::{
+        MetricType,
+        counter::Counter,
+        gauge::{ConstGauge, Gauge},
+        histogram::Histogram,
+    },
 };
 
 use crate::kernel::ScheduleId;
 
 /// What is told about one room.
 ///
-/// The gauges `waiting`, `active` and `absent` are facts of the database: every instance tells the same, a few seconds old.
-/// Everything else is what this instance did or has.
+/// The status and the gauges `waiting`, `active` and `absent` are facts of the database: every instance tells the same, a few
+/// seconds old. Everything else is what this instance did or has.
 #[derive(Debug)]
 pub struct RoomMetrics {
+    /// Every status that a room can have, and whether it has it; empty until that is known.
+    status: Mutex<Vec<(&'static str, bool)>>,
     /// People in line.
     pub waiting: Gauge,
     /// People who are in.
@@ -47,6 +54,7 @@ impl Default for RoomMetrics {
         let waits =
             [1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_200.0, 1_800.0, 3_600.0, 7_200.0];
         Self {
+            status: Mutex::default(),
             waiting: Gauge::default(),
             active: Gauge::default(),
             absent: Gauge::default(),
@@ -58,6 +66,18 @@ impl Default for RoomMetrics {
             wait_seconds: Histogram::new(waits),
             push_seconds: Histogram::new([0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0]),
         }
+    }
+}
+
+impl RoomMetrics {
+    fn status(&self) -> MutexGuard<'_, Vec<(&'static str, bool)>> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says which one of all statuses the room has. Each of them is on the page from now on, so that an alarm can be set on one
+    /// that it never had.
+    pub fn has_status(&self, status: &'static str, all: impl Iterator<Item = &'static str>) {
+        *self.status() = all.map(|one| (one, one == status)).collect();
     }
 }
 
@@ -121,6 +141,18 @@ impl Collector for RoomsMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), Error> {
         let rooms: Vec<(String, Arc<RoomMetrics>)> =
             self.rooms().iter().map(|(id, room)| (id.to_string(), room.clone())).collect();
+        let mut family = encoder.encode_descriptor(
+            "room_status",
+            "1 for what the room does; the same on every instance",
+            None,
+            MetricType::Gauge,
+        )?;
+        for (schedule, room) in &rooms {
+            for (status, has) in room.status().iter() {
+                let labels = [("schedule", schedule.as_str()), ("status", *status)];
+                ConstGauge::new(i64::from(*has)).encode(family.encode_family(&labels)?)?;
+            }
+        }
         for (name, help, kind, part) in PARTS {
             let mut family = encoder.encode_descriptor(name, help, None, kind)?;
             for (schedule, room) in &rooms {
@@ -143,6 +175,7 @@ mod tests {
         let (open, over) = (ScheduleId::new(), ScheduleId::new());
         metrics.rooms.of(open).admitted.inc_by(3);
         metrics.rooms.of(over).waiting.set(7);
+        metrics.rooms.of(open).has_status("OPEN", ["PAUSED", "OPEN"].into_iter());
         let page = metrics.render();
         assert!(
             page.contains(&format!("frontrow_room_waiting{{schedule=\"{over}\"}} 7")),
@@ -155,6 +188,12 @@ mod tests {
             page.contains(&format!("frontrow_room_admitted_total{{schedule=\"{open}\"}} 3")),
             "{page}"
         );
+        for (status, value) in [("OPEN", 1), ("PAUSED", 0)] {
+            let line = format!(
+                "frontrow_room_status{{schedule=\"{open}\",status=\"{status}\"}} {value}\n"
+            );
+            assert!(page.contains(&line), "{page}");
+        }
         assert!(page.ends_with("# EOF\n"));
     }
 }

@@ -20,7 +20,7 @@ use reading::{Path, Reading};
 /// Modules from the ground up. A module names modules of lower floors, and none beside it.
 const FLOORS: &[&[&str]] = &[
     &["kernel"],
-    &["db", "kv", "lanes", "tasks", "telemetry", "turns"],
+    &["db", "kv", "lanes", "rates", "tasks", "telemetry", "turns"],
     &["account", "catalogue", "gateway", "seat_map", "wallet"],
     &["waiting_room"],
     &["reservation"],

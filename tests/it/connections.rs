@@ -21,6 +21,7 @@ use crate::support::{
     eventually,
     process::Process,
     shop::{self, Setup},
+    socket::Pushed,
     world::World,
 };
 
@@ -284,4 +285,87 @@ async fn without_files_nobody_is_accepted_and_afterwards_everybody_is() {
         asked.is_ok_and(|answer| answer.status().is_success()).then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_person_and_one_address_have_so_many_sockets() {
+    let world = World::new().await;
+    let flags = ["--sockets-per-person=2", "--sockets-per-address=3"];
+    let instance = world.quiet_instance(&flags).await;
+    let (mina, jun) = (shop::fan(&world, &instance).await, shop::fan(&world, &instance).await);
+    let (one, two) = (mina.connect().await.unwrap(), mina.connect().await.unwrap());
+    assert_eq!(mina.connect().await.err(), Some(4429));
+    let other = jun.connect().await.unwrap();
+    drop(one);
+    eventually("a place to be free", async || mina.connect().await.ok()).await;
+    drop((two, other));
+    // A proxy says whom it speaks for.
+    let open = async |address: &str| {
+        let mut stream = connect(instance.address).await;
+        let handshake = format!(
+            "GET /graphql HTTP/1.1\r\nhost: x\r\nx-forwarded-for: {address}\r\nconnection: upgrade\r\n\
+             upgrade: websocket\r\nsec-websocket-version: 13\r\n\
+             sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+             sec-websocket-protocol: graphql-transport-ws\r\n\r\n"
+        );
+        stream.write_all(handshake.as_bytes()).await.unwrap();
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).await.unwrap();
+        (stream, String::from_utf8(status.to_vec()).unwrap())
+    };
+    let mut sockets = Vec::new();
+    for _ in 0..3 {
+        let (socket, status) = open("198.51.100.7").await;
+        assert_eq!(status, "HTTP/1.1 101");
+        sockets.push(socket);
+    }
+    assert_eq!(open("198.51.100.7").await.1, "HTTP/1.1 429");
+    assert_eq!(open("198.51.100.8").await.1, "HTTP/1.1 101");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_ends_in_time_and_its_client_may_come_again() {
+    let world = World::new().await;
+    let instance = world.quiet_instance(&["--socket-seconds=1"]).await;
+    let fan = shop::fan(&world, &instance).await;
+    let mut socket = fan.connect().await.unwrap();
+    assert_eq!(socket.next().await, Pushed::Closed(1001));
+    assert!(fan.connect().await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_have_a_listener_of_their_own_and_are_nowhere_else_then() {
+    let world = World::new().await;
+    let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let metrics = free.local_addr().unwrap();
+    drop(free);
+    let listen = format!("--metrics-listen={metrics}");
+    let mut process = Process::start(&world, &[&listen, "--connections=4"]).await;
+    let get = async |address: SocketAddr, path: &str| {
+        let answer = reqwest::get(format!("http://{address}{path}")).await.unwrap();
+        let secured = answer.headers()["x-content-type-options"] == "nosniff";
+        assert!(secured, "{path}");
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    assert_eq!(get(process.address, "/metrics").await.0, 404);
+    let (status, page) = get(metrics, "/metrics").await;
+    assert!(status == 200 && page.contains("frontrow_connections "), "{page}");
+    assert_eq!(get(metrics, "/health/live").await, (200, "live\n".to_owned()));
+    assert_eq!(get(metrics, "/health/ready").await.0, 200);
+    for path in ["/graphql", "/graphiql", "/webhooks/sandbox"] {
+        assert_eq!(get(metrics, path).await.0, 404, "{path}");
+    }
+    // It answers while there is no room for anybody else.
+    let crowd = many(10, process.address).await;
+    eventually("the room to be full", async || {
+        get(metrics, "/metrics")
+            .await
+            .1
+            .contains("frontrow_connections_refused_total{reason=\"full\"} ")
+            .then_some(())
+    })
+    .await;
+    drop(crowd);
+    process.terminate();
+    assert_eq!(process.ended().await, Some(0));
 }

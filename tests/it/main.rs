@@ -33,6 +33,7 @@ mod odd_values;
 mod outage;
 mod payment;
 mod race;
+mod rates;
 mod reservation;
 mod sale;
 mod schema;

@@ -17,6 +17,7 @@ mod owners;
 mod presence;
 mod races;
 mod redis_dies;
+mod restored;
 mod rounds;
 mod settings;
 mod sold_out;

@@ -14,7 +14,7 @@ mod wire;
 
 use std::{
     fmt,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering},
@@ -24,12 +24,15 @@ use std::{
 };
 
 pub(super) use answer::{InProgram, MustBeTold};
+use axum::http::HeaderMap;
 use futures_util::task::AtomicWaker;
 pub use limits::Limits;
 pub use listen::Listener;
 pub(super) use open::Slot;
 use open::{Address, Connections};
 pub(super) use wire::Wire;
+
+use super::client;
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,6 +128,12 @@ impl Connection {
     /// The other end: the client, or the proxy in front.
     pub const fn peer(&self) -> SocketAddr {
         self.peer
+    }
+
+    /// Where a request with these headers comes from, if that is known: the peer, or whom a trusted proxy speaks for. With IPv6,
+    /// the network.
+    pub(super) fn client(&self, headers: &HeaderMap) -> Option<IpAddr> {
+        client::address(self.peer.ip(), headers, &self.all.limits.trusted)
     }
 
     // Phases change in the connection's own task only. The sweep reads them from outside and may see a phase with the time

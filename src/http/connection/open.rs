@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-use super::{Connection, Limits, Phase};
+use super::{super::client::network, Connection, Limits, Phase};
 use crate::telemetry::{Metrics, ReasonLabels};
 
 /// All open connections.
@@ -182,18 +182,6 @@ impl Connection {
 fn add_below(count: &AtomicUsize, more: usize, limit: usize) -> bool {
     let sum = |now: usize| now.checked_add(more).filter(|sum| *sum <= limit);
     count.fetch_update(Relaxed, Relaxed, sum).is_ok()
-}
-
-/// What counts as one address: with IPv6, the network that one customer has.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => {
-            let mut segments = address.segments();
-            segments[4..].fill(0);
-            Ipv6Addr::from(segments).into()
-        }
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -5,6 +5,7 @@
 
 mod measure;
 mod tokens;
+mod work;
 
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use async_graphql::{
 };
 use measure::Facts;
 use quick_cache::{Weighter, sync::Cache};
+pub(super) use work::Work;
 
 use super::error::Refusal;
 use crate::{api::Plan, kernel::RequestCode};
@@ -63,6 +65,8 @@ pub(super) struct Operation {
     pub(super) name: Option<Name>,
     /// What it does.
     pub(super) kind: Kind,
+    /// What it is about.
+    pub(super) work: Work,
     /// How its results may be written without async-graphql; for subscriptions.
     pub(super) plan: Option<Arc<Plan>>,
     facts: Facts,
@@ -167,10 +171,25 @@ fn prepare(text: &str) -> Result<Prepared, Refusal> {
         .map(|((name, operation), facts)| {
             let kind = operation.node.ty.into();
             let plan = (kind == Kind::Subscription).then(|| Plan::of(&document, &operation.node));
-            Operation { name: name.cloned(), kind, plan: plan.flatten().map(Arc::new), facts }
+            let plan = plan.flatten().map(Arc::new);
+            Operation {
+                name: name.cloned(),
+                kind,
+                work: about(&document, &operation.node, facts),
+                plan,
+                facts,
+            }
         })
         .collect();
     Ok(Prepared { document, operations, tokens })
+}
+
+/// What an operation is about. A mutation that does not have one field is refused before anybody asks.
+fn about(document: &ExecutableDocument, operation: &OperationDefinition, facts: Facts) -> Work {
+    if operation.ty != OperationType::Mutation || facts.roots != 1 {
+        return Work::Usual;
+    }
+    work::field(document, &operation.selection_set.node).map_or(Work::Usual, |name| Work::of(name))
 }
 
 impl Prepared {

@@ -14,7 +14,7 @@ async fn shutdown_waits_for_what_has_begun_and_takes_nothing_new() {
         let answer = reqwest::Client::new().post(url).json(&body).send().await.unwrap();
         answer.json::<Value>().await.unwrap()
     });
-    sleep(Duration::from_millis(100)).await;
+    until(|| server.metrics.in_flight.get() == 1).await;
     server.stopping.cancel();
     assert_eq!(running.await.unwrap(), json!({"data": {"work": true}}));
     server.ended.await.unwrap().unwrap();
@@ -30,7 +30,7 @@ async fn shutdown_does_not_wait_for_ever() {
         let body = json!({"query": "{ slow }"});
         drop(reqwest::Client::new().post(url).json(&body).send().await);
     });
-    sleep(Duration::from_millis(100)).await;
+    until(|| server.metrics.in_flight.get() == 1).await;
     let started = tokio::time::Instant::now();
     server.stopping.cancel();
     server.ended.await.unwrap().unwrap();

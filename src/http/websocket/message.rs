@@ -30,7 +30,9 @@ pub(super) enum Close {
     DuplicateId,
     TooManyInits,
     TooManyMessages,
+    TooManySockets,
     Unfinished,
+    Aged,
     TryAgainLater,
 }
 
@@ -52,7 +54,12 @@ impl Close {
             Self::DuplicateId => (4409, "Subscriber already exists"),
             Self::TooManyInits => (4429, "Too many initialisation requests"),
             Self::TooManyMessages => (4429, "Too many messages"),
+            Self::TooManySockets => {
+                (4429, "Too many sockets of one person; close one of them first")
+            }
             Self::Unfinished => (4400, "A message took too long to arrive"),
+            // Clients connect again after this code.
+            Self::Aged => (1001, "The socket is old; connect again"),
             Self::TryAgainLater => (1013, "The session cannot be checked at the moment"),
         };
         let reason = Utf8Bytes::from_static(reason);
@@ -306,6 +313,9 @@ mod tests {
             DuplicateId,
             TooManyInits,
             TooManyMessages,
+            TooManySockets,
+            Unfinished,
+            Aged,
             TryAgainLater,
         ] {
             let Message::Close(Some(frame)) = close.frame() else { panic!("{close:?}") };

@@ -6,8 +6,11 @@
 mod frames;
 mod handshake;
 mod message;
+mod places;
 mod running;
 mod socket;
+
+use std::net::IpAddr;
 
 use axum::{
     Extension,
@@ -19,14 +22,25 @@ use frames::Frames;
 use handshake::Handshake;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use message::Close;
+use places::Place;
+pub(super) use places::Places;
 use socket::Socket;
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::protocol::{Role, WebSocketConfig},
 };
 
-use super::{connection::Wire, error, graphql, transport::SharedTransport};
-use crate::{api::RequestId, kernel::RequestCode};
+use super::{
+    connection::Wire,
+    error, graphql,
+    transport::{SharedTransport, Transport},
+};
+use crate::{
+    api::{Origin, RequestId},
+    kernel::{PersonId, RequestCode},
+    telemetry::LimitLabels,
+};
 
 /// The only protocol that is spoken.
 const PROTOCOL: &str = "graphql-transport-ws";
@@ -42,6 +56,7 @@ const WRITE_BUFFER_BYTES_MAX: usize = 1024 * 1024;
 pub(super) async fn upgrade(
     State(transport): State<SharedTransport>,
     Extension(request_id): Extension<RequestId>,
+    Extension(origin): Extension<Origin>,
     request: Request,
 ) -> Response {
     let (mut parts, _) = request.into_parts();
@@ -70,12 +85,19 @@ pub(super) async fn upgrade(
             "This is no WebSocket handshake of version 13.",
         );
     };
+    let Ok(place) = transport.place_at(origin) else {
+        return error::plain(
+            StatusCode::TOO_MANY_REQUESTS,
+            RequestCode::RateLimited,
+            "Too many WebSockets are open from your network; close some of them first.",
+        );
+    };
     let agreed = handshake.agreed;
     // Shutdown waits for the socket.
     let (tasks, work) = (transport.tasks.clone(), transport.lifetime.work.clone());
     tasks.spawn_tracked(&work, "serving a socket", async move {
         // What is needed at the beginning only is in a box of its own, which is gone when the socket talks.
-        let opened = Box::pin(open(upgrade, transport, request_id)).await;
+        let opened = Box::pin(open(upgrade, transport, request_id, origin, place)).await;
         let Some(socket) = opened else { return };
         socket.run(agreed).await;
     });
@@ -88,6 +110,8 @@ async fn open(
     upgrade: OnUpgrade,
     transport: SharedTransport,
     request_id: RequestId,
+    origin: Origin,
+    place: Option<Place<IpAddr>>,
 ) -> Option<Box<Socket>> {
     let parts = upgrade.await.ok()?.downcast::<TokioIo<Wire>>().ok()?;
     let limit = transport.limits.messages_per_minute;
@@ -101,8 +125,39 @@ async fn open(
     let begun = parts.read_buf.to_vec();
     let wire =
         WebSocketStream::from_partially_read(frames, begun, Role::Server, Some(config)).await;
-    Some(Box::new(Socket::new(transport, wire, request_id)))
+    Some(Box::new(Socket::new(transport, wire, request_id, origin, place)))
 }
+
+impl Transport {
+    /// A socket's place among those of its address; none is needed where that is not known.
+    ///
+    /// # Errors
+    /// When there is none.
+    fn place_at(&self, origin: Origin) -> Result<Option<Place<IpAddr>>, Full> {
+        let Some(address) = origin.0 else { return Ok(None) };
+        let place = self.sockets_of_addresses.take(address);
+        place.map(Some).ok_or_else(|| self.full("sockets_address"))
+    }
+
+    /// A socket's place among those of its person.
+    ///
+    /// # Errors
+    /// How the socket has to be closed, when there is none.
+    fn place_of(&self, person_id: PersonId) -> Result<Place<PersonId>, Close> {
+        self.sockets_of_people.take(person_id).ok_or_else(|| {
+            self.full("sockets_person");
+            Close::TooManySockets
+        })
+    }
+
+    fn full(&self, limit: &'static str) -> Full {
+        self.metrics.rate_limited.get_or_create(&LimitLabels { limit }).inc();
+        Full
+    }
+}
+
+/// There are as many as there may be.
+struct Full;
 
 /// Whether a browser's page may connect: one of our own, or of an origin that the operator allows. A client that sends no
 /// `Origin` is no browser, and has nobody else's cookies or network position to abuse.

@@ -2,6 +2,8 @@
 
 use std::{
     future::pending,
+    hash::{BuildHasher, RandomState},
+    net::IpAddr,
     pin::pin,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -29,12 +31,13 @@ use super::{
     },
     frames::Frames,
     message::{Close, Incoming, Outgoing, SessionState},
+    places::Place,
     running::{Counted, Event, Operation, Running},
 };
 use crate::{
     account::WatchedSession,
-    api::{Budget, Caller, Handover, RequestId},
-    kernel::{Actor, RequestCode},
+    api::{Budget, Caller, Handover, Origin, RequestId},
+    kernel::{Actor, PersonId, RequestCode},
 };
 
 /// How long the peer may take to read a close frame, with what was to be sent before it.
@@ -65,6 +68,12 @@ pub(super) struct Socket {
     transport: SharedTransport,
     wire: WebSocketStream<Frames>,
     request_id: RequestId,
+    origin: Origin,
+    /// Of its address; and of its person, once that is known.
+    _place: Option<Place<IpAddr>>,
+    person_place: Option<Place<PersonId>>,
+    /// Sockets do not live for ever, so that they spread over instances again, and over versions of the server.
+    ends_at: Instant,
     /// Set by `connection_init`.
     caller: Option<Caller>,
     running: Running,
@@ -87,9 +96,15 @@ impl Socket {
         transport: SharedTransport,
         wire: WebSocketStream<Frames>,
         request_id: RequestId,
+        origin: Origin,
+        place: Option<Place<IpAddr>>,
     ) -> Self {
         let now = Instant::now();
+        let dice = RandomState::new().hash_one(&request_id.0);
         Self {
+            ends_at: now + lifetime(transport.limits.socket_age, dice),
+            _place: place,
+            person_place: None,
             init_until: now + transport.limits.init,
             ping_at: now + transport.limits.ping,
             heard_at: now,
@@ -102,6 +117,7 @@ impl Socket {
             transport,
             wire,
             request_id,
+            origin,
         }
     }
 
@@ -166,6 +182,7 @@ impl Socket {
     fn wake_at(&self) -> Instant {
         let silent_at = self.heard_at + self.transport.limits.silence;
         let first = if self.caller.is_none() { self.init_until } else { self.ping_at };
+        let first = first.min(self.ends_at);
         let session = [self.warn_at, self.session_until].into_iter().flatten();
         session.fold(first.min(silent_at), Instant::min)
     }
@@ -177,6 +194,9 @@ impl Socket {
         }
         if self.session_until.is_some_and(|until| now >= until) {
             return Err(Close::SessionExpired.into());
+        }
+        if now >= self.ends_at {
+            return Err(Close::Aged.into());
         }
         if now >= self.heard_at + self.transport.limits.silence {
             return Err(End::Gone);
@@ -226,6 +246,9 @@ impl Socket {
                 let credentials = credentials.as_deref().unwrap_or_default();
                 let caller = session::caller(&self.transport.sessions, credentials).await;
                 let caller = caller.map_err(|refusal| not_admitted(&refusal))?;
+                if let Some(actor) = caller.0 {
+                    self.person_place = Some(self.transport.place_of(actor.person_id)?);
+                }
                 self.admit(caller);
                 Ok(Some(Outgoing::<()>::new("connection_ack", None).frame()))
             }
@@ -319,6 +342,7 @@ impl Socket {
             let text = "Only subscriptions run over the WebSocket; use POST /graphql.";
             return Err(Refusal::new(RequestCode::BadRequest, text));
         }
+        self.transport.rates.operation(self.origin.0, caller, operation.work)?;
         let handover = Handover::new(operation.plan.clone());
         let id = self.request_id.clone();
         let budget = Budget::new(operation.values());
@@ -360,6 +384,12 @@ impl Socket {
     }
 }
 
+/// How long a socket lives: the last quarter of the age depends on the dice, so that sockets that came together do not go together.
+fn lifetime(age: Duration, dice: u64) -> Duration {
+    let spread = u64::try_from(age.as_millis() / 4).unwrap_or(u64::MAX);
+    age.saturating_sub(Duration::from_millis(dice % spread.max(1)))
+}
+
 /// How a socket ends whose session was refused.
 fn not_admitted(refusal: &Refusal) -> Close {
     match refusal.code {
@@ -381,4 +411,21 @@ fn end_of(actor: &Actor) -> Option<Instant> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
     let until = Duration::from_secs(u64::try_from(actor.expires_at.timestamp()).ok()?);
     Instant::now().checked_add(until.saturating_sub(now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_that_came_together_go_one_after_the_other() {
+        let hours = |hours: u64| Duration::from_secs(3_600 * hours);
+        for dice in [0, 1, u64::MAX, u64::MAX / 3, 12_345_678_901] {
+            let life = lifetime(hours(4), dice);
+            assert!(life > hours(3) && life <= hours(4), "{dice}: {life:?}");
+        }
+        let lives: std::collections::HashSet<_> = (0..100).map(|n| lifetime(hours(4), n)).collect();
+        assert_eq!(lives.len(), 100);
+        assert_eq!(lifetime(Duration::ZERO, 5), Duration::ZERO);
+    }
 }

@@ -7,7 +7,9 @@ use sea_orm::{FromQueryResult, Value, sea_query::ArrayType};
 use crate::{
     db::{Db, Session, array, bigints, uuids},
     kernel::{Fault, PersonId, Points, QueueTokenId, ReservationId, ScheduleId, SeatId, Timestamp},
-    reservation::{Reservation, ReservationStatus, SeatChange, SeatStatus, rules::HoldFacts},
+    reservation::{
+        HoldTerms, Reservation, ReservationStatus, SeatChange, SeatStatus, rules::HoldFacts,
+    },
     waiting_room::{Change, QueueStatus},
 };
 
@@ -64,7 +66,7 @@ struct HeldRow {
 pub(in crate::reservation) async fn hold(
     db: &Db,
     orders: &[&HoldOrder],
-    hold_seconds: u32,
+    terms: HoldTerms,
     locks: Locks,
 ) -> Result<Vec<Option<Held>>, Fault> {
     const GROUP: &str = include_str!("hold.sql");
@@ -82,7 +84,8 @@ pub(in crate::reservation) async fn hold(
         array(ArrayType::Int, counts),
         of,
         seats,
-        f64::from(hold_seconds).into(),
+        f64::from(terms.hold_seconds).into(),
+        terms.lapses_free.into(),
     ];
     let sql: &'static str = match locks {
         Locks::Skipped => GROUP,
@@ -159,6 +162,7 @@ struct HoldFactsRow {
     on_sale: bool,
     taken: i64,
     seat_limit: i32,
+    rests_for: Option<i64>,
     seat_id: Option<SeatId>,
     seat_status: Option<SeatStatus>,
 }
@@ -167,18 +171,21 @@ struct HoldFactsRow {
 pub(in crate::reservation) async fn hold_facts(
     db: &Db,
     orders: &[&HoldOrder],
+    terms: HoldTerms,
 ) -> Result<Vec<HoldFacts>, Fault> {
     const SQL: &str = include_str!("hold_facts.sql");
     let mut facts: Vec<HoldFacts> = orders.iter().map(|_| HoldFacts::default()).collect();
     if orders.is_empty() {
         return Ok(facts);
     }
-    let values = asked(orders).into_iter().chain(wanted(orders)).collect();
+    let mut values: Vec<Value> = asked(orders).into_iter().chain(wanted(orders)).collect();
+    values.extend([f64::from(terms.hold_seconds).into(), terms.lapses_free.into()]);
     let rows: Vec<HoldFactsRow> = db.rows(SQL, values).await?;
     for row in rows {
         let Some(facts) = index(row.n).and_then(|at| facts.get_mut(at)) else { continue };
         (facts.token, facts.on_sale) = (row.token, row.on_sale);
         (facts.taken, facts.limit) = (row.taken, row.seat_limit);
+        facts.rests_for = u32::try_from(row.rests_for.unwrap_or(0)).unwrap_or(u32::MAX);
         facts.seats.extend(row.seat_id.zip(row.seat_status));
     }
     Ok(facts)

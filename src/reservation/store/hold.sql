@@ -1,5 +1,6 @@
 -- Holds, each all or none, whatever becomes of the others. For each request: $1 queue token, $2 schedule, $3 person, $4 the new
--- reservation, $5 how many seats. For each seat: $6 its request (from 1), $7 which. $8 seconds that a hold lasts.
+-- reservation, $5 how many seats. For each seat: $6 its request (from 1), $7 which. $8 seconds that a hold lasts, $9 how many
+-- may lapse before their person rests.
 -- Of one person there is one request. Of several for one seat the first has it.
 WITH ask AS MATERIALIZED (
     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::integer[])
@@ -53,11 +54,21 @@ ready AS MATERIALIZED (
         FROM (SELECT seat_count, status, expires_at, false AS earlier FROM had WHERE had.n = turn.n AND NOT had.earlier
               UNION ALL
               SELECT seat_count, status, expires_at, true FROM kept WHERE kept.n = turn.n) r
-    ) has
+    ) has,
+    LATERAL (
+        SELECT count(*) AS lapses, max(r.expires_at) AS latest
+        FROM ((SELECT r.expires_at FROM reservation r
+               WHERE r.schedule_id = turn.schedule_id AND r.person_id = turn.person_id AND r.status = 'EXPIRED'
+                 AND r.expires_at > clock.now - interval '1 day'
+               ORDER BY r.expires_at DESC LIMIT $9 + 10)
+              UNION ALL
+              SELECT had.expires_at FROM had WHERE had.n = turn.n AND has_lapsed(had.status, had.expires_at, clock.now)) r
+    ) lapsed
     WHERE turn.expires_at > clock.now
       -- What is held may keep a token ACTIVE for longer; nothing new is held with it.
       AND turn.activated_at + make_interval(secs => sale.active_seconds) > clock.now
       AND has.seats + turn.seats <= sale.max_seats_per_person
+      AND coalesce(rests_until(lapsed.lapses, $9, lapsed.latest, $8) <= clock.now, true)
       -- One that is locked, or cancelled since: the next try knows.
       AND has.reservations = (SELECT count(*) FROM had WHERE had.n = turn.n)
 ),

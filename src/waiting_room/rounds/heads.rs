@@ -1,13 +1,13 @@
-//! Counting who is in and who is away, for the metrics.
+//! Counting who is in and who is away, and telling what each room does, for the metrics.
 
 use crate::{
     kernel::Fault,
-    waiting_room::{WaitingRooms, store::rounds},
+    waiting_room::{RoomStatus, WaitingRooms, rules, store::rounds},
 };
 
 impl WaitingRooms {
-    /// Counts who is in and who is away in the rooms that are open, for those who look at the metrics, and takes the others
-    /// off the page. Lines are counted when they are compared.
+    /// Counts who is in and who is away in the rooms that are open and says what each does, for those who look at the metrics,
+    /// and takes the others off the page. Lines are counted when they are compared.
     ///
     /// # Errors
     /// When Postgres cannot be asked.
@@ -17,6 +17,8 @@ impl WaitingRooms {
         let watchers = self.rooms.watchers();
         for room in rooms {
             let metrics = self.metrics.rooms.of(room.schedule_id);
+            let status = rules::room_status(&room.facts());
+            metrics.has_status(status.as_str(), RoomStatus::ALL.iter().map(|one| one.as_str()));
             metrics.active.set(room.active);
             metrics.absent.set(room.absent);
             let watchers = watchers.get(&room.schedule_id).copied().unwrap_or(0);

@@ -5,8 +5,8 @@ use sea_orm::FromQueryResult;
 use super::journal::ChangeRow;
 use crate::{
     db::{Db, Session, uuids},
-    kernel::{Fault, PersonId, ScheduleId},
-    waiting_room::Change,
+    kernel::{Fault, PersonId, ScheduleId, Timestamp},
+    waiting_room::{Change, rules::RoomFacts},
 };
 
 /// How many people one round sends away at most; the next one follows at once.
@@ -211,19 +211,40 @@ struct TurnRow {
     waited_ms: Option<i64>,
 }
 
-/// How many people a room has, apart from the line as a whole, which may be long.
+/// How a room stands and how many people it has, apart from the line as a whole, which may be long.
 #[derive(Debug, Clone, FromQueryResult)]
 pub(in crate::waiting_room) struct Headcount {
     pub schedule_id: ScheduleId,
     pub active: i64,
     pub absent: i64,
+    now: Timestamp,
+    on_sale: bool,
+    sales_open_at: Timestamp,
+    sales_close_at: Timestamp,
+    paused: bool,
+    sold_out: bool,
 }
 
-/// Counts the people of every room that has been opened and is not over yet.
+impl Headcount {
+    pub(in crate::waiting_room) const fn facts(&self) -> RoomFacts {
+        RoomFacts {
+            now: self.now,
+            on_sale: self.on_sale,
+            sales_open_at: self.sales_open_at,
+            sales_close_at: self.sales_close_at,
+            paused: self.paused,
+            sold_out: self.sold_out,
+        }
+    }
+}
+
+/// Counts the people of every room that has been opened and is not over yet, and says how each stands.
 pub(in crate::waiting_room) async fn headcounts(db: &Db) -> Result<Vec<Headcount>, Fault> {
     const SQL: &str = "
         WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
-        SELECT w.schedule_id,
+        SELECT w.schedule_id, clock.now, s.status = 'ON_SALE' AS on_sale, s.sales_open_at, s.sales_close_at, w.paused,
+               -- As in rooms.sql.
+               coalesce((SELECT false FROM seat WHERE seat.schedule_id = s.id AND NOT seat.sold LIMIT 1), true) AS sold_out,
                (SELECT count(*) FROM queue_token t
                 WHERE t.schedule_id = s.id AND t.status = 'ACTIVE' AND t.expires_at > clock.now) AS active,
                (SELECT count(*) FROM queue_token t

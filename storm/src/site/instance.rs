@@ -73,6 +73,11 @@ impl Instance {
             .env("FRONTROW_JWT_SECRET", SECRET)
             .env("FRONTROW_SESSION_SECONDS", SESSION_SECONDS)
             .env("FRONTROW_HOLD_SECONDS", HOLD_SECONDS)
+            // Fans of a storm are in more of a hurry than people.
+            .env("FRONTROW_REQUESTS_PER_PERSON", "0")
+            .env("FRONTROW_ORDERS_PER_PERSON", "0")
+            .env("FRONTROW_SOCKETS_PER_PERSON", "0")
+            .env("FRONTROW_LAPSED_HOLDS", "1000")
             .env("FRONTROW_DATABASE_POOL", POOL)
             .env("FRONTROW_LISTEN", self.address.to_string())
             .env("FRONTROW_LOG", "warn")

@@ -34,7 +34,7 @@ fn as_app(url: &str) -> String {
     format!("{url}{sign}options=-c%20role%3D{APP_ROLE}")
 }
 
-fn url_of(name: &str) -> String {
+pub(crate) fn url_of(name: &str) -> String {
     let (base, query) = SERVER.split_once('?').unwrap_or((SERVER.as_str(), ""));
     let (server, _) = base.rsplit_once('/').expect("DATABASE_URL names a database");
     if query.is_empty() { format!("{server}/{name}") } else { format!("{server}/{name}?{query}") }

@@ -150,7 +150,7 @@ fn spawn(directory: &Path, port: u16) -> Child {
 
 /// One of Postgres's programs, as somebody whom Postgres serves: it refuses to run as root.
 fn program(name: &str) -> Command {
-    let mut command = Command::new(programs().join(name));
+    let mut command = Command::new(path_of(name));
     command.current_dir("/");
     if let Some((user, group)) = owner() {
         command.uid(user).gid(group);
@@ -158,15 +158,16 @@ fn program(name: &str) -> Command {
     command
 }
 
-/// The newest Postgres on this machine.
-fn programs() -> PathBuf {
+/// Where a program of Postgres is: in the PATH, or else with the newest Postgres on this machine.
+pub(crate) fn path_of(name: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = std::env::split_paths(&path).find(|folder| folder.join("initdb").is_file());
+    let on_path =
+        std::env::split_paths(&path).map(|folder| folder.join(name)).find(|it| it.is_file());
     let homes = ["/usr/lib/postgresql", "/opt/homebrew/opt", "/usr/local/opt"];
     let versions = homes.iter().filter_map(|home| fs::read_dir(home).ok()).flatten();
     let newest = versions
-        .filter_map(|entry| Some(entry.ok()?.path().join("bin")))
-        .filter(|folder| folder.join("initdb").is_file())
+        .filter_map(|entry| Some(entry.ok()?.path().join("bin").join(name)))
+        .filter(|program| program.is_file())
         .max();
     on_path.or(newest).expect("Postgres's programs are installed; run the tests with `./dev test`")
 }

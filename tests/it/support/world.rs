@@ -101,6 +101,11 @@ impl World {
             ("FRONTROW_REQUEST_MS", PATIENCE.as_millis().to_string()),
             ("FRONTROW_REDIS_TIMEOUT_MS", "2000".to_owned()),
             ("FRONTROW_AUDIT_EVERY", "0".to_owned()),
+            // One person of a test does in a second what people do in an hour.
+            ("FRONTROW_REQUESTS_PER_PERSON", "0".to_owned()),
+            ("FRONTROW_ORDERS_PER_PERSON", "0".to_owned()),
+            ("FRONTROW_LAPSED_HOLDS", "1000".to_owned()),
+            ("FRONTROW_SOCKETS_PER_PERSON", "0".to_owned()),
         ]
     }
 

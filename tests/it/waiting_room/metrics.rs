@@ -77,3 +77,53 @@ async fn a_draft_is_not_on_the_page() {
     configure(&show, json!({ "paused": true })).await;
     assert_eq!(sample(&a, "waiting", &show).await, Some(0));
 }
+
+/// Which statuses of a room are 1, of how many that are told.
+async fn status(instance: &Instance, show: &Show) -> (Vec<String>, usize) {
+    let page = reqwest::get(format!("http://{}/metrics", instance.address)).await.unwrap();
+    let page = page.text().await.unwrap();
+    let start = format!("frontrow_room_status{{schedule=\"{}\",status=\"", show.id);
+    let lines = page.lines().filter_map(|line| line.strip_prefix(&start)?.split_once("\"} "));
+    let told: Vec<(&str, &str)> = lines.collect();
+    let has =
+        told.iter().filter(|(_, value)| *value == "1").map(|(status, _)| (*status).to_owned());
+    (has.collect(), told.len())
+}
+
+/// Alarms go by it: a room that is not OPEN has no line that stands still.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_room_does_is_on_the_page_of_every_instance() {
+    let world = World::new().await;
+    let (a, b) = (world.instance().await, world.instance().await);
+    let setup = Setup { seats_per_row: 1, opens_in: 3_600, ..Setup::default() };
+    let show = shop::show(&world, &a, setup).await;
+    let is = async |wanted: &str| {
+        for instance in [&a, &b] {
+            eventually(&format!("the room to be {wanted}"), async || {
+                (status(instance, &show).await == (vec![wanted.to_owned()], 5)).then_some(())
+            })
+            .await;
+        }
+    };
+    is("PREQUEUE").await;
+    let opening = "UPDATE schedule SET sales_open_at = clock_timestamp() - interval '1 s'";
+    world.sql(&format!("{opening} WHERE id = '{}'", show.id)).await;
+    is("OPEN").await;
+    configure(&show, json!({ "paused": true })).await;
+    is("PAUSED").await;
+    configure(&show, json!({ "paused": false })).await;
+    is("OPEN").await;
+    let buyer = shop::fan(&world, &a).await;
+    let token = buyer.admitted(&show.id).await;
+    let held = buyer.held(&show.id, &show.seats[0], &token).await;
+    buyer.charge(1_000, "c").await;
+    assert_eq!(refusal(&buyer.pay(held["id"].as_str().unwrap(), 1_000, "p").await), None);
+    is("SOLD_OUT").await;
+    close_sale(&show).await;
+    for instance in [&a, &b] {
+        eventually("the room to be off the page", async || {
+            (status(instance, &show).await.1 == 0).then_some(())
+        })
+        .await;
+    }
+}
