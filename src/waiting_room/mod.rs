@@ -40,6 +40,7 @@ pub use live::Watch;
 pub use rules::Line;
 pub use settings::{WaitingRoomPatch, WaitingRoomSettings};
 pub use status::Place;
+pub use store::TouchedToken;
 pub use summary::Summary;
 pub use token::{Admission, PassRefusal};
 

@@ -5,12 +5,11 @@ use sea_orm::FromQueryResult;
 use crate::{
     db::{Db, Session},
     kernel::{
-        Fault, POINTS_MAX, PaymentId, PersonId, RefundId, ReservationId, SeatId, Timestamp,
-        WalletEntryId,
+        Fault, POINTS_MAX, PaymentId, PersonId, RefundId, ReservationId, SeatId, WalletEntryId,
     },
     payment::rules::{CancelFacts, Canceller},
     reservation::{Reservation, ReservationRow, SeatChange, SeatStatus},
-    waiting_room::{Change, QueueStatus},
+    waiting_room::{Change, QueueStatus, TouchedToken},
 };
 
 /// A cancellation that was just made, and what has to be told.
@@ -31,11 +30,8 @@ struct CancelledRow {
     seat_id: Option<SeatId>,
     seat_version: Option<i32>,
     refunded: Option<bool>,
-    number: i64,
-    token_status: QueueStatus,
-    token_version: i64,
-    activated_at: Option<Timestamp>,
-    token_expires_at: Option<Timestamp>,
+    #[sea_orm(nested)]
+    touched: TouchedToken,
     #[sea_orm(nested)]
     reservation: ReservationRow,
 }
@@ -69,14 +65,7 @@ pub(in crate::payment) async fn cancel(
     ];
     let rows: Vec<CancelledRow> = db.rows(SQL, values).await?;
     let Some(first) = rows.first() else { return Ok(None) };
-    let token = (first.token_status == QueueStatus::Active).then_some(Change {
-        number: first.number,
-        person_id,
-        status: first.token_status,
-        version: first.token_version,
-        activated_at: first.activated_at,
-        expires_at: first.token_expires_at,
-    });
+    let token = first.touched.change(person_id, |status| status == QueueStatus::Active);
     let freed = |row: &CancelledRow| {
         let (seat_id, version) = row.seat_id.zip(row.seat_version)?;
         Some(SeatChange { seat_id, status: SeatStatus::Available, version, hold_expires_at: None })

@@ -11,7 +11,7 @@ use crate::{
     },
     payment::{PayRefusal, PaymentStatus, store::Order},
     reservation::{SeatChange, SeatStatus},
-    waiting_room::{Change, QueueStatus},
+    waiting_room::{Change, QueueStatus, TouchedToken},
 };
 
 /// Payments of one reservation that may fail. Then there are no further records of failures, and no further cards.
@@ -58,11 +58,8 @@ struct MovedRow {
     seat_version: Option<i32>,
     seat_status: Option<SeatStatus>,
     hold_expires_at: Option<Timestamp>,
-    number: Option<i64>,
-    token_status: Option<QueueStatus>,
-    token_version: Option<i64>,
-    activated_at: Option<Timestamp>,
-    token_expires_at: Option<Timestamp>,
+    #[sea_orm(nested)]
+    touched: TouchedToken,
 }
 
 impl MovedRow {
@@ -77,17 +74,8 @@ impl MovedRow {
 
     fn token(&self) -> Option<Change> {
         // A place that had ended before is no news.
-        let news = |status: &QueueStatus| {
-            *status == QueueStatus::Active || (self.theirs && *status == QueueStatus::Used)
-        };
-        let status = self.token_status.filter(news)?;
-        Some(Change {
-            number: self.number?,
-            person_id: self.person_id,
-            status,
-            version: self.token_version?,
-            activated_at: self.activated_at,
-            expires_at: self.token_expires_at,
+        self.touched.change(self.person_id, |status| {
+            status == QueueStatus::Active || (self.theirs && status == QueueStatus::Used)
         })
     }
 }

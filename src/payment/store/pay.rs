@@ -8,12 +8,11 @@ use super::PaymentRow;
 use crate::{
     db::{Db, Session, array, bigints, constraint, uuids},
     kernel::{
-        Fault, PaymentId, PersonId, Points, ReservationId, ScheduleId, SeatId, Timestamp,
-        WalletEntryId,
+        Fault, PaymentId, PersonId, Points, ReservationId, ScheduleId, SeatId, WalletEntryId,
     },
     payment::{Payment, rules::PayFacts},
     reservation::{ReservationStatus, SeatChange, SeatStatus},
-    waiting_room::{Change, QueueStatus},
+    waiting_room::{Change, TouchedToken},
 };
 
 /// What is to be paid with points, and by whom.
@@ -43,11 +42,8 @@ struct PaidRow {
     seat_id: SeatId,
     seat_version: i32,
     schedule_id: ScheduleId,
-    number: Option<i64>,
-    token_status: Option<QueueStatus>,
-    token_version: Option<i64>,
-    activated_at: Option<Timestamp>,
-    token_expires_at: Option<Timestamp>,
+    #[sea_orm(nested)]
+    touched: TouchedToken,
     awaited: bool,
     #[sea_orm(nested)]
     payment: PaymentRow,
@@ -61,17 +57,6 @@ impl PaidRow {
             version: self.seat_version,
             hold_expires_at: None,
         }
-    }
-
-    fn token(&self) -> Option<Change> {
-        Some(Change {
-            number: self.number?,
-            person_id: self.payment.person_id,
-            status: self.token_status?,
-            version: self.token_version?,
-            activated_at: self.activated_at,
-            expires_at: self.token_expires_at,
-        })
     }
 }
 
@@ -138,7 +123,8 @@ async fn pay(db: &Db, sql: &'static str, orders: &[Order]) -> Result<Vec<Option<
         let payment = paid.entry(row.payment.id).or_insert_with(|| Paid {
             schedule_id: row.schedule_id,
             seats: Vec::new(),
-            token: row.token(),
+            // The statement names live tokens only.
+            token: row.touched.change(row.payment.person_id, |_| true),
             awaited: row.awaited,
             payment: row.payment.into(),
         });

@@ -5,9 +5,9 @@ use sea_orm::FromQueryResult;
 use super::ReservationRow;
 use crate::{
     db::{Db, Session},
-    kernel::{Fault, PersonId, ReservationId, SeatId, Timestamp},
+    kernel::{Fault, PersonId, ReservationId, SeatId},
     reservation::{Reservation, SeatChange, SeatStatus, rules::ExtendFacts},
-    waiting_room::{Change, QueueStatus},
+    waiting_room::{Change, QueueStatus, TouchedToken},
 };
 
 /// A hold that was just extended, and what has to be told.
@@ -23,11 +23,8 @@ pub(in crate::reservation) struct Extended {
 struct ExtendedRow {
     seat_id: SeatId,
     seat_version: i32,
-    number: i64,
-    token_status: QueueStatus,
-    token_version: i64,
-    activated_at: Option<Timestamp>,
-    token_expires_at: Option<Timestamp>,
+    #[sea_orm(nested)]
+    touched: TouchedToken,
     #[sea_orm(nested)]
     reservation: ReservationRow,
 }
@@ -48,14 +45,7 @@ pub(in crate::reservation) async fn extend(
     let values = vec![id.into(), person_id.into(), f64::from(hold_seconds).into()];
     let rows: Vec<ExtendedRow> = db.rows(SQL, values).await?;
     let Some(first) = rows.first() else { return Ok(None) };
-    let token = (first.token_status == QueueStatus::Active).then_some(Change {
-        number: first.number,
-        person_id,
-        status: first.token_status,
-        version: first.token_version,
-        activated_at: first.activated_at,
-        expires_at: first.token_expires_at,
-    });
+    let token = first.touched.change(person_id, |status| status == QueueStatus::Active);
     let reservation: Reservation = first.reservation.clone().into();
     let kept = |row: &ExtendedRow| SeatChange {
         seat_id: row.seat_id,

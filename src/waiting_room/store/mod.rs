@@ -5,10 +5,12 @@ pub(super) mod journal;
 pub(super) mod rebuild;
 pub(super) mod rounds;
 pub(super) mod settings;
+mod touched;
 
 use std::{collections::HashMap, time::Duration};
 
 use sea_orm::FromQueryResult;
+pub use touched::TouchedToken;
 
 use super::{
     Change, DRAW_SECRET_BYTES, Draw, QueueRefusal, QueueStatus, QueueToken, RoomStatus,
