@@ -224,7 +224,8 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let listener = Listener::with(listener, connections, metrics.clone());
-        let router = routes(transport, health.merge(crate::http::graphiql()));
+        let others = health.merge(crate::http::graphiql()).merge(crate::http::metrics(&metrics));
+        let router = routes(transport, others);
         let ended = tokio::spawn(serve(listener, router, lifetime, Duration::from_secs(5)));
         Self { address, sessions, metrics, done, numbers, stopping, ended }
     }

@@ -17,14 +17,18 @@ use super::{
 
 static PEOPLE: AtomicU32 = AtomicU32::new(0);
 
-/// Somebody with a session but without a password: made in the database, which is a thousand times faster than hashing.
+/// Of a password that nobody knows.
+const HASH: &str =
+    "$argon2id$v=19$m=8,t=1,p=1$ZnJvbnRyb3cgbm9ib2R5IQ$b25seSB0aGUgdGltZSB0aGF0IGl0IHRha2VzIGNvdW4";
+
+/// Somebody with a session, whose password nobody knows: made in the database, which is a thousand times faster than hashing.
 pub(crate) async fn person(world: &World, instance: &Instance, role: &str) -> Client {
     let id = PersonId::new();
     let n = PEOPLE.fetch_add(1, Ordering::Relaxed);
     world
         .sql(&format!(
             "INSERT INTO person (id, email, name, password_hash, role)
-             VALUES ('{id}', 'person-{n}-{id}@test.example', 'Person {n}', '-', '{role}')"
+             VALUES ('{id}', 'person-{n}-{id}@test.example', 'Person {n}', '{HASH}', '{role}')"
         ))
         .await;
     let role = frontrow::kernel::Role::parse(role).expect("a role");
@@ -47,7 +51,7 @@ pub(crate) async fn fans(world: &World, instance: &Instance, count: usize) -> Ve
     let ids: Vec<PersonId> = (0..count).map(|_| PersonId::new()).collect();
     let rows: Vec<String> = ids
         .iter()
-        .map(|id| format!("('{id}', 'fan-{id}@test.example', 'Fan', '-', 'FAN')"))
+        .map(|id| format!("('{id}', 'fan-{id}@test.example', 'Fan', '{HASH}', 'FAN')"))
         .collect();
     if !rows.is_empty() {
         let sql = format!(
