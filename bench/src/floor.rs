@@ -21,6 +21,10 @@ use crate::{
 const HOLD: &str = include_str!("../../src/reservation/store/hold.sql");
 const PAY: &str = include_str!("../../src/payment/store/pay.sql");
 
+/// How many parameters the statements have.
+const HOLD_PARAMETERS: usize = 9;
+const PAY_PARAMETERS: usize = 7;
+
 /// A statement with its parameters counted out by pgbench: each client takes its own operations in order.
 fn script(set: &Set<'_>, statement: &str, parameters: &[String]) -> Script {
     let mut sql = statement.trim_end().to_owned();
@@ -40,7 +44,7 @@ fn id(set: &Set<'_>, kind: u32) -> String {
 pub(crate) fn hold(set: &Set<'_>) -> Script {
     let schedule = format!("bench_id({}, {SCHEDULE}, :n / 1000)", set.number);
     let one = |value: String| format!("ARRAY[{value}]");
-    let parameters = [
+    let parameters: [String; HOLD_PARAMETERS] = [
         one(id(set, TOKEN)),
         one(schedule),
         one(id(set, PERSON)),
@@ -49,13 +53,14 @@ pub(crate) fn hold(set: &Set<'_>) -> Script {
         "ARRAY[1]".to_owned(),
         one(id(set, SEAT)),
         "3600.0".to_owned(),
+        "2".to_owned(),
     ];
     script(set, HOLD, &parameters)
 }
 
 /// The server's statement for paying with points, with one order.
 pub(crate) fn pay(set: &Set<'_>) -> Script {
-    let parameters = [
+    let parameters: [String; PAY_PARAMETERS] = [
         id(set, RESERVATION),
         id(set, PERSON),
         "1000".to_owned(),
@@ -247,5 +252,13 @@ mod tests {
         assert!(enough(&script, 700.0, 8).is_ok());
         assert!(enough(&script, 790.0, 8).is_err());
         assert!(enough(&Script { prepared: None, ..script }, 9_999.0, 8).is_ok());
+    }
+
+    #[test]
+    fn every_parameter_of_a_statement_is_given() {
+        for (statement, given) in [(HOLD, HOLD_PARAMETERS), (PAY, PAY_PARAMETERS)] {
+            let named = |n: usize| statement.contains(&format!("${n}"));
+            assert!(named(given) && !named(given + 1), "{given} parameters are given");
+        }
     }
 }
