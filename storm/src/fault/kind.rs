@@ -17,6 +17,8 @@ pub(crate) enum Kind {
     Rolling,
     /// Every connection of the server ended by Postgres.
     BackendsKilled,
+    /// Every connection of the server ended by Postgres, again every two seconds.
+    ConnectionsCut,
     /// Postgres restarted as by `pg_ctl -m immediate`.
     PostgresImmediate,
     /// What one instance asks arrives at Postgres, the answers do not; then its connections are cut.
@@ -115,7 +117,8 @@ impl Kind {
             Self::StopOne => (6, LATER, ElsewhereOnly),
             // It takes as long as it takes.
             Self::Rolling => (0, LATER, Nobody),
-            Self::BackendsKilled | Self::PostgresImmediate => (0, LATER, Nobody),
+            Self::BackendsKilled | Self::PostgresImmediate => (0, SOON, Nobody),
+            Self::ConnectionsCut => (30, SOON, Everybody),
             Self::RepliesSwallowed => (2, SOON, ElsewhereOnly),
             Self::SilenceOne => (12, SOON, ElsewhereOnly),
             Self::SilenceBoth => (12, SOON, Nobody),

@@ -25,6 +25,8 @@ use crate::{
 
 /// How often what has to be repeated is.
 const REPEAT: Duration = Duration::from_millis(300);
+/// How often all connections are cut, while they are.
+const CUT_EVERY: Duration = Duration::from_secs(2);
 /// How soon a connection that got free is taken away again.
 const HOG_AGAIN: Duration = Duration::from_millis(20);
 /// More connections than Postgres gives away.
@@ -132,7 +134,7 @@ pub(crate) async fn begin(site: &mut Site, tools: &Tools, turn: Turn) -> Result<
             site.redis.command(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]).await?;
             site.redis.command(&["CONFIG", "SET", "maxmemory", "1"]).await?;
         }
-        Kind::PubsubKilled | Kind::ScriptsFlushed => {}
+        Kind::ConnectionsCut | Kind::PubsubKilled | Kind::ScriptsFlushed => {}
     }
     Ok(Begun::Plain)
 }
@@ -169,6 +171,12 @@ pub(crate) async fn last(
                 // What Postgres gives back meanwhile is taken too.
                 disk::top_up(path.clone()).await?;
                 sleep(REPEAT).await;
+            }
+        }
+        (Kind::ConnectionsCut, _) => {
+            while start.elapsed() < lasts && !tools.stopped() {
+                site.postgres.terminate("frontrow").await?;
+                tools.sleep(CUT_EVERY).await;
             }
         }
         (Kind::PubsubKilled, _) => {
