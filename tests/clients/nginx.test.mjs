@@ -1,7 +1,8 @@
 // The configuration in deploy/nginx under the real nginx, over TLS, in front of two instances: the whole way of a fan, restarts
 // one after the other under load, an instance that hangs, one that is killed, and the limits.
 //
-// FRONTROW_NGINX_ROUNDS says how often both instances are restarted (3), FRONTROW_NGINX_FANS how many fans ask meanwhile (24).
+// FRONTROW_NGINX_ROUNDS says how often both instances are restarted (3), FRONTROW_NGINX_FANS how many fans ask meanwhile (24),
+// FRONTROW_NGINX_SESSION how many seconds a session of those lasts who wait for longer (3), FRONTROW_NGINX_WAIT how long they do (12).
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, test } from "node:test";
@@ -9,15 +10,20 @@ import { setTimeout as pause } from "node:timers/promises";
 import { createClient } from "graphql-ws";
 import WebSocket from "ws";
 import { Deployment, PASSWORD, Wire, program } from "./deployment.mjs";
+import { createSessionClient } from "./session.mjs";
 
 const ROUNDS = Number(process.env.FRONTROW_NGINX_ROUNDS ?? 3);
 const FANS = Number(process.env.FRONTROW_NGINX_FANS ?? 24);
+const SESSION = Number(process.env.FRONTROW_NGINX_SESSION ?? 3);
+const WAIT = Number(process.env.FRONTROW_NGINX_WAIT ?? 12);
 const PRICE = 50_000;
 
 const CHARGE = `mutation Charge($input: ChargeInput!) { charge(input: $input) { balance userErrors { code } } }`;
 const ENTER = `mutation Enter($id: ID!) { enterQueue(scheduleId: $id) { queueToken { token status position } userErrors { code } } }`;
 const LEAVE = `mutation Leave($id: ID!) { leaveQueue(scheduleId: $id) { queueToken { status } userErrors { code } } }`;
 const QUEUE_STATUS = `subscription Queue($id: ID!) { queueStatus(scheduleId: $id) { status position } }`;
+const RENEWABLE = "session { accessToken expiresAt refreshToken } userErrors { code }";
+const ORGANIZER = "organizer@nginx.example";
 const BALANCE = `query Balance { balance }`;
 
 const nginx = process.env.FRONTROW_SERVER_URL ? program("nginx") : undefined;
@@ -142,16 +148,9 @@ describe("nginx in front of two instances", { skip: !nginx }, () => {
       once(deployment, load);
       for (const instance of deployment.instances) assert(instance.operations().length > 50 * ROUNDS);
 
-      const opens = await payload(wire, `mutation Open($id: ID!) { configureWaitingRoom(scheduleId: $id, input: { paused: false, admitPerRound: 1, roundSeconds: 0.1 }) { userErrors { code } } }`, { id: paused }, { token: organizer });
-      assert.ok(opens);
-      for (const [at, watch] of watches.entries()) {
-        await watch.until(({ status }) => status === "ACTIVE", `ACTIVE for the fan at ${at + 1}`);
-        assert(watch.connections > 1, "it has lived through a restart");
-      }
-      const admitted = watches.map(({ activeAt }) => activeAt);
+      await admittedInTurn(wire, organizer, paused, watches);
       t.diagnostic(`sockets opened: ${watches.reduce((sum, { connections }) => sum + connections, 0)} for ${watches.length} fans`);
-      assert.deepEqual(admitted, admitted.toSorted((a, b) => a - b), "in turn");
-      for (const watch of watches) assert.deepEqual(watch.fell(), [], "a place never rises");
+      for (const watch of watches) assert(watch.connections > 1, "it has lived through a restart");
       await Promise.all(watches.map((watch) => watch.close()));
     });
 
@@ -176,6 +175,40 @@ describe("nginx in front of two instances", { skip: !nginx }, () => {
       await Promise.all([a.start(), b.start()]);
       const again = await Promise.all(Array.from({ length: 20 }, () => wire.graphql("{ __typename }")));
       assert(again.every(({ status }) => status === 200), "both are asked at once");
+    });
+  });
+
+  describe("with short sessions", () => {
+    let deployment, wire;
+    before(async () => {
+      deployment = await Deployment.start(nginx, { FRONTROW_SESSION_SECONDS: String(SESSION) });
+      wire = new Wire(deployment.nginx);
+    });
+    after(async () => {
+      wire?.close();
+      await deployment?.stop();
+    });
+
+    test("fans who wait for longer than a session keep their places and are admitted in turn", async (t) => {
+      const paused = await performanceOnSale(wire, await organizerOf(deployment, wire), { maxActive: 5, admitPerRound: 5, paused: true });
+      const fans = [];
+      for (let place = 1; place <= 3; place += 1) {
+        const fan = await Renewing.signUp(wire);
+        await payload(wire, ENTER, { id: paused }, { token: fan.session().accessToken, op: "enterQueue" });
+        const watch = new Watch(deployment.nginx, fan, QUEUE_STATUS, { id: paused });
+        await watch.until(({ position }) => position === place, `position ${place}`);
+        fans.push({ fan, watch });
+      }
+      await pause(WAIT * 1_000);
+      const watches = fans.map(({ watch }) => watch);
+      for (const [at, { fan, watch }] of fans.entries()) {
+        assert(fan.renewed >= WAIT / SESSION - 1, `${fan.renewed} new sessions`);
+        assert(watch.seen.every(({ status, position }) => status === "WAITING" && position === at + 1), JSON.stringify(watch.seen));
+      }
+      await admittedInTurn(wire, await logIn(wire, ORGANIZER), paused, watches);
+      const told = fans.map(({ fan, watch }) => `${fan.renewed} sessions over ${watch.connections} sockets`);
+      t.diagnostic(`waited ${WAIT} s: ${told.join(", ")}`);
+      await Promise.all(watches.map((watch) => watch.close()));
     });
   });
 
@@ -233,10 +266,47 @@ async function payload(wire, document, variables, options) {
 }
 
 async function organizerOf(deployment, wire) {
-  const email = "organizer@nginx.example";
-  deployment.run("add-organizer", "--email", email, "--name", "Organizer");
-  const logIn = `mutation LogIn($input: LogInInput!) { logIn(input: $input) { session { accessToken } userErrors { code } } }`;
-  return (await payload(wire, logIn, { input: { email, password: PASSWORD } }, { op: "logIn" })).session.accessToken;
+  deployment.run("add-organizer", "--email", ORGANIZER, "--name", "Organizer");
+  return logIn(wire, ORGANIZER);
+}
+
+async function logIn(wire, email) {
+  const document = `mutation LogIn($input: LogInInput!) { logIn(input: $input) { session { accessToken } userErrors { code } } }`;
+  return (await payload(wire, document, { input: { email, password: PASSWORD } }, { op: "logIn" })).session.accessToken;
+}
+
+/** The room that was paused goes on; those who watch it are let in one after the other. */
+async function admittedInTurn(wire, token, id, watches) {
+  const goOn = `mutation GoOn($id: ID!) { configureWaitingRoom(scheduleId: $id, input: { paused: false, admitPerRound: 1, roundSeconds: 0.1 }) { userErrors { code } } }`;
+  await payload(wire, goOn, { id }, { token });
+  for (const [at, watch] of watches.entries()) await watch.until(({ status }) => status === "ACTIVE", `ACTIVE for the fan at ${at + 1}`);
+  const admitted = watches.map(({ activeAt }) => activeAt);
+  assert.deepEqual(admitted, admitted.toSorted((a, b) => a - b), "in turn");
+  for (const watch of watches) assert.deepEqual(watch.fell(), [], "a place never rises");
+}
+
+/** A fan whose sessions are renewed, as createSessionClient wants it. */
+class Renewing {
+  renewed = 0;
+  #wire;
+  #session;
+
+  static async signUp(wire) {
+    const fan = new Renewing();
+    fan.#wire = wire;
+    const input = { email: `${unique("fan")}@frontrow.example`, password: PASSWORD, name: "Fan" };
+    const document = `mutation SignUp($input: SignUpInput!) { signUp(input: $input) { ${RENEWABLE} } }`;
+    fan.#session = (await payload(wire, document, { input }, { op: "signUp" })).session;
+    return fan;
+  }
+
+  session = () => this.#session;
+
+  refresh = async () => {
+    const document = `mutation Refresh($token: String!) { refreshSession(refreshToken: $token) { ${RENEWABLE} } }`;
+    this.#session = (await payload(this.#wire, document, { token: this.#session.refreshToken })).session;
+    this.renewed += 1;
+  };
 }
 
 async function performanceOnSale(wire, token, { paused = false, ...room }) {
@@ -314,23 +384,25 @@ class Load {
   }
 }
 
-/** A subscription that comes back by itself, as graphql-ws does. */
+/** A subscription that comes back by itself, as graphql-ws does; of a session's token, or of somebody who renews it. */
 class Watch {
   seen = [];
   connections = 0;
   #client;
   #waiting = new Set();
 
-  constructor(nginx, token, query, variables, path = "/graphql") {
+  constructor(nginx, whose, query, variables, path = "/graphql") {
     class Trusting extends WebSocket {
       constructor(url, protocols) {
         super(url, protocols, { ca: nginx.ca });
       }
     }
-    this.#client = createClient({
+    const create = typeof whose === "string"
+      ? (options) => createClient({ ...options, connectionParams: { authorization: `Bearer ${whose}` } })
+      : (options) => createSessionClient({ ...options, session: whose.session, refresh: whose.refresh });
+    this.#client = create({
       url: `wss://127.0.0.1:${nginx.port}${path}`,
       webSocketImpl: Trusting,
-      connectionParams: { authorization: `Bearer ${token}` },
       retryAttempts: 50,
       shouldRetry: () => true,
       retryWait: () => pause(100 + Math.random() * 200),
