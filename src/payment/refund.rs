@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use futures_util::{StreamExt, stream};
+use futures_util::future::join_all;
 
 use super::{
     PaymentMethod, Payments, RefundStatus,
@@ -17,12 +17,9 @@ use crate::{
     reservation::News,
 };
 
-/// Refunds that one call takes at most.
-const BATCH: usize = 16;
-/// How many of them at once: a gateway refuses who asks for too much.
+/// Refunds that one call takes at most, all of them asked for at once: a gateway refuses who asks for too much. None of them waits
+/// for another one's answer, so one that was taken by an instance that died is soon another one's.
 const AT_ONCE: usize = 4;
-/// How many time-outs of the gateway a batch takes at most.
-const ROUNDS: u32 = 4;
 /// For writing down what the gateway said.
 const MARGIN: Duration = Duration::from_secs(5);
 
@@ -43,12 +40,12 @@ impl Payments {
     /// # Errors
     /// When Postgres cannot be asked; what was taken is due again soon.
     pub async fn refund_due(&self) -> Result<bool, Fault> {
-        let lease = self.gateway.timeout() * ROUNDS + MARGIN;
-        let due = store::claim_refunds(&self.background, BATCH, lease).await?;
-        let full = due.len() >= BATCH;
-        let tried = stream::iter(due).map(async |due| self.try_refund(&due).await);
+        let lease = self.gateway.timeout() + MARGIN;
+        let due = store::claim_refunds(&self.background, AT_ONCE, lease).await?;
+        let full = due.len() >= AT_ONCE;
+        let tried = join_all(due.iter().map(|due| self.try_refund(due))).await;
         let (mut news, mut fault, mut quiet) = (News::default(), None, false);
-        for outcome in tried.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await {
+        for outcome in tried {
             match outcome {
                 Ok(Tried { told, answered }) => {
                     quiet |= !answered;

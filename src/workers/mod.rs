@@ -30,8 +30,10 @@ const DRAW_EVERY: Duration = Duration::from_millis(250);
 const SETTLE_EVERY: Duration = Duration::from_millis(250);
 /// How often refunds that are due are looked for, and reservations of performances that were called off.
 const REFUND_EVERY: Duration = Duration::from_millis(500);
-/// Of them, so many batches are worked through at a stretch: whoever stops the server waits for no more.
-const REFUND_BATCHES: usize = 8;
+/// Of the refunds, so many batches are worked through at a stretch: whoever stops the server waits for no more.
+const REFUND_BATCHES: usize = 32;
+/// The same of the reservations, whose batches are larger.
+const CALLED_OFF_BATCHES: usize = 8;
 /// How often the index of the lines is compared with the journal.
 const COMPARE_EVERY: Duration = Duration::from_secs(5);
 /// How often lines that could not be written to are tried again.
@@ -90,7 +92,7 @@ pub fn start(
     });
     staff.every(REFUND_EVERY, "calling off performances", |app| {
         Box::pin(async {
-            for _ in 0..REFUND_BATCHES {
+            for _ in 0..CALLED_OFF_BATCHES {
                 if !app.payments.cancel_called_off().await? {
                     break;
                 }
