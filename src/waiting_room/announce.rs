@@ -25,6 +25,16 @@ pub struct Change {
     /// When their ACTIVE time ends.
     #[serde(with = "chrono::serde::ts_milliseconds_option", default)]
     pub expires_at: Option<Timestamp>,
+    /// They were ACTIVE before as well, so the line has let them go long ago. Others need not know.
+    #[serde(skip)]
+    pub was_active: bool,
+}
+
+impl Change {
+    /// Whether the line has to let this person go.
+    pub(super) fn leaves_line(&self) -> bool {
+        self.status != QueueStatus::Waiting && !self.was_active
+    }
 }
 
 /// What is told about a room. Changes of status come in the order in which Postgres committed them for each person.

@@ -88,5 +88,6 @@ fn change_of(token: &QueueToken) -> Change {
         version: token.version,
         activated_at: token.activated_at,
         expires_at: token.expires_at,
+        was_active: false,
     }
 }

@@ -131,6 +131,7 @@ fn made(order: &HoldOrder, row: &HeldRow) -> Held {
         version: row.token_version,
         activated_at: row.activated_at,
         expires_at: row.token_expires_at,
+        was_active: true,
     };
     Held { reservation, seats: Vec::new(), token }
 }

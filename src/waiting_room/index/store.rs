@@ -13,7 +13,7 @@ use std::{
 use crate::{
     kernel::{Fault, FaultKind, PersonId, RebuildId, ScheduleId},
     kv::{Kv, Script, ScriptCall, Topic},
-    waiting_room::{Event, QueueStatus},
+    waiting_room::Event,
 };
 
 macro_rules! script {
@@ -214,7 +214,7 @@ impl Index {
         let mut call =
             PUBLISH.on([keys.generation, keys.waiting, keys.seen, keys.seq, keys.left, keys.sum]);
         call.arg(self.channel(schedule_id)).arg(json);
-        for change in event.changes.iter().filter(|change| change.status != QueueStatus::Waiting) {
+        for change in event.changes.iter().filter(|change| change.leaves_line()) {
             call.arg(change.person_id.0.as_bytes()).arg(change.number);
         }
         let told: i64 = self.write(schedule_id, &call).await?;

@@ -197,7 +197,8 @@ mod tests {
 
     fn change(number: i64, status: QueueStatus, version: i64) -> Change {
         let person_id = PersonId::new();
-        Change { number, person_id, status, version, activated_at: None, expires_at: None }
+        let (activated_at, expires_at, was_active) = (None, None, false);
+        Change { number, person_id, status, version, activated_at, expires_at, was_active }
     }
 
     fn sound() -> Passes {

@@ -108,6 +108,7 @@ impl From<ChangeRow> for Change {
             version: row.version,
             activated_at: row.activated_at,
             expires_at: row.expires_at,
+            was_active: false,
         }
     }
 }

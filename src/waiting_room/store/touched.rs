@@ -26,13 +26,16 @@ impl TouchedToken {
         person_id: PersonId,
         is_news: impl FnOnce(QueueStatus) -> bool,
     ) -> Option<Change> {
+        let status = self.token_status.filter(|status| is_news(*status))?;
         Some(Change {
             number: self.number?,
             person_id,
-            status: self.token_status.filter(|status| is_news(*status))?,
+            status,
             version: self.token_version?,
             activated_at: self.activated_at,
             expires_at: self.token_expires_at,
+            // Only a round makes somebody ACTIVE.
+            was_active: status == QueueStatus::Active,
         })
     }
 }

@@ -3,24 +3,26 @@
 -- Returns 0 when there is no line here.
 local generation = generation_of(KEYS[1], ARGV[1])
 if not generation then return 0 end
-local now = milliseconds()
-local gone, sum = {}, 0
-for i = 4, #ARGV, 2 do
-  -- A call that brings this number later, from a reading of the journal that is old by then, is told that it has left.
-  redis.call('ZADD', KEYS[5], now, ARGV[i + 1])
-  local number = redis.call('ZSCORE', KEYS[2], ARGV[i])
-  -- Another number is a place that the person has taken since, and keeps.
-  if not number or tonumber(number) == tonumber(ARGV[i + 1]) then
-    if redis.call('ZREM', KEYS[2], ARGV[i]) == 1 then
-      gone[#gone + 1] = ARGV[i + 1]
-      sum = sum + mark(tonumber(ARGV[i + 1]))
+local gone = {}
+if #ARGV > 3 then
+  local now, sum = milliseconds(), 0
+  for i = 4, #ARGV, 2 do
+    -- A call that brings this number later, from a reading of the journal that is old by then, is told that it has left.
+    redis.call('ZADD', KEYS[5], now, ARGV[i + 1])
+    local number = redis.call('ZSCORE', KEYS[2], ARGV[i])
+    -- Another number is a place that the person has taken since, and keeps.
+    if not number or tonumber(number) == tonumber(ARGV[i + 1]) then
+      if redis.call('ZREM', KEYS[2], ARGV[i]) == 1 then
+        gone[#gone + 1] = ARGV[i + 1]
+        sum = sum + mark(tonumber(ARGV[i + 1]))
+      end
+      redis.call('ZREM', KEYS[3], ARGV[i])
     end
-    redis.call('ZREM', KEYS[3], ARGV[i])
   end
+  redis.call('DECRBY', KEYS[6], written(sum))
+  redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', now - 30000)
+  redis.call('EXPIRE', KEYS[5], 60)
 end
-redis.call('DECRBY', KEYS[6], written(sum))
-redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', now - 30000)
-redis.call('EXPIRE', KEYS[5], 60)
 local seq = redis.call('INCR', KEYS[4])
 redis.call('PUBLISH', ARGV[2], '{"generation":' .. generation .. ',"seq":' .. seq
   .. ',"waiting":' .. redis.call('ZCARD', KEYS[2])
