@@ -1,6 +1,11 @@
 //! `frontrow serve`.
 
-use std::{net::SocketAddr, process::ExitCode, time::Duration};
+use std::{
+    io::{IsTerminal, stdout},
+    net::SocketAddr,
+    process::ExitCode,
+    time::Duration,
+};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{net::TcpListener, signal};
@@ -11,14 +16,27 @@ use crate::{
     api,
     app::{App, Settings},
     http::{self, Lifetime, Listener},
-    telemetry, workers,
+    telemetry::{self, LogFormat},
+    workers,
 };
 
 /// Fewer connections than this are soon used up on the day of sale.
 const OPEN_FILES_FEW: u64 = 16_384;
 
 pub(super) async fn run(settings: Settings) -> Result<ExitCode, Failed> {
-    telemetry::init_log(&settings.log, settings.log_format);
+    let format = settings.log_format;
+    telemetry::init_log(&settings.log, format);
+    match serve(settings).await {
+        // Whoever reads lines of JSON gets no other ones.
+        Err(failed) if format == LogFormat::Json && tracing::enabled!(tracing::Level::ERROR) => {
+            tracing::error!(why = %failed, "the server has ended");
+            Ok(ExitCode::FAILURE)
+        }
+        ended => ended,
+    }
+}
+
+async fn serve(settings: Settings) -> Result<ExitCode, Failed> {
     allow_open_files();
     // Said in a sentence here, rather than by the first request that fails.
     database::connect_migrated(&settings.database).await?.close().await;
@@ -44,15 +62,13 @@ pub(super) async fn run(settings: Settings) -> Result<ExitCode, Failed> {
 
     let lifetime = Lifetime::new(stopping.clone());
     let router = http::router(&app, api::schema(app.clone()), &lifetime);
-    tracing::info!(%address, "listening");
-    println!("Frontrow listens on http://{address}");
-    if app.settings.graphiql {
-        println!("  GraphiQL   http://{address}/graphiql");
+    let elsewhere = metrics.as_ref().map(|(_, address)| *address);
+    tracing::info!(%address, metrics = elsewhere.map(tracing::field::display), "listening");
+    // Containers put both of a program's outputs into one stream: only a person gets what is no JSON.
+    if app.settings.log_format == LogFormat::Text || stdout().is_terminal() {
+        greet(address, elsewhere, app.settings.graphiql);
     }
-    println!("  GraphQL    http://{address}/graphql (POST, and WebSocket for subscriptions)");
-    println!("  Health     http://{address}/health/ready");
-    if let Some((listener, address)) = metrics {
-        println!("  Metrics    http://{address}/metrics");
+    if let Some((listener, _)) = metrics {
         let lifetime = Lifetime::new(stopping.clone());
         let router = http::metrics_router(&app, &lifetime);
         let serving = http::serve(Listener::new(listener, &app), router, lifetime, patience);
@@ -71,6 +87,19 @@ pub(super) async fn run(settings: Settings) -> Result<ExitCode, Failed> {
     app.db.close().await;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Tells a person where things are.
+fn greet(address: SocketAddr, metrics: Option<SocketAddr>, graphiql: bool) {
+    println!("Frontrow listens on http://{address}");
+    if graphiql {
+        println!("  GraphiQL   http://{address}/graphiql");
+    }
+    println!("  GraphQL    http://{address}/graphql (POST, and WebSocket for subscriptions)");
+    println!("  Health     http://{address}/health/ready");
+    if let Some(metrics) = metrics {
+        println!("  Metrics    http://{metrics}/metrics");
+    }
 }
 
 /// Listens on an address, which a setting names.

@@ -19,7 +19,7 @@ let server, url, id, organizer, inside;
 
 before(async () => {
   if (!process.env.DATABASE_URL || !process.env.FRONTROW_BIN) return;
-  const env = { ...process.env, FRONTROW_LISTEN: "127.0.0.1:0", FRONTROW_SESSION_SECONDS: String(SECONDS), FRONTROW_CARD_GATEWAY: "none" };
+  const env = { ...process.env, FRONTROW_LISTEN: "127.0.0.1:0", FRONTROW_SESSION_SECONDS: String(SECONDS), FRONTROW_CARD_GATEWAY: "none", FRONTROW_LOG_FORMAT: "text" };
   server = spawn(process.env.FRONTROW_BIN, ["serve"], { env, stdio: ["ignore", "pipe", "ignore"] });
   url = await new Promise((found, failed) => {
     let text = "";
