@@ -80,7 +80,7 @@ impl Attempts {
         Self(Arc::new(Inner {
             kv,
             metrics,
-            script: Script::new(include_str!("attempts.lua")),
+            script: Script::new("attempts.lua", include_str!("attempts.lua")),
             shared: rate(per_account).zip(rate(everywhere)).map(|(one, all)| [one, all]),
             alone: Rates::new(alone),
             hasher: RandomState::new(),

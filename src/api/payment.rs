@@ -8,7 +8,7 @@ use super::{
     loaders,
     reservation::Reservation,
     scalars::{DateTime, PointsScalar},
-    user_error::PayError,
+    user_error::{PayError, told},
 };
 use crate::{
     kernel::{PersonId, ReservationId},
@@ -162,7 +162,7 @@ impl From<Result<payment::Paid, PayRefusal>> for PayPayload {
             Ok(paid) => (Some(paid.payment.into()), paid.refusal),
             Err(refusal) => (None, Some(refusal)),
         };
-        Self { payment, user_errors: refusal.map(pay_error).into_iter().collect() }
+        Self { payment, user_errors: refusal.map(pay_error).map(told).into_iter().collect() }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Refusals as payload data: one type per family, and the interface over all of them. The codes stand beside their nouns.
 
-use async_graphql::{Interface, OutputType, SimpleObject};
+use async_graphql::{Interface, OutputType, SimpleObject, resolver_utils::EnumType};
 
 use super::{
     account::AccountErrorCode,
@@ -11,6 +11,7 @@ use super::{
     waiting_room::QueueErrorCode,
     wallet::ChargeErrorCode,
 };
+use crate::telemetry;
 
 /// Why a mutation did not do what it was asked for.
 #[derive(Debug, Clone, SimpleObject)]
@@ -74,10 +75,38 @@ pub(super) enum UserError {
     Charge(ChargeError),
 }
 
+/// What says no by a code of a closed list.
+pub(super) trait Coded {
+    /// The code, as the schema writes it.
+    fn code(&self) -> &'static str;
+}
+
+impl<C: OutputType + EnumType> Coded for Refusal<C> {
+    fn code(&self) -> &'static str {
+        name_of(self.code)
+    }
+}
+
+impl Coded for HoldError {
+    fn code(&self) -> &'static str {
+        name_of(self.code)
+    }
+}
+
+fn name_of<C: EnumType>(code: C) -> &'static str {
+    C::items().iter().find(|item| item.value == code).map_or("UNKNOWN", |item| item.name)
+}
+
+/// A refusal that is about to be told: the log and the metrics know it by its code.
+pub(super) fn told<E: Coded>(refusal: E) -> E {
+    telemetry::refused(refusal.code());
+    refusal
+}
+
 /// Takes an outcome apart into a payload's object and its `userErrors`.
-pub(super) fn payload<T, E>(outcome: Result<T, E>) -> (Option<T>, Vec<E>) {
+pub(super) fn payload<T, E: Coded>(outcome: Result<T, E>) -> (Option<T>, Vec<E>) {
     match outcome {
         Ok(value) => (Some(value), Vec::new()),
-        Err(error) => (None, vec![error]),
+        Err(error) => (None, vec![told(error)]),
     }
 }

@@ -9,7 +9,7 @@ use super::{
     page::{self, Connection},
     payment::{Payment, PaymentAction, PaymentStatus},
     scalars::{DateTime, PointsScalar, SignedPoints},
-    user_error::ChargeError,
+    user_error::{ChargeError, told},
 };
 use crate::{
     kernel::{PaymentId, Points},
@@ -109,7 +109,7 @@ impl From<Result<Charged, ChargeRefusal>> for ChargePayload {
             balance: entry.map(|entry| entry.balance_after.into()),
             status: charged.as_ref().map(|charged| charged.status.into()),
             action: charged.and_then(|charged| charged.action).map(PaymentAction::from),
-            user_errors: refusal.map(charge_error).into_iter().collect(),
+            user_errors: refusal.map(charge_error).map(told).into_iter().collect(),
         }
     }
 }

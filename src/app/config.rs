@@ -5,7 +5,7 @@ use std::{convert::Infallible, net::SocketAddr, time::Duration};
 use clap::{ArgAction, Args, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::Networks;
+use super::{Networks, TraceArgs};
 use crate::{
     account::{AttemptSettings, KeysAddress, ProviderSettings, SECRET_BYTES_MIN},
     db::DbSettings,
@@ -337,6 +337,10 @@ pub struct Settings {
     #[arg(long, env = "FRONTROW_REQUEST_MS", default_value_t = 5000,
           value_parser = clap::value_parser!(u64).range(100..=60_000))]
     pub request_ms: u64,
+    /// An operation that takes longer is logged with where its time went, in milliseconds; 0 for none.
+    #[arg(long, env = "FRONTROW_SLOW_MS", default_value_t = 1000,
+          value_parser = clap::value_parser!(u64).range(0..=60_000))]
+    pub slow_ms: u64,
     /// Address and port to listen on; port 0 takes a free one.
     #[arg(long, env = "FRONTROW_LISTEN", default_value = "127.0.0.1:8000")]
     pub listen: SocketAddr,
@@ -393,6 +397,8 @@ pub struct Settings {
     /// How log lines look.
     #[arg(long, env = "FRONTROW_LOG_FORMAT", default_value = "json")]
     pub log_format: LogFormat,
+    #[command(flatten)]
+    pub traces: TraceArgs,
     /// How long shutdown waits for running requests, in seconds.
     #[arg(long, env = "FRONTROW_SHUTDOWN_SECONDS", default_value_t = 20,
           value_parser = clap::value_parser!(u64).range(0..=600))]
@@ -410,6 +416,14 @@ impl Settings {
         match self.audit_every {
             0 => None,
             seconds => Some(Duration::from_secs(seconds)),
+        }
+    }
+
+    /// How long an operation may take before it is logged as slow; `None` for never.
+    pub const fn slow(&self) -> Option<Duration> {
+        match self.slow_ms {
+            0 => None,
+            milliseconds => Some(Duration::from_millis(milliseconds)),
         }
     }
 

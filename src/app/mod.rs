@@ -2,6 +2,7 @@
 
 mod config;
 mod networks;
+mod traces;
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ pub use config::{
 };
 pub(crate) use config::{secret, some_secret};
 pub use networks::Networks;
+pub use traces::TraceArgs;
 
 use crate::{
     account::{Accounts, Attempts, Keyring, Provider, Sessions},

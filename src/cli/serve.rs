@@ -4,11 +4,12 @@ use std::{
     io::{IsTerminal, stdout},
     net::SocketAddr,
     process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::{net::TcpListener, signal};
+use tokio::{net::TcpListener, signal, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{Failed, database};
@@ -16,10 +17,12 @@ use crate::{
     api,
     app::{App, Settings},
     http::{self, Lifetime, Listener},
-    telemetry::{self, LogFormat},
+    telemetry::{self, Export, LogFormat},
     workers,
 };
 
+/// How long the traces of the last requests may take on their way, and as long before that those which are on it.
+const LAST_TRACES: Duration = Duration::from_secs(1);
 /// Fewer connections than this are soon used up on the day of sale.
 const OPEN_FILES_FEW: u64 = 16_384;
 
@@ -48,6 +51,7 @@ async fn serve(settings: Settings) -> Result<ExitCode, Failed> {
     };
     let patience = Duration::from_secs(settings.shutdown_seconds);
     let (app, kicked) = App::start(settings).await?;
+    let traces = Traces::start(&app)?;
     if app.kv.ping().await.is_err() {
         tracing::warn!("Redis is not reachable; going on without it until it is");
     }
@@ -85,8 +89,38 @@ async fn serve(settings: Settings) -> Result<ExitCode, Failed> {
     // A worker's statement ends by itself; nothing of it is lost when it is not waited for.
     drop(tokio::time::timeout(Duration::from_secs(5), tracker.wait()).await);
     app.db.close().await;
+    if let Some(traces) = traces {
+        traces.end().await;
+    }
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// The traces of this process, while they are sent.
+struct Traces {
+    export: Arc<Export>,
+    stopping: CancellationToken,
+    sending: JoinHandle<()>,
+}
+
+impl Traces {
+    /// Starts them, if there are to be any.
+    fn start(app: &App) -> Result<Option<Self>, Failed> {
+        let settings = app.settings.traces.settings();
+        let Some(export) = telemetry::start_traces(&settings, &app.metrics)? else {
+            return Ok(None);
+        };
+        let (export, stopping) = (Arc::new(export), CancellationToken::new());
+        let sending = workers::send_traces(app, &export, &stopping);
+        Ok(Some(Self { export, stopping, sending }))
+    }
+
+    /// Sends what is left, while anybody who stops the server is patient.
+    async fn end(self) {
+        self.stopping.cancel();
+        drop(tokio::time::timeout(LAST_TRACES, self.sending).await);
+        self.export.flush(LAST_TRACES).await;
+    }
 }
 
 /// Tells a person where things are.

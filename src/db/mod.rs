@@ -30,6 +30,7 @@ use tokio::sync::Mutex;
 use crate::{
     kernel::{Fault, FaultKind, Timestamp},
     tasks::Tasks,
+    telemetry::{Part, Step},
     turns::Turns,
 };
 
@@ -247,6 +248,11 @@ impl Db {
     }
 
     async fn lease(&self) -> Result<Lease, Lost> {
+        let step = Step::wait(Part::Connection);
+        step.run(self.waited_for()).await
+    }
+
+    async fn waited_for(&self) -> Result<Lease, Lost> {
         let share = match &self.share {
             Some(share) => {
                 let busy = Lost::NoConnection("too many are looking around at once", None);

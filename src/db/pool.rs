@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     tasks::Tasks,
+    telemetry::Step,
     turns::{Turn, Turns, deadline},
 };
 
@@ -272,22 +273,26 @@ impl Lease {
 
     /// Every row that a statement returns.
     pub(super) async fn all(&mut self, statement: Statement) -> Result<Vec<PgRow>, Lost> {
-        self.ask(async |connection| query(statement).fetch_all(connection).await).await
+        let step = self.step(&statement.sql);
+        self.ask(step, async |connection| query(statement).fetch_all(connection).await).await
     }
 
     /// The first row that a statement returns.
     pub(super) async fn first(&mut self, statement: Statement) -> Result<Option<PgRow>, Lost> {
-        self.ask(async |connection| query(statement).fetch_optional(connection).await).await
+        let step = self.step(&statement.sql);
+        self.ask(step, async |connection| query(statement).fetch_optional(connection).await).await
     }
 
     /// Runs a statement.
     pub(super) async fn execute(&mut self, statement: Statement) -> Result<PgQueryResult, Lost> {
-        self.ask(async |connection| query(statement).execute(connection).await).await
+        let step = self.step(&statement.sql);
+        self.ask(step, async |connection| query(statement).execute(connection).await).await
     }
 
     /// Runs text as it stands; it may hold several statements.
     pub(super) async fn execute_text(&mut self, sql: &str) -> Result<PgQueryResult, Lost> {
-        self.ask(async |connection| {
+        let step = self.step(sql);
+        self.ask(step, async |connection| {
             connection.execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))).await
         })
         .await
@@ -306,8 +311,14 @@ impl Lease {
         Ok(())
     }
 
+    fn step(&self, sql: &str) -> Step {
+        let options = &self.pool.options;
+        Step::sql(sql, options.get_host(), options.get_port())
+    }
+
     async fn ask<T>(
         &mut self,
+        step: Step,
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
     ) -> Result<T, Lost> {
         let Some(open) = &mut self.open else {
@@ -316,14 +327,16 @@ impl Lease {
         let patience = if self.unhurried { self.answer } else { deadline::at_most(self.answer) };
         if patience.is_zero() {
             // Nothing is sent, so nothing is in doubt; what a transaction did is rolled back.
+            step.failed(|| "late".to_owned());
             return Err(Lost::NoConnection(LATE, None));
         }
         self.asking = true;
-        let answer = timeout(patience, work(&mut open.connection)).await;
+        let answer = step.run(timeout(patience, work(&mut open.connection))).await;
         self.asking = false;
         match answer {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
+                step.failed(|| code(&error));
                 match after(&error) {
                     After::Goes => {}
                     After::Broke => {
@@ -338,6 +351,7 @@ impl Lease {
                 Err(Lost::Asked(error))
             }
             Err(_) => {
+                step.failed(|| "timeout".to_owned());
                 // Only a whole wait is a sign that the network, or the server, is silent.
                 if patience == self.answer {
                     self.pool.doubt();
@@ -387,6 +401,12 @@ impl Drop for Lease {
             drop(places);
         }));
     }
+}
+
+/// Postgres's code for an error, or that there is none.
+fn code(error: &sqlx::Error) -> String {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.map_or_else(|| "broken".to_owned(), |code| code.into_owned())
 }
 
 /// What an error means for the connection that it came over.

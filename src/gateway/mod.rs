@@ -28,7 +28,7 @@ pub use wire::client;
 
 use crate::{
     kernel::{Fault, FaultKind},
-    telemetry::{GatewayLabels, GatewayVerbLabels, Metrics},
+    telemetry::{GatewayLabels, GatewayVerbLabels, Metrics, Step},
     turns::deadline::at_most,
 };
 use sandbox::Sandbox;
@@ -248,11 +248,12 @@ impl CardGateway {
         work: impl Future<Output = Result<T, Fault>>,
     ) -> Result<T, Fault> {
         let began = Instant::now();
+        let step = Step::gateway(verb);
         let limit = at_most(self.timeout + RECORDING).saturating_sub(RECORDING);
         let result = if limit.is_zero() {
             Err(Fault::unavailable("no time is left to ask the card gateway"))
         } else {
-            tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
+            step.run(tokio::time::timeout(limit, work)).await.unwrap_or_else(|_| {
                 Err(Fault::alike(FaultKind::Unanswered, "the card gateway did not answer in time"))
             })
         };
@@ -264,6 +265,9 @@ impl CardGateway {
                 "fault"
             }
         };
+        if outcome != "ok" {
+            step.failed(|| outcome.to_owned());
+        }
         self.metrics.gateway_calls.get_or_create(&GatewayLabels { verb, outcome }).inc();
         let seconds = began.elapsed().as_secs_f64();
         self.metrics.gateway_seconds.get_or_create(&GatewayVerbLabels { verb }).observe(seconds);

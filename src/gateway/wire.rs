@@ -9,7 +9,10 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::settings::GatewayAddress;
-use crate::kernel::{Fault, FaultKind};
+use crate::{
+    kernel::{Fault, FaultKind},
+    telemetry::Span,
+};
 
 /// How long connecting may take; a gateway that is away is told apart from one that is slow.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -67,8 +70,17 @@ impl Wire {
     /// [`FaultKind::Unavailable`] when the request surely did nothing, [`FaultKind::Unanswered`] when it may have.
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<Answer, Fault> {
         let _turn = self.turn().await?;
-        let mut response = request.send().await.map_err(|error| fault(&error))?;
+        let (client, request) = request.build_split();
+        let request = request.map_err(|error| fault(&error))?;
+        let (method, url) = (request.method().as_str(), request.url());
+        let span = Span::of_call(method, url.host_str(), url.port_or_known_default());
+        let answer = span.run(client.execute(request)).await;
+        let mut response = answer.map_err(|error| {
+            span.fail("broken");
+            fault(&error)
+        })?;
         let status = response.status();
+        span.set("http.response.status_code", i64::from(status.as_u16()));
         let replayed = ["idempotent-replayed", "idempotency-replayed"]
             .iter()
             .any(|name| response.headers().get(*name).is_some_and(|value| value == "true"));

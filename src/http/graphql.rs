@@ -8,7 +8,7 @@ use axum::{
     Extension,
     body::{Body, Bytes},
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use futures_util::FutureExt;
@@ -16,15 +16,17 @@ use futures_util::FutureExt;
 use super::{
     accept::{self, Media},
     connection::MustBeTold,
-    document::{Kind, Work},
+    document::{Kind, Operation, Work},
+    edge::GRAPHQL,
     error::{self, Outcome, Refusal},
     observe::Observation,
-    session,
+    session, trace,
     transport::{BODY_BYTES_MAX, Parameters, SharedTransport},
 };
 use crate::{
     api::{Budget, Caller, Gone, Origin, RequestId},
     kernel::RequestCode,
+    telemetry::{Part, Step},
     turns::deadline,
 };
 
@@ -67,8 +69,29 @@ pub(super) async fn post(
     Extension(origin): Extension<Origin>,
     request: Request,
 ) -> Response {
-    let mut observation = Observation::start(&transport.metrics, &request_id);
     let (parts, body) = request.into_parts();
+    let span = trace::begin(&parts, GRAPHQL);
+    let observation = Observation::start(&transport, &request_id, span.clone());
+    let arrived = Arrived { parts, body, origin, request_id };
+    let answer = span.run(answer(transport, arrived, observation)).await;
+    trace::answered(&span, answer.status());
+    answer
+}
+
+/// A request of which the body is on its way.
+struct Arrived {
+    parts: Parts,
+    body: Body,
+    origin: Origin,
+    request_id: RequestId,
+}
+
+async fn answer(
+    transport: SharedTransport,
+    arrived: Arrived,
+    mut observation: Observation,
+) -> Response {
+    let Arrived { parts, body, origin, request_id } = arrived;
     let Some(media) = accept::negotiate(&parts.headers) else {
         observation.answered(Some(RequestCode::BadRequest));
         return error::plain(
@@ -86,6 +109,7 @@ pub(super) async fn post(
         let body = read
             .await
             .map_err(|_| (StatusCode::REQUEST_TIMEOUT, "The request took too long to arrive."))??;
+        observation.arrived();
         Parameters::parse(&body).ok_or((StatusCode::BAD_REQUEST, MALFORMED))
     };
     match parameters.await {
@@ -96,7 +120,8 @@ pub(super) async fn post(
         }
         Ok(parameters) => {
             let asked = Asked { parameters, origin, request_id };
-            run(transport, media, asked, &parts.headers, observation).await
+            let course = observation.course();
+            course.follow(run(transport, media, asked, &parts.headers, observation)).await
         }
     }
 }
@@ -130,7 +155,8 @@ async fn run(
     match check(&transport, &asked, headers, &mut observation).await {
         Ok(checked) => {
             let (budget, kind) = (Arc::clone(&checked.budget), checked.kind);
-            let answer = execute(transport, asked, checked, observation).await;
+            let span = observation.span();
+            let answer = span.run(execute(transport, asked, checked, observation)).await;
             let mut answer = write(media, answer, budget).await;
             if kind == Kind::Mutation {
                 answer.extensions_mut().insert(MustBeTold);
@@ -152,11 +178,18 @@ async fn check(
     let (caller, gone) = match session::from_headers(&transport.sessions, headers).await {
         Ok(caller) => (caller, None),
         Err(refusal) => {
-            let mutation =
-                transport.documents.mutation(&parameters.query, parameters.operation_name());
-            let gone = session::excused(&transport.sessions, headers, mutation.as_deref(), refusal)
-                .await?;
-            (Caller(None), gone)
+            let prepared = transport.documents.prepare(&parameters.query).ok();
+            let operation = prepared.as_ref();
+            let operation = operation.and_then(|it| it.select(parameters.operation_name()).ok());
+            let mutation = operation.and_then(Operation::mutation);
+            match session::excused(&transport.sessions, headers, mutation, refusal).await {
+                Ok(gone) => (Caller(None), gone),
+                Err(refusal) => {
+                    // It is counted by what it asked for all the same.
+                    operation.into_iter().for_each(|operation| observation.runs(operation));
+                    return Err(refusal);
+                }
+            }
         }
     };
     observation.asked_by(caller);
@@ -190,13 +223,20 @@ async fn execute(
     let arrived = Instant::now();
     // First among the person's own requests, so that those who wait there have nobody else's place.
     let places = async {
-        let part = transport.shares.part_of(caller, kind).await?;
-        Ok::<_, Refusal>((part, transport.load.place(about).await?))
+        let step = Step::wait(Part::Share);
+        let part = step.run(transport.shares.part_of(caller, kind)).await?;
+        let step = Step::wait(Part::Place);
+        Ok::<_, Refusal>((part, step.run(transport.load.place(about)).await?))
     };
     let places = match places.await {
         Ok(places) => places,
         Err(refusal) => {
-            return finish(refusal.into(), &request_id, &mut observation);
+            let shed = refusal.code == RequestCode::Overloaded;
+            let answer = finish(refusal.into(), &request_id, &mut observation);
+            if shed {
+                observation.shed();
+            }
+            return answer;
         }
     };
     let time = transport.limits.request.saturating_sub(arrived.elapsed());
@@ -223,9 +263,10 @@ async fn execute(
         return finish(response, &request_id, &mut observation);
     }
     // A task of its own runs to its end though the client hangs up and this future is dropped.
-    let id = request_id.clone();
+    let execution = observation.course().follow(execution);
+    let (span, id) = (observation.span(), request_id.clone());
     let task = transport.tasks.spawn_tracked(&work, "a mutation", async move {
-        let response = execution.await.unwrap_or_else(|_| panicked(&id));
+        let response = span.run(execution).await.unwrap_or_else(|_| panicked(&id));
         drop(places);
         finish(response, &id, &mut observation)
     });

@@ -11,6 +11,7 @@ use super::{
     lifetime::Lifetime,
     load::Load,
     rate_limits::{RateLimits, RateSettings},
+    roots::Roots,
     share::Shares,
     websocket::Places,
 };
@@ -42,6 +43,8 @@ pub(super) struct Limits {
     pub(super) messages_per_minute: u32,
     /// How long a request may take. A query is broken off; a mutation runs to its end, and nothing in it waits any longer.
     pub(super) request: Duration,
+    /// How long an operation may take without a word in the log; none is slow without.
+    pub(super) slow: Option<Duration>,
     /// How long a request waits while no other of the same person is answered.
     pub(super) patience: Duration,
     /// Requests that are answered at the same time, besides what pays, gives back or ends something.
@@ -74,6 +77,7 @@ impl Default for Limits {
             subscriptions: 10,
             messages_per_minute: 300,
             request: Duration::from_secs(5),
+            slow: Some(Duration::from_secs(1)),
             patience: Duration::from_millis(200),
             at_once: at_once(),
             rates: RateSettings::default(),
@@ -98,6 +102,7 @@ impl Limits {
         Self {
             subscriptions: settings.sockets.subscriptions_per_socket,
             request: Duration::from_millis(settings.request_ms),
+            slow: settings.slow(),
             patience: settings.database.patience() / 5,
             at_once: set.unwrap_or(limits.at_once),
             rates: RateSettings::of(&settings.rates),
@@ -143,6 +148,7 @@ pub(super) struct Transport {
     pub(super) metrics: Arc<Metrics>,
     pub(super) tasks: Tasks,
     pub(super) documents: Documents,
+    pub(super) roots: Roots,
     pub(super) shares: Arc<Shares>,
     pub(super) load: Load,
     pub(super) rates: Arc<RateLimits>,
@@ -167,6 +173,7 @@ impl Transport {
     ) -> Self {
         let documents = Documents::new();
         let introspection = Introspection::new(&schema, limits.introspection);
+        let roots = Roots::of(&schema);
         let origins = origins.iter().map(|origin| origin.trim().trim_end_matches('/'));
         let origins = origins.filter(|origin| !origin.is_empty()).map(str::to_owned).collect();
         Self {
@@ -179,6 +186,7 @@ impl Transport {
             sockets_of_people: Places::new(limits.sockets_per_person),
             metrics: Arc::new(metrics),
             documents,
+            roots,
             shares: Shares::new(limits.patience),
             introspection,
             limits,

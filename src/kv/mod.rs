@@ -22,7 +22,7 @@ pub use script::{Script, ScriptCall};
 use crate::{
     kernel::{Fault, FaultKind},
     tasks::Tasks,
-    telemetry::Metrics,
+    telemetry::{Asked, Metrics},
 };
 
 /// How Redis is reached.
@@ -95,7 +95,9 @@ impl Kv {
         F: Future<Output = Result<T, RedisError>>,
     {
         let result = match self.inner.nodes.owner(key).await {
-            Ok(node) => node.call(|connected| call(connected.connection)).await,
+            Ok(node) => {
+                node.call(Asked::Command("CALL"), |connected| call(connected.connection)).await
+            }
             Err(error) => Err(error),
         };
         self.settle(result)
@@ -123,7 +125,7 @@ impl Kv {
         let name = self.name(channel);
         let mut command = redis::cmd("PUBLISH");
         command.arg(&name).arg(payload);
-        self.anywhere(&name, &command).await
+        self.anywhere(&name, "PUBLISH", &command).await
     }
 
     /// The same for several messages, each with its channel, in one trip: they are told in their order.
@@ -139,7 +141,7 @@ impl Kv {
         let mut result = Err(node::away());
         for node in self.inner.nodes.by_preference(&self.name(first)).await {
             result = node
-                .call(async |mut connected| {
+                .call(Asked::Command("PUBLISH"), async |mut connected| {
                     commands.query_async::<()>(&mut connected.connection).await
                 })
                 .await;
@@ -150,10 +152,15 @@ impl Kv {
         self.settle(result)
     }
 
-    async fn anywhere(&self, key: &str, command: &redis::Cmd) -> Result<(), Fault> {
+    async fn anywhere(
+        &self,
+        key: &str,
+        verb: &'static str,
+        command: &redis::Cmd,
+    ) -> Result<(), Fault> {
         let mut result = Err(node::away());
         for node in self.inner.nodes.by_preference(key).await {
-            let answer = node.call(async |mut connected| {
+            let answer = node.call(Asked::Command(verb), async |mut connected| {
                 command.query_async::<redis::Value>(&mut connected.connection).await
             });
             result = answer.await.map(|_| ());
@@ -182,7 +189,7 @@ impl Kv {
     /// # Errors
     /// As [`Kv::call`].
     pub async fn ping(&self) -> Result<(), Fault> {
-        self.anywhere("", &redis::cmd("PING")).await
+        self.anywhere("", "PING", &redis::cmd("PING")).await
     }
 
     /// Runs a script where its keys live.
@@ -195,11 +202,11 @@ impl Kv {
             Ok(node) => node,
             Err(error) => return self.settle(Err(error)),
         };
-        let mut result = node.call(|connected| call.run(connected)).await;
+        let mut result = node.call(call.asked(), |connected| call.run(connected)).await;
         if let Err(error) = &result
             && let Some(node) = nodes.redirected(error, &node)
         {
-            result = node.call(|connected| call.run(connected)).await;
+            result = node.call(call.asked(), |connected| call.run(connected)).await;
         }
         self.settle(result)
     }

@@ -18,7 +18,10 @@ use redis::{
 };
 
 use super::breaker::Breaker;
-use crate::{tasks::Tasks, telemetry::Metrics};
+use crate::{
+    tasks::Tasks,
+    telemetry::{Asked, Metrics, Step},
+};
 
 /// A connection, and which run of a server is at its other end: a connection never outlives that run.
 #[derive(Clone)]
@@ -77,6 +80,7 @@ impl Node {
     /// Runs a call against this server, unless it is known to be away.
     pub(super) async fn call<T, F>(
         &self,
+        asked: Asked,
         call: impl FnOnce(Connected) -> F,
     ) -> Result<T, RedisError>
     where
@@ -91,8 +95,12 @@ impl Node {
             used = Some(connected.attempt);
             call(connected).await
         });
-        let result = answer.await.unwrap_or_else(|_| Err(late()));
+        let step = Step::redis(asked, &self.address);
+        let result = step.run(answer).await.unwrap_or_else(|_| Err(late()));
         let error = result.as_ref().err();
+        if let Some(error) = error {
+            step.failed(|| error.code().unwrap_or("broken").to_owned());
+        }
         if error.is_some() {
             self.metrics.redis_failures.inc();
         }

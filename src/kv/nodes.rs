@@ -18,7 +18,11 @@ use super::{
     node::{Node, away},
     slots::{self, Range},
 };
-use crate::{kernel::AddressFault, tasks::Tasks, telemetry::Metrics};
+use crate::{
+    kernel::AddressFault,
+    tasks::Tasks,
+    telemetry::{Asked, Metrics},
+};
 
 /// How often the cluster is asked for its layout at most.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -144,7 +148,7 @@ impl Nodes {
         let mut nodes = self.all();
         nodes.sort_by_key(|node| !node.answers());
         for node in nodes {
-            let answer = node.call(async |mut connected| {
+            let answer = node.call(Asked::Command("CLUSTER"), async |mut connected| {
                 let mut command = redis::cmd("CLUSTER");
                 command.arg("SLOTS").query_async::<Value>(&mut connected.connection).await
             });

@@ -3,18 +3,20 @@
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind, ToRedisArgs};
 
 use super::node::Connected;
+use crate::telemetry::Asked;
 
 /// A script in Lua. Its first argument is always the run of the server that it runs on.
 #[derive(Debug)]
 pub struct Script {
+    name: &'static str,
     text: &'static str,
     hash: String,
 }
 
 impl Script {
-    /// A script by its text.
-    pub fn new(text: &'static str) -> Self {
-        Self { text, hash: redis::Script::new(text).get_hash().to_owned() }
+    /// A script by its text. Traces show its name.
+    pub fn new(name: &'static str, text: &'static str) -> Self {
+        Self { name, text, hash: redis::Script::new(text).get_hash().to_owned() }
     }
 
     /// A call of this script on keys that all share one hash tag; arguments follow.
@@ -36,6 +38,11 @@ impl ScriptCall<'_> {
     pub fn arg(&mut self, arg: impl ToRedisArgs) -> &mut Self {
         arg.write_redis_args(&mut self.args);
         self
+    }
+
+    /// What this is, for telemetry.
+    pub(super) const fn asked(&self) -> Asked {
+        Asked::Script(self.script.name)
     }
 
     /// The key that says where this runs.

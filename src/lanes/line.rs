@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashSet, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -14,7 +14,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{CROWD, GROUP, GroupWork, SOON};
-use crate::kernel::Fault;
+use crate::{
+    kernel::Fault,
+    telemetry::{Course, Part, Span},
+};
 
 /// What a request needs for itself while it is under way.
 #[derive(Debug, Clone)]
@@ -39,6 +42,16 @@ type Reply<W> = oneshot::Sender<Result<<W as GroupWork>::Outcome, Fault>>;
 pub(super) struct Group<W: GroupWork> {
     pub(super) requests: Vec<W::Request>,
     pub(super) replies: Vec<Reply<W>>,
+    /// The operations that wait for the replies, as far as anybody follows them.
+    pub(super) courses: Vec<Arc<Course>>,
+    /// Where they wait, as far as anybody traces them.
+    pub(super) spans: Vec<Span>,
+}
+
+impl<W: GroupWork> Default for Group<W> {
+    fn default() -> Self {
+        Self { requests: Vec::new(), replies: Vec::new(), courses: Vec::new(), spans: Vec::new() }
+    }
 }
 
 impl<W: GroupWork> Group<W> {
@@ -48,6 +61,9 @@ impl<W: GroupWork> Group<W> {
         let rest = Self {
             requests: self.requests.split_off(half),
             replies: self.replies.split_off(half.min(self.replies.len())),
+            // What is done for one half is done while the other one waits.
+            courses: self.courses.clone(),
+            spans: self.spans.clone(),
         };
         (self, rest)
     }
@@ -60,6 +76,8 @@ struct Waiting<W: GroupWork> {
     request: W::Request,
     claims: Claims<W::Key>,
     reply: Reply<W>,
+    course: Option<Arc<Course>>,
+    span: Span,
 }
 
 /// What a lane gets that asks for work.
@@ -113,6 +131,7 @@ impl<W: GroupWork> Line<W> {
         request: W::Request,
         claims: Claims<W::Key>,
         reply: Reply<W>,
+        span: Span,
     ) -> Option<u64> {
         let (place, news) = {
             let mut state = self.state();
@@ -127,6 +146,8 @@ impl<W: GroupWork> Line<W> {
                 request,
                 claims,
                 reply,
+                course: Course::current(),
+                span,
             });
             let waiting = state.waiting.len();
             // In between, those who wait have a lane that comes for them.
@@ -176,7 +197,7 @@ impl<W: GroupWork> Line<W> {
             return Taken::Later(wait);
         }
         let State { waiting, under_way, .. } = &mut *state;
-        let mut group = Group { requests: Vec::new(), replies: Vec::new() };
+        let mut group = Group::default();
         let (mut taken, mut alone) = (HashSet::new(), HashSet::new());
         // What is claimed by those who have to wait.
         let mut kept = HashSet::new();
@@ -200,6 +221,15 @@ impl<W: GroupWork> Line<W> {
             alone.extend(next.claims.alone);
             group.requests.push(next.request);
             group.replies.push(next.reply);
+            let waited = next.since.elapsed();
+            if let Some(course) = next.course {
+                course.add(Part::Lane, waited);
+                group.courses.push(course);
+            }
+            if next.span.is_on() {
+                next.span.set("frontrow.waited_us", micros(waited));
+                group.spans.push(next.span);
+            }
         }
         if group.requests.is_empty() {
             return Taken::Nothing;
@@ -219,6 +249,10 @@ impl<W: GroupWork> Line<W> {
     fn state(&self) -> MutexGuard<'_, State<W>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn micros(time: Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// What a group claims, until this is dropped: when it is served, or when its lane dies.

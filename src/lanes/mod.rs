@@ -31,7 +31,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::{
     kernel::{Fault, FaultKind},
     tasks::Tasks,
-    telemetry::{LaneLabels, Metrics},
+    telemetry::{Course, LaneLabels, Metrics, Span},
     turns::deadline,
 };
 
@@ -96,6 +96,9 @@ pub struct LaneSettings {
     pub patience: Duration,
 }
 
+/// Where the answer to a request comes from.
+type Answer<W> = oneshot::Receiver<Result<<W as GroupWork>::Outcome, Fault>>;
+
 /// The door to the lanes of one kind of work; cheap to clone. The lanes end when the last clone is gone, and serve all who
 /// wait before they do.
 pub struct Lanes<W: GroupWork> {
@@ -148,9 +151,16 @@ impl<W: GroupWork> Lanes<W> {
     pub async fn ask(&self, request: W::Request) -> Result<W::Outcome, Fault> {
         let (reply, answer) = oneshot::channel();
         let claims = self.desk.work.claims(&request);
-        let Some(place) = self.desk.line.join(request, claims, reply) else {
+        let span = Span::part(|| format!("lane {}", self.desk.labels.lane));
+        let _over = span.until_dropped();
+        let Some(place) = self.desk.line.join(request, claims, reply, span.clone()) else {
             return Err(Fault::unavailable("too many requests wait for a lane"));
         };
+        self.answered(place, answer).await
+    }
+
+    /// Waits for an answer, unless the line stands still.
+    async fn answered(&self, place: u64, answer: Answer<W>) -> Result<W::Outcome, Fault> {
         let mut answer = pin!(answer);
         let lost = || Fault::alike(FaultKind::Unanswered, "a lane gave no answer");
         let since = Instant::now();
@@ -204,15 +214,21 @@ async fn lane<W: GroupWork>(desk: Arc<Desk<W>>, closing: CancellationToken) {
 impl<W: GroupWork> Desk<W> {
     /// Serves a group. Should this die, everybody in it is told that there is no answer.
     async fn serve(self: &Arc<Self>, group: Group<W>, flight: &Flight<'_, W>) {
-        let Group { requests, replies } = group;
+        let Group { requests, replies, courses, spans } = group;
         #[expect(clippy::cast_precision_loss, reason = "a group is small")]
         self.metrics.lane_groups.get_or_create(&self.labels).observe(requests.len() as f64);
-        match self.work.serve(&requests).await {
+        let shared = Arc::new(Course::default());
+        let span = Span::of_group("serve a group", spans.iter());
+        let work = Arc::clone(&shared).follow(self.work.serve(&requests));
+        let served = span.run(work).await;
+        match served {
             Ok(outcomes) => {
                 self.served.fetch_add(1, Ordering::Relaxed);
                 let desk = Arc::clone(self);
                 self.tasks.spawn_vital("answering a lane", async move {
-                    desk.work.tell(&requests, &outcomes).await;
+                    let tell = Arc::clone(&shared).follow(desk.work.tell(&requests, &outcomes));
+                    span.run(tell).await;
+                    courses.iter().for_each(|course| course.add_all(&shared));
                     for (reply, outcome) in replies.into_iter().zip(outcomes) {
                         // A caller who has hung up needs no answer.
                         drop(reply.send(Ok(outcome)));
@@ -221,12 +237,14 @@ impl<W: GroupWork> Desk<W> {
             }
             // One request that Postgres cannot take must not cost the others theirs.
             Err(fault) if requests.len() > 1 && is_about_one(&fault) => {
-                let (first, second) = Group { requests, replies }.halves();
+                courses.iter().for_each(|course| course.add_all(&shared));
+                let (first, second) = Group { requests, replies, courses, spans }.halves();
                 Box::pin(self.serve(first, flight)).await;
                 Box::pin(self.serve(second, flight)).await;
             }
             Err(fault) => {
                 self.served.fetch_add(1, Ordering::Relaxed);
+                courses.iter().for_each(|course| course.add_all(&shared));
                 refuse(self.labels.lane, fault, replies);
             }
         }

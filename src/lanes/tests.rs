@@ -312,7 +312,7 @@ fn a_line_that_is_full_takes_nobody_and_one_who_leaves_makes_room() {
     let line = Line::<Work>::new(2);
     let join = |n| {
         let claims = Claims { alone: Vec::new(), shared: Vec::new() };
-        line.join(plain(n), claims, oneshot::channel().0)
+        line.join(plain(n), claims, oneshot::channel().0, Span::default())
     };
     let (first, second) = (join(1).unwrap(), join(2).unwrap());
     assert_eq!(join(3), None);

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     kernel::{Fault, FaultKind, PaymentId, PersonId, ReservationId, ScheduleId},
     reservation::News,
+    telemetry::Span,
 };
 
 /// Refunds that one call takes at most, all of them asked for at once: a gateway refuses who asks for too much. None of them waits
@@ -43,7 +44,11 @@ impl Payments {
         let lease = self.gateway.timeout() + MARGIN;
         let due = store::claim_refunds(&self.background, AT_ONCE, lease).await?;
         let full = due.len() >= AT_ONCE;
-        let tried = join_all(due.iter().map(|due| self.try_refund(due))).await;
+        let tried = join_all(
+            due.iter()
+                .map(async |due| Span::of_worker("try a refund").run(self.try_refund(due)).await),
+        )
+        .await;
         let (mut news, mut fault, mut quiet) = (News::default(), None, false);
         for outcome in tried {
             match outcome {

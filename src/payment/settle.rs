@@ -10,6 +10,7 @@ use crate::{
     gateway::{Card, Seen, Standing},
     kernel::{Fault, FaultKind, PaymentId},
     reservation::ATTEMPTS,
+    telemetry::Span,
 };
 
 /// Payments that a worker takes at once.
@@ -32,7 +33,8 @@ impl Payments {
         let more = i64::try_from(due.len()).is_ok_and(|taken| taken >= BATCH);
         let looks = due.into_iter().map(async |payment| {
             let id = payment.card.id;
-            if let Err(fault) = self.settle(payment).await {
+            let span = Span::of_worker("settle a payment");
+            if let Err(fault) = span.run(self.settle(payment)).await {
                 tracing::warn!(payment = %id, fault = %fault.report(), "a payment is looked into again later");
             }
         });

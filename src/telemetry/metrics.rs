@@ -11,7 +11,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::rooms::RoomsMetrics;
+use super::{operations::OperationMetrics, rooms::RoomsMetrics};
 
 /// What kind of GraphQL operation, and how it ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -25,7 +25,7 @@ pub struct RequestLabels {
 /// How a use case ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct OutcomeLabels {
-    /// `ok`, `refused` or `fault`; of refunds `done`, `again` or `failed`.
+    /// `ok`, `refused` or `fault`; of refunds `done`, `again` or `failed`; of spans `exported`, `failed` or `dropped`.
     pub outcome: &'static str,
 }
 
@@ -121,6 +121,8 @@ pub struct Metrics {
     registry: Arc<Registry>,
     /// GraphQL operations answered.
     pub requests: Family<RequestLabels, Counter>,
+    /// The same by field and outcome.
+    pub operations: OperationMetrics,
     /// Seconds from the request's last byte to the answer's first.
     pub request_seconds: Histogram,
     /// Open connections, WebSockets among them.
@@ -179,6 +181,8 @@ pub struct Metrics {
     pub faults: Counter,
     /// Tasks that panicked, or ended though they should not have.
     pub task_panics: Family<TaskLabels, Counter>,
+    /// Spans of traces, by what became of them.
+    pub spans: Family<OutcomeLabels, Counter>,
     /// What is told about each waiting room.
     pub rooms: RoomsMetrics,
 }
@@ -193,6 +197,7 @@ impl Metrics {
         let mut metrics = Self {
             registry: Arc::default(),
             requests: Family::default(),
+            operations: OperationMetrics::default(),
             request_seconds: latency(),
             connections: Gauge::default(),
             connections_refused: Family::default(),
@@ -222,10 +227,12 @@ impl Metrics {
             redis_failures: Counter::default(),
             faults: Counter::default(),
             task_panics: Family::default(),
+            spans: Family::default(),
             rooms: RoomsMetrics::default(),
         };
         let m = &metrics;
         registry.register("requests", "GraphQL operations answered", m.requests.clone());
+        m.operations.register(&mut registry);
         registry.register(
             "request_seconds",
             "Time to answer a GraphQL operation",
@@ -233,16 +240,7 @@ impl Metrics {
         );
         m.register_connections(&mut registry);
         m.register_sessions(&mut registry);
-        registry.register("queue_entered", "Places taken in lines", m.queue_entered.clone());
-        registry.register("journal_batch", "People per journal commit", m.journal_batch.clone());
-        registry.register("lane_groups", "Requests per group of a lane", m.lane_groups.clone());
-        registry.register("queue_admitted", "People admitted", m.queue_admitted.clone());
-        registry.register(
-            "queue_passed_over",
-            "People away at their turn",
-            m.queue_passed_over.clone(),
-        );
-        registry.register("queue_ended", "Queue tokens ended", m.queue_ended.clone());
+        m.register_line(&mut registry);
         m.register_payments(&mut registry);
         m.register_gateway(&mut registry);
         m.register_audit(&mut registry);
@@ -253,9 +251,31 @@ impl Metrics {
             m.faults.clone(),
         );
         registry.register("task_panics", "Tasks that died", m.task_panics.clone());
+        m.register_spans(&mut registry);
         registry.register_collector(Box::new(m.rooms.clone()));
         metrics.registry = Arc::new(registry);
         metrics
+    }
+
+    fn register_line(&self, registry: &mut Registry) {
+        registry.register("queue_entered", "Places taken in lines", self.queue_entered.clone());
+        registry.register("journal_batch", "People per journal commit", self.journal_batch.clone());
+        registry.register("lane_groups", "Requests per group of a lane", self.lane_groups.clone());
+        registry.register("queue_admitted", "People admitted", self.queue_admitted.clone());
+        registry.register(
+            "queue_passed_over",
+            "People away at their turn",
+            self.queue_passed_over.clone(),
+        );
+        registry.register("queue_ended", "Queue tokens ended", self.queue_ended.clone());
+    }
+
+    fn register_spans(&self, registry: &mut Registry) {
+        // On the page from the start, as below.
+        for outcome in ["exported", "failed", "dropped"] {
+            drop(self.spans.get_or_create(&OutcomeLabels { outcome }));
+        }
+        registry.register("spans", "Spans of traces", self.spans.clone());
     }
 
     fn register_sessions(&self, registry: &mut Registry) {

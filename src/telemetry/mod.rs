@@ -1,13 +1,23 @@
-//! The log and the metrics. What exists to be counted is declared in `metrics`, in one place.
+//! The log and the metrics. What exists to be counted is declared in `metrics` and beside it. `course` follows an operation.
 
+mod course;
+mod lines;
 mod metrics;
+mod operations;
 mod rooms;
+mod traces;
 
+pub use course::{Asked, Course, Part, Step, refused};
+use lines::Traced;
 pub use metrics::{
     CheckLabels, EndedLabels, GatewayLabels, GatewayVerbLabels, LIMITS, LaneLabels, LimitLabels,
     Metrics, OutcomeLabels, ReasonLabels, RequestLabels, SessionLabels, TaskLabels,
 };
+pub use operations::{OperationLabels, OperationMetrics, OperationOutcome, RefusalLabels};
 pub use rooms::{RoomMetrics, RoomsMetrics};
+pub use traces::{
+    Export, Parent, Span, TraceAddress, TraceHeaders, TraceSettings, start as start_traces,
+};
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// How log lines look.
@@ -37,10 +47,18 @@ pub fn init_log(filter: &str, format: LogFormat) {
         .filter_map(|silent| silent.parse().ok())
         .fold(filter, EnvFilter::add_directive);
     let registry = tracing_subscriber::registry().with(filter);
-    let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let layer = fmt::layer().with_writer(std::io::stderr);
     // A second start is refused, and the first one stands.
     drop(match format {
-        LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),
-        LogFormat::Text => registry.with(lines).try_init(),
+        LogFormat::Json => {
+            let lines = fmt::format().json().flatten_event(true).with_target(false);
+            let fields = fmt::format::JsonFields::new();
+            let layer = layer.fmt_fields(fields).event_format(Traced { lines, format });
+            registry.with(layer).try_init()
+        }
+        LogFormat::Text => {
+            let lines = fmt::format().with_target(false);
+            registry.with(layer.event_format(Traced { lines, format })).try_init()
+        }
     });
 }

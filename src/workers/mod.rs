@@ -13,6 +13,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::future::BoxFuture;
 use tokio::{
     sync::{Mutex, mpsc},
+    task::JoinHandle,
     time::{MissedTickBehavior, interval},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -20,6 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     app::App,
     kernel::{Fault, ScheduleId},
+    telemetry::Export,
 };
 
 /// How often lapsed holds are tidied, and people sent home after a sale.
@@ -120,6 +122,19 @@ pub fn start(
             Ok(())
         })
     });
+}
+
+/// Sends what is traced, until `stopping` is cancelled; shutdown waits for it by its handle.
+pub fn send_traces(
+    app: &App,
+    export: &Arc<Export>,
+    stopping: &CancellationToken,
+) -> JoinHandle<()> {
+    let (export, until) = (Arc::clone(export), stopping.clone());
+    app.tasks.keep("sending traces", stopping.clone(), move || {
+        let (export, until) = (Arc::clone(&export), until.clone());
+        async move { export.run(until).await }
+    })
 }
 
 /// What a worker does each time.

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     kernel::{Fault, ScheduleId},
     tasks::Tasks,
+    telemetry::Span,
     waiting_room::WaitingRooms,
 };
 
@@ -90,7 +91,13 @@ fn round(
     schedule_id: ScheduleId,
 ) -> BoxFuture<'static, Ended> {
     let rooms = rooms.clone();
-    let round = tasks.spawn_vital("a round", async move { rooms.run_round(schedule_id).await });
+    let round = tasks.spawn_vital("a round", async move {
+        let span = Span::of_worker("round");
+        if span.is_on() {
+            span.set("frontrow.schedule_id", schedule_id.to_string());
+        }
+        span.run(rooms.run_round(schedule_id)).await
+    });
     // A task that could not be joined has done as little as one that panicked.
     async move { Ended::Round(schedule_id, round.await.ok().flatten()) }.boxed()
 }

@@ -16,7 +16,7 @@ const dashboard = JSON.parse(readFileSync(new URL("../../deploy/grafana/dashboar
 const queries = dashboard.panels.flatMap(({ title, targets = [] }) => targets.map(({ expr }) => ({ title, expr })));
 
 // Nothing of these happens in a healthy hour, so there is nothing to see.
-const QUIET = ["frontrow_refunds_total", "frontrow_connections_refused_total", "frontrow_connections_ended_total", "frontrow_task_panics_total", "frontrow_audit_"];
+const QUIET = ["frontrow_refunds_total", "frontrow_refusals_total", "frontrow_connections_refused_total", "frontrow_connections_ended_total", "frontrow_task_panics_total", "frontrow_audit_"];
 
 describe("the dashboard", { skip: !binary }, () => {
   let folder, prometheus, url, families;
@@ -93,7 +93,7 @@ describe("the dashboard", { skip: !binary }, () => {
 async function metricFamilies() {
   const texts = await Promise.all([A, B].map(async (address) => (await fetch(`${address}/metrics`)).text()));
   const declared = texts.join("\n").matchAll(/^# TYPE (\w+) /gm);
-  const source = readFileSync(new URL("../../src/telemetry/metrics.rs", import.meta.url), "utf8");
+  const source = ["metrics", "operations"].map((file) => readFileSync(new URL(`../../src/telemetry/${file}.rs`, import.meta.url), "utf8")).join();
   // Families with labels are not on the page before the first of them happens.
   const registered = source.matchAll(/register\(\s*"(\w+)"/g);
   return new Set([...Array.from(declared, ([, name]) => name), ...Array.from(registered, ([, name]) => `frontrow_${name}`)]);

@@ -34,13 +34,18 @@ const FLOORS: &[&[&str]] = &[
 
 /// Who may name a neighbour on the same floor.
 const NEIGHBOURS: &[(&str, &str, &str)] = &[
-    ("kv", "telemetry", "counts the calls to Redis that failed"),
+    (
+        "kv",
+        "telemetry",
+        "counts the calls to Redis that failed, and tells operations what theirs took",
+    ),
     ("db", "turns", "connections are given out in turn"),
     ("db", "tasks", "looks after idle connections"),
+    ("db", "telemetry", "tells operations what their statements took"),
     ("kv", "tasks", "keeps the connection of pub/sub"),
     ("lanes", "tasks", "keeps the lanes"),
     ("lanes", "turns", "nobody waits beyond their request's deadline"),
-    ("lanes", "telemetry", "counts how many requests share a group"),
+    ("lanes", "telemetry", "counts how many requests share a group, and tells each what it took"),
     ("tasks", "telemetry", "counts and logs deaths"),
 ];
 
@@ -67,6 +72,10 @@ const LOOPS: &[(&str, &str)] = &[
         "newcomers wait a moment for those whom another instance has before them",
     ),
     ("tasks/mod.rs", "starts again what died, after a pause"),
+    (
+        "telemetry/traces/export.rs",
+        "sends again what the collector could not take; its worker is the loop",
+    ),
     ("waiting_room/index/rebuild.rs", "looks twice before it rebuilds; its worker is the loop"),
 ];
 
@@ -201,6 +210,9 @@ fn rules(source: &Source, faults: &mut Vec<String>) {
         }
         if first == "migration" && deep && !source.is_in(&["db"]) {
             fault(path.line, "migrations are db's");
+        }
+        if first.starts_with("opentelemetry") && !source.is_in(&["telemetry"]) {
+            fault(path.line, "spans are telemetry's");
         }
         if first == "redis" && deep && !source.is_in(&["kv"]) && !source.is_store() {
             fault(path.line, "redis belongs to kv and stores");

@@ -21,7 +21,10 @@ fn settings(text: &str) -> BTreeSet<String> {
     let word = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
     text.split(|c: char| !word(c))
         .filter(|name| {
-            name.starts_with("FRONTROW_") || ["DATABASE_URL", "REDIS_URL"].contains(name)
+            let ours =
+                name.starts_with("FRONTROW_") || ["DATABASE_URL", "REDIS_URL"].contains(name);
+            // OpenTelemetry's, but for what its library reads by itself.
+            ours || name.starts_with("OTEL_") && *name != "OTEL_RESOURCE_ATTRIBUTES"
         })
         .map(str::to_owned)
         .collect()

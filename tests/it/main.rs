@@ -42,5 +42,6 @@ mod secrets;
 mod session;
 mod smoke;
 mod tasks;
+mod telemetry;
 mod waiting_room;
 mod wallet;

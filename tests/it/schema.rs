@@ -1,6 +1,6 @@
 //! What clients are written against: the schema file, the contract, the codes of refusals, and the names of metrics.
 
-use std::{collections::BTreeSet, fs, path::Path, process::Command};
+use std::{collections::BTreeSet, fs, path::Path, process::Command, sync::Arc};
 
 use async_graphql::Positioned;
 use async_graphql::parser::{
@@ -10,7 +10,8 @@ use async_graphql::parser::{
 use frontrow::{
     api,
     telemetry::{
-        CheckLabels, EndedLabels, LaneLabels, Metrics, OutcomeLabels, RequestLabels, TaskLabels,
+        CheckLabels, EndedLabels, LaneLabels, Metrics, OperationLabels, OutcomeLabels,
+        RefusalLabels, RequestLabels, TaskLabels,
     },
 };
 
@@ -211,6 +212,7 @@ pub(crate) const METRICS: &[(&str, &str)] = &[
     ("frontrow_holds_lapsed", "counter"),
     ("frontrow_journal_batch", "histogram"),
     ("frontrow_lane_groups", "histogram"),
+    ("frontrow_operations", "counter"),
     ("frontrow_payments", "counter"),
     ("frontrow_queue_admitted", "counter"),
     ("frontrow_queue_ended", "counter"),
@@ -220,6 +222,7 @@ pub(crate) const METRICS: &[(&str, &str)] = &[
     ("frontrow_request_seconds", "histogram"),
     ("frontrow_rate_limited", "counter"),
     ("frontrow_refunds", "counter"),
+    ("frontrow_refusals", "counter"),
     ("frontrow_requests", "counter"),
     ("frontrow_requests_in_flight", "gauge"),
     ("frontrow_room_absent", "gauge"),
@@ -235,7 +238,9 @@ pub(crate) const METRICS: &[(&str, &str)] = &[
     ("frontrow_room_watchers", "gauge"),
     ("frontrow_sessions", "counter"),
     ("frontrow_shed", "counter"),
+    ("frontrow_slow_operations", "counter"),
     ("frontrow_sockets", "gauge"),
+    ("frontrow_spans", "counter"),
     ("frontrow_subscriptions", "gauge"),
     ("frontrow_task_panics", "counter"),
 ];
@@ -245,6 +250,10 @@ fn metrics_are_those_that_dashboards_know() {
     let metrics = Metrics::new();
     // Those with labels show themselves when they have counted something.
     drop(metrics.requests.get_or_create(&RequestLabels { kind: "query", code: "ok" }));
+    let field: Arc<str> = "concerts".into();
+    let labels = OperationLabels { kind: "query", field: field.clone(), outcome: "ok" };
+    drop(metrics.operations.answered.get_or_create(&labels));
+    drop(metrics.operations.refused.get_or_create(&RefusalLabels { field, code: "NOT_FOUND" }));
     drop(metrics.audit_faults.get_or_create(&CheckLabels { check: String::new() }));
     drop(metrics.queue_ended.get_or_create(&EndedLabels { status: "USED" }));
     drop(metrics.holds.get_or_create(&OutcomeLabels { outcome: "ok" }));

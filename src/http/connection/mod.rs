@@ -136,6 +136,11 @@ impl Connection {
         client::address(self.peer.ip(), headers, &self.all.limits.trusted)
     }
 
+    /// Whether the other end is a trusted proxy.
+    pub(super) fn is_trusted(&self) -> bool {
+        self.all.limits.trusted.contains(self.peer.ip())
+    }
+
     // Phases change in the connection's own task only. The sweep reads them from outside and may see a phase with the time
     // of the one before: it only wakes the task, which looks again.
 

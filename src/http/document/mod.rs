@@ -16,7 +16,7 @@ use async_graphql::{
     Name,
     parser::{
         Error as ParseError, parse_query,
-        types::{ExecutableDocument, OperationDefinition, OperationType, Selection},
+        types::{ExecutableDocument, OperationDefinition, OperationType},
     },
 };
 use measure::Facts;
@@ -65,6 +65,8 @@ pub(super) struct Operation {
     pub(super) name: Option<Name>,
     /// What it does.
     pub(super) kind: Kind,
+    /// Its root field, if it has one only.
+    pub(super) field: Option<Name>,
     /// What it is about.
     pub(super) work: Work,
     /// How its results may be written without async-graphql; for subscriptions.
@@ -76,6 +78,11 @@ impl Operation {
     /// What its fields cost, with one item in each list.
     pub(super) fn values(&self) -> usize {
         usize::try_from(self.facts.values).unwrap_or(usize::MAX)
+    }
+
+    /// The name of its one field, if it is a mutation.
+    pub(super) fn mutation(&self) -> Option<&str> {
+        self.field.as_deref().filter(|_| self.kind == Kind::Mutation)
     }
 
     /// Whether it asks for the schema.
@@ -134,29 +141,6 @@ impl Documents {
         self.cache.insert(text.to_owned(), Arc::clone(&prepared));
         Ok(prepared)
     }
-
-    /// The mutation that would run, by the name of its one field; `None` for everything else, refusals too.
-    pub(super) fn mutation(&self, text: &str, operation_name: Option<&str>) -> Option<Name> {
-        let prepared = self.prepare(text).ok()?;
-        let operation = prepared.select(operation_name).ok()?;
-        if operation.kind != Kind::Mutation {
-            return None;
-        }
-        let definition = prepared.definition(operation)?;
-        let mut selections = &definition.selection_set.node;
-        // No fragment spreads itself, and few levels nest: both have been looked at.
-        loop {
-            selections = match &selections.items.first()?.node {
-                Selection::Field(field) => return Some(field.node.name.node.clone()),
-                Selection::InlineFragment(fragment) => &fragment.node.selection_set.node,
-                Selection::FragmentSpread(spread) => {
-                    let fragment =
-                        prepared.document.fragments.get(&spread.node.fragment_name.node)?;
-                    &fragment.node.selection_set.node
-                }
-            };
-        }
-    }
 }
 
 fn prepare(text: &str) -> Result<Prepared, Refusal> {
@@ -172,10 +156,14 @@ fn prepare(text: &str) -> Result<Prepared, Refusal> {
             let kind = operation.node.ty.into();
             let plan = (kind == Kind::Subscription).then(|| Plan::of(&document, &operation.node));
             let plan = plan.flatten().map(Arc::new);
+            let field = (facts.roots == 1)
+                .then(|| work::field(&document, &operation.node.selection_set.node).cloned())
+                .flatten();
             Operation {
                 name: name.cloned(),
                 kind,
-                work: about(&document, &operation.node, facts),
+                work: about(kind, field.as_deref()),
+                field,
                 plan,
                 facts,
             }
@@ -185,11 +173,8 @@ fn prepare(text: &str) -> Result<Prepared, Refusal> {
 }
 
 /// What an operation is about. A mutation that does not have one field is refused before anybody asks.
-fn about(document: &ExecutableDocument, operation: &OperationDefinition, facts: Facts) -> Work {
-    if operation.ty != OperationType::Mutation || facts.roots != 1 {
-        return Work::Usual;
-    }
-    work::field(document, &operation.selection_set.node).map_or(Work::Usual, |name| Work::of(name))
+fn about(kind: Kind, field: Option<&str>) -> Work {
+    field.filter(|_| kind == Kind::Mutation).map_or(Work::Usual, Work::of)
 }
 
 impl Prepared {

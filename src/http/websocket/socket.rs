@@ -12,7 +12,10 @@ use std::{
 use async_graphql::Response;
 use bytes::Bytes;
 use chrono::SecondsFormat;
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{
+    SinkExt, StreamExt,
+    stream::{BoxStream, poll_fn},
+};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::{
     WebSocketStream,
@@ -38,6 +41,7 @@ use crate::{
     account::WatchedSession,
     api::{Budget, Caller, Handover, Origin, RequestId},
     kernel::{Actor, PersonId, RequestCode},
+    telemetry::Span,
 };
 
 /// How long the peer may take to read a close frame, with what was to be sent before it.
@@ -309,7 +313,8 @@ impl Socket {
         if self.running.contains(&id) {
             return Err(Close::DuplicateId.into());
         }
-        let mut observation = Observation::start(&self.transport.metrics, &self.request_id);
+        let mut observation =
+            Observation::start(&self.transport, &self.request_id, Span::default());
         observation.asked_by(caller);
         let prepared = if self.running.len() >= self.transport.limits.subscriptions {
             let text = "Too many subscriptions on one socket; complete one of them first.";
@@ -320,7 +325,7 @@ impl Socket {
         match prepared {
             Ok((request, handover)) => {
                 observation.answered(None);
-                let stream = self.transport.engine.stream(request);
+                let stream = traced(self.transport.engine.stream(request), observation.span());
                 let counted = Counted::new(&self.transport.metrics.subscriptions);
                 self.running.insert(id, stream, handover, observation, counted);
                 Ok(None)
@@ -359,6 +364,9 @@ impl Socket {
                 if first && failed {
                     return self.fail(at, *response);
                 }
+                if first {
+                    operation.observation.begun();
+                }
                 error::complete(&mut response, &self.request_id);
                 Some(Outgoing::of(&operation.id, "next", Some(response)).frame())
             }
@@ -382,6 +390,15 @@ impl Socket {
         observation.answered(outcome.code);
         Outgoing::of(id, "error", Some(response.errors)).frame()
     }
+}
+
+/// The same stream, in a span where there is one.
+fn traced(stream: BoxStream<'static, Response>, span: Span) -> BoxStream<'static, Response> {
+    if !span.is_on() {
+        return stream;
+    }
+    let mut stream = stream;
+    poll_fn(move |context| span.within(|| stream.poll_next_unpin(context))).boxed()
 }
 
 /// How long a socket lives: the last quarter of the age depends on the dice, so that sockets that came together do not go together.

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     kernel::{Failure, Fault, PersonId, ScheduleId},
+    telemetry::Span,
     waiting_room::{Place, QueueRefusal, QueueToken},
 };
 
@@ -27,12 +28,15 @@ pub(super) type Reply = oneshot::Sender<Result<Place, Failure<QueueRefusal>>>;
 pub(super) struct Entry {
     pub person_id: PersonId,
     pub reply: Reply,
+    /// Waits for the answer.
+    pub span: Span,
 }
 
 /// Somebody whose place is committed, and who has not been told.
 pub(super) struct Newcomer {
     pub token: QueueToken,
     pub reply: Reply,
+    pub span: Span,
 }
 
 /// The lists of all rooms. A room is here as long as anybody is in its lists, or a task has the duty to empty them.
@@ -201,7 +205,7 @@ mod tests {
 
     fn entry() -> (Entry, Answer) {
         let (reply, answer) = oneshot::channel();
-        (Entry { person_id: PersonId::new(), reply }, answer)
+        (Entry { person_id: PersonId::new(), reply, span: Span::default() }, answer)
     }
 
     fn newcomer(schedule_id: ScheduleId, number: i64) -> (Newcomer, Answer) {
@@ -219,7 +223,7 @@ mod tests {
             expires_at: None,
             now: Timestamp::UNIX_EPOCH,
         };
-        (Newcomer { token, reply: entry.reply }, answer)
+        (Newcomer { token, reply: entry.reply, span: entry.span }, answer)
     }
 
     #[tokio::test]

@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     kernel::{Actor, Failure, Fault, FaultKind, PersonId, ScheduleId},
+    telemetry::{Span, Step},
     turns::deadline,
 };
 
@@ -95,7 +96,8 @@ impl WaitingRooms {
         schedule_id: ScheduleId,
     ) -> Result<Place, Failure<QueueRefusal>> {
         let (reply, answer) = oneshot::channel();
-        let entry = Entry { person_id: actor.person_id, reply };
+        let step = Step::journal();
+        let entry = Entry { person_id: actor.person_id, reply, span: step.span() };
         if let Some(duty) = self.backlog.push(schedule_id, entry)? {
             let rooms = self.clone();
             self.tasks.spawn_vital("writing a journal", async move {
@@ -105,7 +107,7 @@ impl WaitingRooms {
         // Whether they were written is not known. Entering is safe to repeat.
         let lost =
             || Err(Fault::alike(FaultKind::Unanswered, "a journal commit gave no answer").into());
-        match timeout(deadline::at_most(ANSWER_PATIENCE), answer).await {
+        match step.run(timeout(deadline::at_most(ANSWER_PATIENCE), answer)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) | Err(_) => lost(),
         }
@@ -125,7 +127,8 @@ impl WaitingRooms {
             .map(|entry| entry.person_id)
             .filter(|person| seen.insert(*person))
             .collect();
-        match self.write(schedule_id, &people).await {
+        let group = Span::of_group("commit to the journal", batch.iter().map(|it| &it.span));
+        match group.run(self.write(schedule_id, &people)).await {
             Ok(written) => {
                 #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
                 self.metrics.journal_batch.observe(people.len() as f64);
@@ -153,9 +156,9 @@ impl WaitingRooms {
     /// Answers at once those who have no place, and hands the others over to be put into the index and answered.
     fn hand_over(&self, schedule_id: ScheduleId, batch: Vec<Entry>, written: &Written) {
         let mut newcomers = Vec::with_capacity(batch.len());
-        for Entry { person_id, reply } in batch {
+        for Entry { person_id, reply, span } in batch {
             match written.tokens.get(&person_id) {
-                Some(token) => newcomers.push(Newcomer { token: token.clone(), reply }),
+                Some(token) => newcomers.push(Newcomer { token: token.clone(), reply, span }),
                 None => _ = reply.send(Err(written.why_not(person_id))),
             }
         }

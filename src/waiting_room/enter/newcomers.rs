@@ -8,6 +8,7 @@ use std::{collections::HashMap, time::Duration};
 use super::backlog::{Duty, Newcomer};
 use crate::{
     kernel::{PersonId, ScheduleId},
+    telemetry::Span,
     waiting_room::{
         Place, QueueStatus, QueueToken, WaitingRooms,
         index::{CHUNK, Ranks},
@@ -24,7 +25,8 @@ impl WaitingRooms {
     /// Answers until nobody waits to be answered.
     pub(super) async fn answer_newcomers(&self, schedule_id: ScheduleId, mut duty: Duty) {
         while let Some(newcomers) = duty.newcomers() {
-            self.answer(schedule_id, newcomers).await;
+            let group = Span::of_group("put into the line", newcomers.iter().map(|it| &it.span));
+            group.run(self.answer(schedule_id, newcomers)).await;
         }
     }
 
@@ -47,7 +49,7 @@ impl WaitingRooms {
         } else {
             None
         };
-        for Newcomer { token, reply } in newcomers {
+        for Newcomer { token, reply, .. } in newcomers {
             let located = self.locate_newcomer(&token, &located, line.as_deref()).await;
             // A person who has hung up needs no answer.
             _ = reply.send(Ok(Place::of(token, located, summary.as_ref())));

@@ -19,7 +19,8 @@ use crate::{
 macro_rules! script {
     ($name:literal) => {
         LazyLock::new(|| {
-            Script::new(concat!(include_str!("lua/line.lua"), include_str!(concat!("lua/", $name))))
+            let text = concat!(include_str!("lua/line.lua"), include_str!(concat!("lua/", $name)));
+            Script::new($name, text)
         })
     };
 }

@@ -3,6 +3,7 @@
 pub(crate) mod buying;
 pub(crate) mod cards;
 pub(crate) mod client;
+pub(crate) mod collector;
 pub(crate) mod database;
 pub(crate) mod like_stripe;
 pub(crate) mod owners;

@@ -1,6 +1,7 @@
 //! Instances in processes of their own, for tests that kill them.
 
 use std::{
+    fs::File,
     net::SocketAddr,
     process::{Child, Command, Stdio},
     time::Duration,
@@ -17,31 +18,48 @@ pub(crate) struct Process {
     child: Child,
 }
 
+async fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    listener.local_addr().expect("an address")
+}
+
 impl Process {
     /// Starts an instance and waits until it is ready. `flags` are those of `frontrow serve`.
     pub(crate) async fn start(world: &World, flags: &[&str]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("an address");
-        drop(listener);
-        Self::start_at(world, address, flags).await
+        Self::start_at(world, free_address().await, flags).await
     }
 
     /// Starts an instance that may open so many files, and no more.
     pub(crate) async fn start_with_files(world: &World, files: usize, flags: &[&str]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("an address");
-        drop(listener);
-        Self::start_as(world, address, &format!("ulimit -n {files}"), flags).await
+        let address = free_address().await;
+        Self::start_as(world, address, &format!("ulimit -n {files}"), flags, |_| {}).await
+    }
+
+    /// Starts an instance that writes everything it says into one file, as a container's runtime would collect it.
+    pub(crate) async fn start_telling(world: &World, into: &File, flags: &[&str]) -> Self {
+        let address = free_address().await;
+        Self::start_as(world, address, "ulimit -S -n 1024", flags, |command| {
+            let also = || into.try_clone().expect("a file");
+            command.env("FRONTROW_LOG", "info").stdout(also()).stderr(also());
+        })
+        .await
     }
 
     /// Starts an instance at a given address, as a restart would.
     pub(crate) async fn start_at(world: &World, address: SocketAddr, flags: &[&str]) -> Self {
         // With as few open files as most systems begin with.
-        Self::start_as(world, address, "ulimit -S -n 1024", flags).await
+        Self::start_as(world, address, "ulimit -S -n 1024", flags, |_| {}).await
     }
 
-    async fn start_as(world: &World, address: SocketAddr, ulimit: &str, flags: &[&str]) -> Self {
-        let child = Command::new("sh")
+    async fn start_as(
+        world: &World,
+        address: SocketAddr,
+        ulimit: &str,
+        flags: &[&str],
+        set: impl FnOnce(&mut Command),
+    ) -> Self {
+        let mut command = Command::new("sh");
+        command
             .args(["-c", &format!(r#"{ulimit} && exec "$0" serve "$@""#)])
             .arg(env!("CARGO_BIN_EXE_frontrow"))
             .args(flags)
@@ -49,9 +67,9 @@ impl Process {
             .env("FRONTROW_LISTEN", address.to_string())
             .env("FRONTROW_LOG", "warn")
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("the server starts");
+            .stdout(Stdio::null());
+        set(&mut command);
+        let child = command.spawn().expect("the server starts");
         let process = Self { address, child };
         let ready = format!("http://{address}/health/ready");
         for _ in 0..500 {

@@ -12,10 +12,11 @@ use super::{
 use crate::support::redis::{forget_room, indexed};
 
 static ENTER: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(concat!(
+    let text = concat!(
         include_str!("../../../src/waiting_room/index/lua/line.lua"),
         include_str!("../../../src/waiting_room/index/lua/enter.lua")
-    ))
+    );
+    Script::new("enter.lua", text)
 });
 
 /// Puts somebody into the index under a number; what the script answers.
