@@ -53,7 +53,7 @@ pub struct Accounts {
     /// For what nobody waits for.
     background: Db,
     sessions: Sessions,
-    refresh_lifetime: Duration,
+    lifetimes: Lifetimes,
     hasher: Hasher,
     kv: Option<Kv>,
     metrics: Metrics,
@@ -67,7 +67,7 @@ impl Accounts {
             background: db.for_background(),
             db,
             sessions,
-            refresh_lifetime: Duration::ZERO,
+            lifetimes: Lifetimes { refresh: Duration::ZERO, session: Duration::ZERO },
             hasher: Hasher::new(),
             kv: None,
             metrics: Metrics::default(),
@@ -81,20 +81,21 @@ impl Accounts {
         Self { attempts: Some(attempts), ..self }
     }
 
-    /// The same for a server: sessions can be refreshed for `refresh_lifetime` after they were last, and their ends are told
-    /// to all instances.
-    pub fn serving(self, refresh_lifetime: Duration, kv: Kv, metrics: Metrics) -> Self {
-        Self { refresh_lifetime, kv: Some(kv), metrics, ..self }
+    /// The same for a server: sessions can be refreshed, and their ends are told to all instances.
+    pub fn serving(self, lifetimes: Lifetimes, kv: Kv, metrics: Metrics) -> Self {
+        Self { lifetimes, kv: Some(kv), metrics, ..self }
     }
 
     const fn times(&self) -> Times {
-        Times { access: self.sessions.lifetime(), refresh: self.refresh_lifetime }
+        let Lifetimes { refresh, session } = self.lifetimes;
+        Times { access: self.sessions.lifetime(), refresh, session }
     }
 
     /// What who has this session is given.
     fn logged_in(&self, open: Open, token: &RefreshToken) -> Result<LoggedIn, Fault> {
-        let Open { session_id, refreshed_at, expires_at, person } = open;
-        let session = self.sessions.give(session_id, person.id, person.role, refreshed_at)?;
+        let Open { session_id, refreshed_at, expires_at, ends_at, person } = open;
+        let (id, role) = (person.id, person.role);
+        let session = self.sessions.give(session_id, id, role, refreshed_at, Some(ends_at))?;
         Ok(LoggedIn {
             session,
             refresh_token: token.text(),
@@ -106,6 +107,21 @@ impl Accounts {
     fn count(&self, event: &'static str) {
         self.metrics.sessions.get_or_create(&SessionLabels { event }).inc();
     }
+}
+
+/// A refresh token as it is written once it has been read; for fuzzers.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn reread_refresh_token(text: &str) -> Option<String> {
+    RefreshToken::parse(text).map(|token| token.text())
+}
+
+/// How long sessions live that are refreshed.
+#[derive(Debug, Clone, Copy)]
+pub struct Lifetimes {
+    /// How long a refresh token lives that nobody uses.
+    pub refresh: Duration,
+    /// How long a session lives in all, from the log-in on.
+    pub session: Duration,
 }
 
 /// Somebody with an account.
@@ -153,6 +169,10 @@ pub enum AccountRefusal {
     WrongCredentials,
     /// The refresh token is none, or no longer good.
     SessionEnded,
+    /// The session was not refreshed for too long.
+    SessionUnused,
+    /// The session is as old as sessions become.
+    SessionAged,
     /// Seats are held or owned for the future.
     StillHasSeats,
     /// Performances that are sold are still to come.
@@ -168,6 +188,8 @@ impl AccountRefusal {
             Self::NameInvalid => Some("name"),
             Self::WrongCredentials
             | Self::SessionEnded
+            | Self::SessionUnused
+            | Self::SessionAged
             | Self::StillHasSeats
             | Self::StillSells => None,
         }

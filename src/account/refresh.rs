@@ -15,7 +15,7 @@ impl Accounts {
     /// tabs that ask at once go on together. A token that comes later than that is in two hands, and ends its session.
     ///
     /// # Errors
-    /// [`AccountRefusal::SessionEnded`], or a fault.
+    /// [`AccountRefusal::SessionEnded`], [`AccountRefusal::SessionUnused`], [`AccountRefusal::SessionAged`], or a fault.
     pub async fn refresh(&self, refresh_token: &str) -> Result<LoggedIn, Failure<AccountRefusal>> {
         let ended = Failure::Refused(AccountRefusal::SessionEnded);
         let Some(token) = RefreshToken::parse(refresh_token) else { return Err(ended) };
@@ -28,12 +28,14 @@ impl Accounts {
                 self.count("refreshed");
                 return Ok(self.logged_in(open, &next)?);
             }
-            let Some(found) = store::session::find(&self.db, &now).await? else {
+            let Some(found) = store::session::find(&self.db, &now, self.times()).await? else {
                 break;
             };
             match rules::presented(&found.facts) {
                 Presented::Again => {}
-                Presented::Ended => break,
+                Presented::Gone => break,
+                Presented::Unused => return Err(Failure::Refused(AccountRefusal::SessionUnused)),
+                Presented::Aged => return Err(Failure::Refused(AccountRefusal::SessionAged)),
                 Presented::Repeated => {
                     let Some(salt) = found.salt else { break };
                     self.count("repeated");

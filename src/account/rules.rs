@@ -23,8 +23,12 @@ pub(super) struct RefreshFacts {
     pub(super) present: bool,
     /// It is the one before.
     pub(super) previous: bool,
-    /// The session is over by itself.
-    pub(super) over: bool,
+    /// Nobody is there any more whose session it could be.
+    pub(super) gone: bool,
+    /// The session is as old as sessions become.
+    pub(super) aged: bool,
+    /// The session was not refreshed in time.
+    pub(super) unused: bool,
     /// Since when there is the present one.
     pub(super) since: Duration,
 }
@@ -34,8 +38,12 @@ pub(super) struct RefreshFacts {
 pub(super) enum Presented {
     /// It is the present one by now: try again.
     Again,
-    /// It is over.
-    Ended,
+    /// Its person has no account any more.
+    Gone,
+    /// Its session is as old as sessions become.
+    Aged,
+    /// Its session was not refreshed in time.
+    Unused,
     /// It was used a moment ago: the same answer again.
     Repeated,
     /// It was used before by somebody who is not the one who shows it: the session must end.
@@ -45,7 +53,9 @@ pub(super) enum Presented {
 /// What follows when a refresh token was not the present one as it was tried.
 pub(super) fn presented(facts: &RefreshFacts) -> Presented {
     match facts {
-        RefreshFacts { over: true, .. } => Presented::Ended,
+        RefreshFacts { gone: true, .. } => Presented::Gone,
+        RefreshFacts { aged: true, .. } => Presented::Aged,
+        RefreshFacts { unused: true, .. } => Presented::Unused,
         RefreshFacts { present: true, .. } => Presented::Again,
         RefreshFacts { previous: true, since, .. } if *since <= GRACE => Presented::Repeated,
         RefreshFacts { .. } => Presented::Reused,
@@ -170,7 +180,9 @@ mod tests {
         let facts = |seconds: u64| RefreshFacts {
             present: false,
             previous: true,
-            over: false,
+            gone: false,
+            aged: false,
+            unused: false,
             since: Duration::from_secs(seconds),
         };
         assert_eq!(presented(&facts(0)), Presented::Repeated);
@@ -178,9 +190,13 @@ mod tests {
         assert_eq!(presented(&facts(61)), Presented::Reused);
         assert_eq!(presented(&RefreshFacts { previous: false, ..facts(0) }), Presented::Reused);
         assert_eq!(presented(&RefreshFacts { present: true, ..facts(90) }), Presented::Again);
+        // Nothing is left to be ended.
         for present in [true, false] {
-            let over = RefreshFacts { over: true, present, ..facts(0) };
-            assert_eq!(presented(&over), Presented::Ended, "nothing is left to be ended");
+            let facts = RefreshFacts { present, unused: true, ..facts(90) };
+            assert_eq!(presented(&facts), Presented::Unused);
+            let facts = RefreshFacts { aged: true, ..facts };
+            assert_eq!(presented(&facts), Presented::Aged);
+            assert_eq!(presented(&RefreshFacts { gone: true, ..facts }), Presented::Gone);
         }
     }
 

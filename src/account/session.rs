@@ -78,19 +78,22 @@ impl Sessions {
         role: Role,
         now: Timestamp,
     ) -> Result<SessionToken, Fault> {
-        self.give(SessionId::new(), person_id, role, now)
+        self.give(SessionId::new(), person_id, role, now, None)
     }
 
-    /// An access token of a session, given out at `now`. The same question gets the same token.
+    /// An access token of a session, given out at `now`. It does not outlive the session, which ends at `ends_at` at the latest.
+    /// The same question gets the same token.
     pub(super) fn give(
         &self,
         id: SessionId,
         person_id: PersonId,
         role: Role,
         now: Timestamp,
+        ends_at: Option<Timestamp>,
     ) -> Result<SessionToken, Fault> {
         let iat = now.timestamp();
         let exp = iat.saturating_add(i64::try_from(self.lifetime.as_secs()).unwrap_or(i64::MAX));
+        let exp = ends_at.map_or(exp, |ends_at| exp.min(ends_at.timestamp()));
         let claims = Claims {
             aud: AUDIENCE.to_owned(),
             sub: person_id,

@@ -178,6 +178,12 @@ impl From<AccountRefusal> for AccountError {
             AccountRefusal::SessionEnded => {
                 (Code::SessionEnded, "This session has ended; log in again.")
             }
+            AccountRefusal::SessionUnused => {
+                (Code::SessionEnded, "This session was not used for too long; log in again.")
+            }
+            AccountRefusal::SessionAged => {
+                (Code::SessionEnded, "This session is as old as sessions become; log in again.")
+            }
             AccountRefusal::StillHasSeats => (
                 Code::StillHasSeats,
                 "You hold or own seats at performances to come. Give them back, or come again afterwards.",

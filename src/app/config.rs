@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{Networks, TraceArgs};
 use crate::{
-    account::{AttemptSettings, KeysAddress, ProviderSettings, SECRET_BYTES_MIN},
+    account::{AttemptSettings, KeysAddress, Lifetimes, ProviderSettings, SECRET_BYTES_MIN},
     db::DbSettings,
     gateway::{Currency, GatewayAddress, GatewaySettings, Provider, ReturnOrigins},
     kv::KvSettings,
@@ -69,12 +69,19 @@ pub struct SecretArgs {
     #[arg(long, env = "FRONTROW_REFRESH_SECONDS", default_value_t = 2_592_000,
           value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
     pub refresh_seconds: u64,
+    /// How long a session lives in all, in seconds, however often it is refreshed; then its person logs in again.
+    #[arg(long, env = "FRONTROW_SESSION_MAX_SECONDS", default_value_t = 7_776_000,
+          value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    pub session_max_seconds: u64,
 }
 
 impl SecretArgs {
-    /// How long an unused refresh token lives.
-    pub const fn refresh_lifetime(&self) -> Duration {
-        Duration::from_secs(self.refresh_seconds)
+    /// How long sessions and their tokens live.
+    pub const fn lifetimes(&self) -> Lifetimes {
+        Lifetimes {
+            refresh: Duration::from_secs(self.refresh_seconds),
+            session: Duration::from_secs(self.session_max_seconds),
+        }
     }
 
     /// How long an access token lives.

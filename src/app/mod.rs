@@ -92,7 +92,7 @@ impl App {
         let sessions = sessions(&settings, keyring.clone(), &db, &tasks)?;
         let attempts = Attempts::new(kv.clone(), metrics.clone(), settings.rates.attempts());
         let accounts = Accounts::new(db.clone(), sessions.clone()).counting(attempts).serving(
-            settings.secrets.refresh_lifetime(),
+            settings.secrets.lifetimes(),
             kv.clone(),
             metrics.clone(),
         );

@@ -42,6 +42,8 @@ pub(super) async fn run(args: &AddOrganizerArgs) -> Result<ExitCode, Failed> {
             AccountRefusal::PasswordWeak
             | AccountRefusal::WrongCredentials
             | AccountRefusal::SessionEnded
+            | AccountRefusal::SessionUnused
+            | AccountRefusal::SessionAged
             | AccountRefusal::StillHasSeats
             | AccountRefusal::StillSells => {
                 "The password, the first line of standard input, has to be 8 to 128 characters, not all the same \

@@ -21,9 +21,15 @@ fn database_error(error: &DbErr) -> Option<&(dyn sea_orm::sqlx::error::DatabaseE
     }
 }
 
-/// A person who writes something of their own, and is refused by one of these, has no account any more.
-const OWNERS: &[&str] =
-    &["concert_organizer_fkey", "queue_token_person_fkey", "wallet_person_fkey"];
+/// A person who writes something of their own, and is refused by one of these, has no account any more. These are all that refer
+/// to a person.
+const OWNERS: &[&str] = &[
+    "concert_organizer_fkey",
+    "external_identity_person_fkey",
+    "queue_token_person_fkey",
+    "session_person_fkey",
+    "wallet_person_fkey",
+];
 
 impl From<Lost> for DbErr {
     fn from(lost: Lost) -> Self {

@@ -223,13 +223,78 @@ async fn a_refresh_token_ends_when_nobody_uses_it() {
     let a = world.instance().await;
     let person = Person::sign_up(&a.client(), "mina").await;
     world.sql("UPDATE session SET expires_at = clock_timestamp()").await;
-    assert_ended(&refresh(&a.client(), &person.refresh).await);
-    // The access token lives to its own end, and the row is tidied away.
+    let unused = refresh(&a.client(), &person.refresh).await;
+    assert_ended(&unused);
+    assert_eq!(why(&unused), "This session was not used for too long; log in again.");
+    // The access token lives to its own end, and a day later the row is tidied away.
     assert!(is_in(&person.at(&a)).await);
+    world.sql("UPDATE session SET expires_at = expires_at - interval '1 day'").await;
     eventually("to be tidied", async || {
         (world.number("SELECT count(*) FROM session").await == 0).then_some(())
     })
     .await;
+}
+
+fn why(payload: &Value) -> &str {
+    payload["userErrors"][0]["message"].as_str().expect("a message")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_session_outlives_its_age_however_often_it_is_refreshed() {
+    const DAYS: i64 = 90;
+    let world = World::new().await;
+    let a = world.instance().await;
+    let person = Person::sign_up(&a.client(), "mina").await;
+    let age = async |days: i64, seconds: i64| {
+        let sql = format!(
+            "UPDATE session SET opened_at = clock_timestamp() - interval '{days} days' + interval '{seconds} s'"
+        );
+        world.sql(&sql).await;
+    };
+    // Ten minutes before its end it goes on for ten minutes, and so do its tokens.
+    age(DAYS, 600).await;
+    let payload = refresh(&a.client(), &person.refresh).await;
+    assert_eq!(refusal(&payload), None, "{payload}");
+    for name in ["expiresAt", "refreshExpiresAt"] {
+        let text = payload["session"][name].as_str().unwrap();
+        let left =
+            chrono::DateTime::parse_from_rfc3339(text).unwrap().to_utc() - chrono::Utc::now();
+        assert!((540..=600).contains(&left.num_seconds()), "{name}: {left}");
+    }
+    let person = Person::of(&person.email, &payload);
+    assert!(is_in(&person.at(&a)).await);
+    // Whoever knows the password begins it anew.
+    let changed = change_password(&person.at(&a), PASSWORD, "another long password").await;
+    let person = Person::of(&person.email, &changed);
+    let text = changed["session"]["refreshExpiresAt"].as_str().unwrap();
+    let left = chrono::DateTime::parse_from_rfc3339(text).unwrap().to_utc() - chrono::Utc::now();
+    assert_eq!(left.num_days(), 29, "{left}");
+    // Then it is over, though it was refreshed a moment ago.
+    age(DAYS, 0).await;
+    let aged = refresh(&a.client(), &person.refresh).await;
+    assert_ended(&aged);
+    assert_eq!(why(&aged), "This session is as old as sessions become; log in again.");
+    person.log_in(&a.client(), "another long password").await;
+    // A shorter time that an operator sets holds for sessions that are open.
+    let short = world.instance_with(&["--session-max-seconds=60"]).await;
+    let other = Person::sign_up(&a.client(), "joon").await;
+    age(0, -61).await;
+    assert_ended(&refresh(&short.client(), &other.refresh).await);
+    assert_eq!(refusal(&refresh(&a.client(), &other.refresh).await), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_access_token_does_not_outlive_its_session() {
+    let world = World::new().await;
+    let a = world.instance_with(&["--session-max-seconds=4"]).await;
+    let person = Person::sign_up(&a.client(), "mina").await;
+    let mut socket = person.at(&a).subscribe(NEVER, json!({})).await;
+    assert_eq!(socket.next().await, Pushed::Closed(4403));
+    assert!(!is_in(&person.at(&a)).await);
+    // Tokens end with a whole second, the session itself less than a second later.
+    let young = "SELECT count(*) FROM session WHERE opened_at + interval '4 s' > clock_timestamp()";
+    eventually("the session to end", async || (world.number(young).await == 0).then_some(())).await;
+    assert_ended(&refresh(&a.client(), &person.refresh).await);
 }
 
 /// A client's link sends the session by habit, also where it has ended.

@@ -17,7 +17,12 @@ use crate::{
 pub(in crate::account) struct Times {
     pub access: Duration,
     pub refresh: Duration,
+    /// A session in all.
+    pub session: Duration,
 }
+
+/// How long a session that is over by itself is kept, so that whoever comes late is told why.
+const KEPT: Duration = Duration::from_secs(86_400);
 
 /// A session that was just given out.
 #[derive(Debug)]
@@ -25,6 +30,8 @@ pub(in crate::account) struct Open {
     pub session_id: SessionId,
     pub refreshed_at: Timestamp,
     pub expires_at: Timestamp,
+    /// When the session ends, however often it is refreshed.
+    pub ends_at: Timestamp,
     pub person: Person,
 }
 
@@ -33,18 +40,19 @@ struct OpenRow {
     session_id: SessionId,
     refreshed_at: Timestamp,
     expires_at: Timestamp,
+    ends_at: Timestamp,
     #[sea_orm(nested)]
     person: PersonRow,
 }
 
 impl From<OpenRow> for Open {
     fn from(row: OpenRow) -> Self {
-        let OpenRow { session_id, refreshed_at, expires_at, person } = row;
-        Self { session_id, refreshed_at, expires_at, person: person.into() }
+        let OpenRow { session_id, refreshed_at, expires_at, ends_at, person } = row;
+        Self { session_id, refreshed_at, expires_at, ends_at, person: person.into() }
     }
 }
 
-/// Opens a session; one of this id that is there gets a new refresh token, and the ones before are none any more.
+/// Opens a session; one of this id that is there begins anew, with a new refresh token, and the ones before are none any more.
 pub(in crate::account) async fn open(
     tx: &Tx,
     id: SessionId,
@@ -56,14 +64,15 @@ pub(in crate::account) async fn open(
         WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
         open AS (
             INSERT INTO session AS s (id, person_id, family, secret, opened_at, refreshed_at, expires_at, access_until)
-            SELECT $1, $2, $3, $4, now, now, now + make_interval(secs => $5), now + make_interval(secs => $6) FROM clock
+            SELECT $1, $2, $3, $4, now, now, now + make_interval(secs => least($5, $7)), now + make_interval(secs => least($6, $7))
+            FROM clock
             ON CONFLICT (id) DO UPDATE
             SET family = excluded.family, secret = excluded.secret, previous = NULL, salt = NULL,
-                refreshed_at = excluded.refreshed_at, expires_at = excluded.expires_at,
+                opened_at = excluded.opened_at, refreshed_at = excluded.refreshed_at, expires_at = excluded.expires_at,
                 access_until = greatest(s.access_until, excluded.access_until)
-            RETURNING s.id, s.person_id, s.refreshed_at, s.expires_at
+            RETURNING s.id, s.person_id, s.refreshed_at, s.expires_at, s.opened_at + make_interval(secs => $7) AS ends_at
         )
-        SELECT open.id AS session_id, open.refreshed_at, open.expires_at,
+        SELECT open.id AS session_id, open.refreshed_at, open.expires_at, open.ends_at,
                p.id, p.email, p.name, p.role, p.created_at, p.erased_at IS NOT NULL AS erased
         FROM open JOIN person p ON p.id = open.person_id";
     let values = vec![
@@ -73,6 +82,7 @@ pub(in crate::account) async fn open(
         hashes.secret.clone().into(),
         times.refresh.as_secs_f64().into(),
         times.access.as_secs_f64().into(),
+        times.session.as_secs_f64().into(),
     ];
     let row: Option<OpenRow> = tx.row(SQL, values).await?;
     row.map(Open::from).ok_or(Fault::internal("a session was opened and is not there"))
@@ -89,11 +99,13 @@ pub(in crate::account) async fn rotate(
     const SQL: &str = "
         UPDATE session s
         SET previous = s.secret, secret = $3, salt = $4, refreshed_at = clock.now,
-            expires_at = clock.now + make_interval(secs => $5),
-            access_until = greatest(s.access_until, clock.now + make_interval(secs => $6))
+            expires_at = least(clock.now + make_interval(secs => $5), s.opened_at + make_interval(secs => $7)),
+            access_until = greatest(s.access_until,
+                                    least(clock.now + make_interval(secs => $6), s.opened_at + make_interval(secs => $7)))
         FROM (SELECT clock_timestamp() AS now) clock, person p
-        WHERE s.family = $1 AND s.secret = $2 AND s.expires_at > clock.now AND p.id = s.person_id AND p.erased_at IS NULL
-        RETURNING s.id AS session_id, s.refreshed_at, s.expires_at, p.id, p.email, p.name, p.role, p.created_at, false AS erased";
+        WHERE s.family = $1 AND s.secret = $2 AND s.expires_at > clock.now
+          AND s.opened_at + make_interval(secs => $7) > clock.now AND p.id = s.person_id AND p.erased_at IS NULL
+        RETURNING s.id AS session_id, s.refreshed_at, s.expires_at, s.opened_at + make_interval(secs => $7) AS ends_at, p.id, p.email, p.name, p.role, p.created_at, false AS erased";
     let values = vec![
         now.family.clone().into(),
         now.secret.clone().into(),
@@ -101,6 +113,7 @@ pub(in crate::account) async fn rotate(
         salt.into(),
         times.refresh.as_secs_f64().into(),
         times.access.as_secs_f64().into(),
+        times.session.as_secs_f64().into(),
     ];
     let row: Option<OpenRow> = db.row(SQL, values).await?;
     Ok(row.map(Open::from))
@@ -115,12 +128,18 @@ pub(in crate::account) struct Found {
 }
 
 /// Looks for the session that a refresh token belongs, or belonged, to.
-pub(in crate::account) async fn find(db: &Db, token: &Hashes) -> Result<Option<Found>, Fault> {
+pub(in crate::account) async fn find(
+    db: &Db,
+    token: &Hashes,
+    times: Times,
+) -> Result<Option<Found>, Fault> {
     #[derive(FromQueryResult)]
     struct Row {
         present: bool,
         previous: bool,
-        over: bool,
+        gone: bool,
+        aged: bool,
+        unused: bool,
         since_seconds: f64,
         salt: Option<Uuid>,
         #[sea_orm(nested)]
@@ -128,19 +147,26 @@ pub(in crate::account) async fn find(db: &Db, token: &Hashes) -> Result<Option<F
     }
     const SQL: &str = "
         SELECT s.secret = $2 AS present, coalesce(s.previous = $2, false) AS previous,
-               s.expires_at <= clock.now OR p.erased_at IS NOT NULL AS over,
+               p.erased_at IS NOT NULL AS gone, s.opened_at + make_interval(secs => $3) <= clock.now AS aged,
+               s.expires_at <= clock.now AS unused,
                extract(epoch FROM clock.now - s.refreshed_at)::float8 AS since_seconds, s.salt,
-               s.id AS session_id, s.refreshed_at, s.expires_at,
+               s.id AS session_id, s.refreshed_at, s.expires_at, s.opened_at + make_interval(secs => $3) AS ends_at,
                p.id, p.email, p.name, p.role, p.created_at, p.erased_at IS NOT NULL AS erased
         FROM (SELECT clock_timestamp() AS now) clock, session s JOIN person p ON p.id = s.person_id
         WHERE s.family = $1";
-    let values = vec![token.family.clone().into(), token.secret.clone().into()];
+    let values = vec![
+        token.family.clone().into(),
+        token.secret.clone().into(),
+        times.session.as_secs_f64().into(),
+    ];
     let row: Option<Row> = db.row(SQL, values).await?;
     Ok(row.map(|row| Found {
         facts: RefreshFacts {
             present: row.present,
             previous: row.previous,
-            over: row.over,
+            gone: row.gone,
+            aged: row.aged,
+            unused: row.unused,
             since: Duration::try_from_secs_f64(row.since_seconds).unwrap_or_default(),
         },
         salt: row.salt,
@@ -238,7 +264,7 @@ pub(in crate::account) async fn tidy(db: &Db) -> Result<bool, Fault> {
     const BATCH: u64 = 1_000;
     const SESSIONS: &str = "
         WITH over AS MATERIALIZED (
-            SELECT s.id FROM session s WHERE s.expires_at <= clock_timestamp()
+            SELECT s.id FROM session s WHERE s.expires_at <= clock_timestamp() - make_interval(secs => $2)
             ORDER BY s.expires_at LIMIT $1
             FOR NO KEY UPDATE SKIP LOCKED
         )
@@ -251,7 +277,7 @@ pub(in crate::account) async fn tidy(db: &Db) -> Result<bool, Fault> {
         )
         DELETE FROM ended_session e USING over WHERE e.session_id = over.session_id";
     let batch = i64::try_from(BATCH).unwrap_or(i64::MAX);
-    let sessions = db.run(SESSIONS, vec![batch.into()]).await?;
+    let sessions = db.run(SESSIONS, vec![batch.into(), KEPT.as_secs_f64().into()]).await?;
     let ended = db.run(ENDED, vec![batch.into()]).await?;
     Ok(sessions >= BATCH || ended >= BATCH)
 }

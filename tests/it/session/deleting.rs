@@ -1,5 +1,8 @@
 //! Deleting an account: the person goes, the books stay.
 
+use frontrow::kernel::{Fault, FaultKind};
+use sea_orm::ConnectionTrait;
+
 use super::*;
 use crate::support::shop::{self, Setup, Show};
 
@@ -190,4 +193,18 @@ async fn an_organizer_who_sells_is_refused() {
     let query = "query ($id: ID!) { schedule(id: $id) { status concert { title } } }";
     let seen = a.client().data(query, json!({ "id": show.id })).await;
     assert_eq!(seen["schedule"]["status"], "CANCELLED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_constraint_that_names_a_person_says_that_their_account_is_gone() {
+    let world = World::new().await;
+    let names = "SELECT conname::text FROM pg_constraint WHERE contype = 'f' AND confrelid = 'person'::regclass";
+    let names = world.texts(names).await;
+    assert!(names.len() >= 5, "{names:?}");
+    for name in names {
+        let sql =
+            format!("DO $$ BEGIN RAISE foreign_key_violation USING CONSTRAINT = '{name}'; END $$");
+        let error = world.pool.execute_unprepared(&sql).await.expect_err("a violation");
+        assert_eq!(Fault::from(error).kind(), FaultKind::CallerGone, "{name}");
+    }
 }
