@@ -150,7 +150,7 @@ impl ConcertQuery {
         )]
         search: Option<String>,
     ) -> ApiResult<page::Connection<Concert>> {
-        let request = page::request(first, after.as_deref(), ConcertId::parse)?;
+        let request = page::request(first, after.as_deref())?;
         let malformed = ApiError::new(
             RequestCode::BadRequest,
             "`search` has to be at most 100 characters on one line.",
@@ -159,7 +159,7 @@ impl ConcertQuery {
             search.as_deref().map(|text| Search::new(text).ok_or(malformed)).transpose()?;
         budget::spend(ctx, budget::STATEMENT + page_price(search.is_some()))?;
         let found = context::app(ctx)?.catalogue.concerts(&request, search.as_ref()).await?;
-        let cursor = |concert: &catalogue::Concert| concert.id.to_string();
+        let cursor = |concert: &catalogue::Concert| concert.id;
         page::connection(ctx, found, after.is_some(), cursor, |it| Concert(Arc::new(it)))
     }
 

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     catalogue::{self, Search},
     desk::{self, ReservationFilter},
-    kernel::{PersonId, RequestCode, ReservationId, ScheduleId},
+    kernel::{PersonId, RequestCode, ScheduleId},
     payment, reservation,
 };
 
@@ -207,7 +207,7 @@ impl DeskQuery {
         search: Option<String>,
     ) -> ApiResult<Connection<Reservation>> {
         let actor = context::organizer(ctx)?;
-        let request = page::request(first, after.as_deref(), ReservationId::parse)?;
+        let request = page::request(first, after.as_deref())?;
         let malformed = ApiError::new(
             RequestCode::BadRequest,
             "`search` has to be at most 100 characters on one line.",
@@ -226,7 +226,7 @@ impl DeskQuery {
         let filter = ReservationFilter { statuses, search };
         let desk = &context::app(ctx)?.desk;
         let page = desk.reservations(schedule_id, &filter, request).await?;
-        let cursor = |item: &reservation::Reservation| item.id.to_string();
+        let cursor = |item: &reservation::Reservation| item.id;
         page::connection(ctx, page, after.is_some(), cursor, Reservation::from)
     }
 }

@@ -32,6 +32,8 @@ pub use context::{Caller, Gone, Origin, RequestId};
 pub(crate) use error::ApiError;
 use error::ApiResult;
 pub use live::{Handover, Plan, Updates};
+#[cfg(any(test, fuzzing))]
+pub(crate) use page::Cursor;
 
 use crate::app::App;
 
@@ -88,7 +90,7 @@ pub fn sdl() -> String {
 }
 
 /// The schema without its services: it can tell about itself, and nothing else.
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) fn bare_schema() -> FrontrowSchema {
     builder().finish()
 }

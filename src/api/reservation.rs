@@ -344,7 +344,7 @@ impl ReservationQuery {
         status: Option<Vec<ReservationStatus>>,
     ) -> ApiResult<Connection<Reservation>> {
         let actor = context::actor(ctx)?;
-        let request = page::request(first, after.as_deref(), ReservationId::parse)?;
+        let request = page::request(first, after.as_deref())?;
         budget::spend(ctx, budget::STATEMENT)?;
         let status: Option<Vec<_>> =
             status.map(|status| status.into_iter().map(Into::into).collect());
@@ -352,7 +352,7 @@ impl ReservationQuery {
         if page.items.is_empty() {
             context::still_here(ctx, actor).await?;
         }
-        let cursor = |item: &reservation::Reservation| item.id.to_string();
+        let cursor = |item: &reservation::Reservation| item.id;
         page::connection(ctx, page, after.is_some(), cursor, Reservation::from)
     }
 }

@@ -210,13 +210,13 @@ impl WalletQuery {
         after: Option<String>,
     ) -> ApiResult<Connection<WalletEntry>> {
         let actor = context::actor(ctx)?;
-        let request = page::request(first, after.as_deref(), |cursor| cursor.parse().ok())?;
+        let request = page::request(first, after.as_deref())?;
         budget::spend(ctx, budget::STATEMENT)?;
         let page = context::app(ctx)?.wallets.entries(actor, request).await?;
         if page.items.is_empty() {
             context::still_here(ctx, actor).await?;
         }
-        let cursor = |entry: &wallet::WalletEntry| entry.sequence.to_string();
+        let cursor = |entry: &wallet::WalletEntry| entry.sequence;
         page::connection(ctx, page, after.is_some(), cursor, WalletEntry::from)
     }
 }

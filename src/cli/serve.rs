@@ -16,7 +16,7 @@ use super::{Failed, database};
 use crate::{
     api,
     app::{App, Settings},
-    http::{self, Lifetime, Listener},
+    http::{self, Lifetime, Limits, Listener},
     telemetry::{self, Export, LogFormat},
     workers,
 };
@@ -65,7 +65,8 @@ async fn serve(settings: Settings) -> Result<ExitCode, Failed> {
         .keep_vital("waiting for signals", stopping.clone(), move || stop_on_signal(told.clone()));
 
     let lifetime = Lifetime::new(stopping.clone());
-    let router = http::router(&app, api::schema(app.clone()), &lifetime);
+    let limits = Limits::of(&app.settings);
+    let router = http::router(&app, api::schema(app.clone()), &lifetime, limits.clone());
     let elsewhere = metrics.as_ref().map(|(_, address)| *address);
     tracing::info!(%address, metrics = elsewhere.map(tracing::field::display), "listening");
     // Containers put both of a program's outputs into one stream: only a person gets what is no JSON.
@@ -75,14 +76,15 @@ async fn serve(settings: Settings) -> Result<ExitCode, Failed> {
     if let Some((listener, _)) = metrics {
         let lifetime = Lifetime::new(stopping.clone());
         let router = http::metrics_router(&app, &lifetime);
-        let serving = http::serve(Listener::new(listener, &app), router, lifetime, patience);
+        let listener = Listener::new(listener, &app, limits.clone());
+        let serving = http::serve(listener, router, lifetime, patience);
         app.tasks.spawn("serving metrics", async move {
             if let Err(error) = serving.await {
                 tracing::error!(%error, "metrics are not served any more");
             }
         });
     }
-    http::serve(Listener::new(listener, &app), router, lifetime, patience)
+    http::serve(Listener::new(listener, &app, limits), router, lifetime, patience)
         .await
         .map_err(|error| Failed::new(format!("the server stopped: {error}")))?;
     stopping.cancel();

@@ -4,7 +4,7 @@ use std::{fmt::Write, sync::LazyLock};
 
 use axum::{
     body::Body,
-    extract::Path,
+    extract::{Path, rejection::PathRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::Response,
 };
@@ -72,8 +72,12 @@ pub(super) async fn index(headers: HeaderMap) -> Response {
 }
 
 /// One of its files.
-pub(super) async fn file(Path(name): Path<String>, headers: HeaderMap) -> Response {
-    send(&name, &headers)
+pub(super) async fn file(
+    // What is no text names none.
+    name: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+) -> Response {
+    send(&name.map(|Path(name)| name).unwrap_or_default(), &headers)
 }
 
 fn send(name: &str, asked: &HeaderMap) -> Response {

@@ -1,12 +1,14 @@
 //! What surrounds every route: the request's id, the limit on bodies, panics, CORS and the headers that browsers heed.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{borrow::Cow, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use async_graphql::Response as GraphqlResponse;
 use axum::{
     Extension, Router,
     extract::{Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    http::{
+        HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header, uri::Authority,
+    },
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
 };
@@ -38,8 +40,9 @@ const REQUEST_ID_BYTES_MAX: usize = 64;
 pub(super) const GRAPHQL: &str = "/graphql";
 
 /// Headers that say one thing. If one of them comes twice, a proxy may understand something else by it than we do.
-const ONCE: [HeaderName; 8] = [
+const ONCE: [HeaderName; 9] = [
     header::HOST,
+    header::TRANSFER_ENCODING,
     header::CONTENT_TYPE,
     header::CONTENT_LENGTH,
     header::CONTENT_ENCODING,
@@ -109,10 +112,10 @@ async fn through(State(tasks): State<Tasks>, mut request: Request, next: Next) -
     let connection = request.extensions().get::<Arc<Connection>>();
     let origin = Origin(connection.and_then(|connection| connection.client(request.headers())));
     request.extensions_mut().insert(origin);
-    let twice = twice(request.headers());
+    let unclear = unclear(request.version(), request.headers());
     let request = linger::to_the_end(request, &tasks);
-    let answer = match twice {
-        Some(text) => Ok(error::plain(StatusCode::BAD_REQUEST, RequestCode::BadRequest, text)),
+    let answer = match unclear {
+        Some(text) => Ok(unclear_answer(text)),
         None => AssertUnwindSafe(next.run(request)).catch_unwind().await,
     };
     let mut answer = answer.unwrap_or_else(|_| {
@@ -124,9 +127,10 @@ async fn through(State(tasks): State<Tasks>, mut request: Request, next: Next) -
     if let Some(refusal) = refusal {
         let media = answer.extensions_mut().remove::<Media>().unwrap_or(Media::Json);
         let mut refused = refuse(answer.status(), media, refusal, &id);
-        refused
-            .headers_mut()
-            .extend(answer.headers_mut().remove(header::ALLOW).map(|allow| (header::ALLOW, allow)));
+        for name in [header::ALLOW, header::CONNECTION] {
+            let kept = answer.headers_mut().remove(&name);
+            refused.headers_mut().extend(kept.map(|value| (name, value)));
+        }
         keep_for_browsers(answer.headers(), refused.headers_mut());
         answer = refused;
     }
@@ -160,10 +164,36 @@ fn keep_for_browsers(from: &HeaderMap, to: &mut HeaderMap) {
     to.extend(cross_origin.map(|(name, value)| (name.clone(), value.clone())));
 }
 
-/// What to say of a request that has a header twice that may come once only.
-fn twice(headers: &HeaderMap) -> Option<String> {
-    let name = ONCE.iter().find(|name| headers.get_all(*name).iter().nth(1).is_some())?;
-    Some(format!("The header {name} may be there once only."))
+/// What to say of a request of which a proxy may understand something else than we do: where it goes, or where it ends.
+fn unclear(version: Version, headers: &HeaderMap) -> Option<Cow<'static, str>> {
+    if let Some(name) = ONCE.iter().find(|name| headers.get_all(*name).iter().nth(1).is_some()) {
+        return Some(format!("The header {name} may be there once only.").into());
+    }
+    let host = headers.get(header::HOST);
+    if host.map_or(version >= Version::HTTP_11, |host| !is_host(host)) {
+        return Some("The header host has to name the server, as RFC 9112 says.".into());
+    }
+    let coding = headers.get(header::TRANSFER_ENCODING);
+    if coding.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        return Some("The only transfer-encoding that is understood is chunked.".into());
+    }
+    None
+}
+
+/// Says so, and that nothing more is read on that connection.
+fn unclear_answer(text: Cow<'static, str>) -> Response {
+    let mut answer = error::plain(StatusCode::BAD_REQUEST, RequestCode::BadRequest, text);
+    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    answer
+}
+
+/// Whether this is the name of a server, with or without a port; or empty, where a request has none.
+fn is_host(value: &HeaderValue) -> bool {
+    let Ok(text) = value.to_str() else { return false };
+    let Ok(authority) = text.parse::<Authority>() else { return text.is_empty() };
+    let port = text.strip_prefix(authority.host());
+    let port = port.map(|port| port.strip_prefix(':').unwrap_or(port));
+    port.is_some_and(|port| port.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
 /// The refusals that layers and the router make by themselves, with a text or an empty body.
@@ -212,4 +242,49 @@ fn secure(headers: &mut HeaderMap) {
     );
     default(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'");
     default(header::CACHE_CONTROL, "no-store");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(version: Version, lines: &[(&'static str, &'static str)]) -> Option<Cow<'static, str>> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        unclear(version, &headers)
+    }
+
+    #[test]
+    fn a_request_names_the_server_once() {
+        for host in
+            ["a.example", "a.example:8000", "a.example:", "[::1]:80", "127.0.0.1", "", "x_y"]
+        {
+            assert_eq!(told(Version::HTTP_11, &[("host", host)]), None, "{host}");
+        }
+        for host in
+            ["a b", "a/b", "a@b", "a:b", "a:80:80", "a?b", "a#b", "<a>", "http://a", "[::1", " "]
+        {
+            assert!(told(Version::HTTP_11, &[("host", host)]).is_some(), "{host}");
+        }
+        assert!(told(Version::HTTP_11, &[]).is_some());
+        assert_eq!(told(Version::HTTP_10, &[]), None);
+        assert!(told(Version::HTTP_10, &[("host", "a b")]).is_some());
+        assert!(told(Version::HTTP_11, &[("host", "a"), ("host", "a")]).is_some());
+    }
+
+    #[test]
+    fn a_body_comes_in_pieces_or_as_it_is() {
+        for (coding, clear) in [
+            ("chunked", true),
+            ("Chunked", true),
+            ("gzip, chunked", false),
+            ("chunked, chunked", false),
+            ("", false),
+        ] {
+            let headers = [("host", "a"), ("transfer-encoding", coding)];
+            assert_eq!(told(Version::HTTP_11, &headers).is_none(), clear, "{coding}");
+        }
+    }
 }

@@ -127,7 +127,7 @@ async fn answer(
 }
 
 const MALFORMED: &str = "The body must be one JSON object with query (a string) and, where they are needed, \
-                         operationName (a string), variables and extensions (objects), of at most 4000 values together.";
+                         operationName (a string), variables and extensions (objects), of at most 4000 values together, and no name twice in one object.";
 
 async fn read(body: Body) -> Result<Bytes, (StatusCode, &'static str)> {
     axum::body::to_bytes(body, BODY_BYTES_MAX).await.map_err(|error| {

@@ -19,15 +19,9 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{document::Work, error::Refusal};
+use super::{document::Work, error::Refusal, limits::Limits};
 use crate::{kernel::RequestCode, telemetry::Metrics};
 
-/// Places for what pays, gives back or ends something.
-const VITAL_AT_ONCE: usize = 128;
-/// Nobody waits for longer in a line in which nobody was served meanwhile, or that is older than [`CROWD`].
-const PATIENCE: Duration = Duration::from_millis(150);
-/// A crowd that came at one instant is served within this time. A line that is older is one that does not end.
-const CROWD: Duration = Duration::from_secs(1);
 /// So many requests wait for each place; more are refused at once.
 const WAITING_MAX: usize = 8;
 
@@ -68,9 +62,10 @@ pub(super) struct Place {
 
 impl Load {
     /// Nothing is under way.
-    pub(super) fn new(at_once: usize, metrics: &Metrics) -> Self {
-        let gate = |places| Arc::new(Gate::new(places));
-        Self { usual: gate(at_once), vital: gate(VITAL_AT_ONCE), metrics: metrics.clone() }
+    pub(super) fn new(limits: &Limits, metrics: &Metrics) -> Self {
+        let gate = |places| Arc::new(Gate::new(places, limits));
+        let (usual, vital) = (gate(limits.at_once), gate(limits.vital_at_once));
+        Self { usual, vital, metrics: metrics.clone() }
     }
 
     /// Waits for a place.
@@ -98,12 +93,12 @@ impl Drop for Place {
 }
 
 impl Gate {
-    fn new(places: usize) -> Self {
+    fn new(places: usize, limits: &Limits) -> Self {
         Self {
             places: Arc::new(Semaphore::new(places)),
             waiting_max: places.saturating_mul(WAITING_MAX),
-            patience: PATIENCE,
-            crowd: CROWD,
+            patience: limits.line,
+            crowd: limits.crowd,
             served: AtomicU64::new(0),
             line: Mutex::new(Line { waiting: 0, since: Instant::now() }),
         }
@@ -168,10 +163,8 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
     const LONG: Duration = Duration::from_secs(30);
 
-    fn load(at_once: usize, patience: Duration, crowd: Duration) -> Load {
-        let mut load = Load::new(at_once, &Metrics::new());
-        load.usual = Arc::new(Gate { patience, crowd, ..Gate::new(at_once) });
-        load
+    fn load(at_once: usize, line: Duration, crowd: Duration) -> Load {
+        Load::new(&Limits { at_once, line, crowd, ..Limits::default() }, &Metrics::new())
     }
 
     /// Whether there was a place. It is used for some time.

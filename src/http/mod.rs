@@ -10,10 +10,13 @@ mod connection;
 mod document;
 mod edge;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod graphql;
 mod health;
 mod introspection;
 mod lifetime;
+mod limits;
 mod linger;
 mod load;
 mod observe;
@@ -21,6 +24,7 @@ mod rate_limits;
 mod roots;
 mod session;
 mod share;
+mod strict;
 mod trace;
 mod transport;
 mod webhooks;
@@ -37,21 +41,23 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
     routing::get,
 };
-pub use connection::{Connection, Limits as ConnectionLimits, Listener};
+pub use connection::{Connection, Listener};
 pub use lifetime::{Lifetime, serve};
-use rate_limits::{RateLimits, RateSettings};
-use transport::{Limits, Transport};
+pub use limits::Limits;
+use rate_limits::RateLimits;
+pub use rate_limits::RateSettings;
+use transport::Transport;
 
 use crate::{api::FrontrowSchema, app::App, kernel::RequestCode, telemetry::Metrics};
 
 /// Every route of the server.
-pub fn router(app: &App, schema: FrontrowSchema, lifetime: &Lifetime) -> Router {
+pub fn router(app: &App, schema: FrontrowSchema, lifetime: &Lifetime, limits: Limits) -> Router {
     let settings = &app.settings;
     let transport = Transport::new(
         schema,
         app.sessions.clone(),
         app.metrics.clone(),
-        Limits::of(settings),
+        limits,
         settings.allowed_origins.clone(),
         lifetime.clone(),
     );

@@ -19,17 +19,17 @@ const BURST_SECONDS: u32 = 10;
 
 /// How often; `None` is no limit.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct RateSettings {
+pub struct RateSettings {
     /// Requests of an address.
-    pub(super) address: Option<Rate>,
+    pub address: Option<Rate>,
     /// Requests of a person.
-    pub(super) person: Option<Rate>,
+    pub person: Option<Rate>,
     /// Entering, holding and paying of a person, each by itself.
-    pub(super) orders: Option<Rate>,
+    pub orders: Option<Rate>,
     /// Log-ins from an address.
-    pub(super) log_ins: Option<Rate>,
+    pub log_ins: Option<Rate>,
     /// Accounts made from an address.
-    pub(super) sign_ups: Option<Rate>,
+    pub sign_ups: Option<Rate>,
 }
 
 impl RateSettings {

@@ -1,24 +1,18 @@
 //! What the handlers of both transports share.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc};
 
-use async_graphql::{Executor, Request, Response};
+use async_graphql::{Executor, Request, Response, Value, Variables};
 use futures_util::{future::BoxFuture, stream::BoxStream};
 
 use super::{
-    document::Documents,
-    introspection::Introspection,
-    lifetime::Lifetime,
-    load::Load,
-    rate_limits::{RateLimits, RateSettings},
-    roots::Roots,
-    share::Shares,
+    document::Documents, introspection::Introspection, lifetime::Lifetime, limits::Limits,
+    load::Load, rate_limits::RateLimits, roots::Roots, share::Shares, strict::Strict,
     websocket::Places,
 };
 use crate::{
     account::Sessions,
     api::{Budget, Caller, RequestId},
-    app::Settings,
     kernel::PersonId,
     tasks::Tasks,
     telemetry::Metrics,
@@ -26,100 +20,6 @@ use crate::{
 
 /// The longest body of a request, in bytes.
 pub(super) const BODY_BYTES_MAX: usize = 64 * 1024;
-
-/// Requests that are answered at the same time, for each core; most of them wait for a commit that they share.
-const AT_ONCE_PER_CORE: usize = 256;
-/// On one core, so that a crowd that enters at one instant finds room.
-const AT_ONCE_LEAST: usize = 512;
-
-/// How much and how long. Sizes of documents are in `document`.
-#[derive(Debug, Clone)]
-pub(super) struct Limits {
-    /// Whether anybody may ask for the schema.
-    pub(super) introspection: bool,
-    /// Subscriptions that may run on one socket at once.
-    pub(super) subscriptions: usize,
-    /// Messages that one client may send over one socket in a minute.
-    pub(super) messages_per_minute: u32,
-    /// How long a request may take. A query is broken off; a mutation runs to its end, and nothing in it waits any longer.
-    pub(super) request: Duration,
-    /// How long an operation may take without a word in the log; none is slow without.
-    pub(super) slow: Option<Duration>,
-    /// How long a request waits while no other of the same person is answered.
-    pub(super) patience: Duration,
-    /// Requests that are answered at the same time, besides what pays, gives back or ends something.
-    pub(super) at_once: usize,
-    /// How often an address and a person may ask.
-    pub(super) rates: RateSettings,
-    /// How long a client may take to send a request's body.
-    pub(super) body: Duration,
-    /// How long a socket may stay without `connection_init`.
-    pub(super) init: Duration,
-    /// How often a socket is pinged.
-    pub(super) ping: Duration,
-    /// How long a socket's peer may be silent, pongs included.
-    pub(super) silence: Duration,
-    /// How long a socket's peer may take to read one message.
-    pub(super) send: Duration,
-    /// How long a socket lives; a quarter less at most.
-    pub(super) socket_age: Duration,
-    /// Sockets of one address, of one person; 0 for as many as come.
-    pub(super) sockets_per_address: usize,
-    pub(super) sockets_per_person: usize,
-    /// How long before its session ends a socket's client is told, at most; of short sessions their last third.
-    pub(super) warning: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            introspection: true,
-            subscriptions: 10,
-            messages_per_minute: 300,
-            request: Duration::from_secs(5),
-            slow: Some(Duration::from_secs(1)),
-            patience: Duration::from_millis(200),
-            at_once: at_once(),
-            rates: RateSettings::default(),
-            body: Duration::from_secs(10),
-            init: Duration::from_secs(3),
-            ping: Duration::from_secs(20),
-            silence: Duration::from_secs(45),
-            send: Duration::from_secs(20),
-            socket_age: Duration::from_secs(6 * 3600),
-            sockets_per_address: 2_000,
-            sockets_per_person: 20,
-            warning: Duration::from_secs(60),
-        }
-    }
-}
-
-impl Limits {
-    /// The limits that an operator set, and the usual ones besides.
-    pub(super) fn of(settings: &Settings) -> Self {
-        let limits = Self::default();
-        let set = settings.rates.requests_at_once.and_then(|places| usize::try_from(places).ok());
-        Self {
-            subscriptions: settings.sockets.subscriptions_per_socket,
-            request: Duration::from_millis(settings.request_ms),
-            slow: settings.slow(),
-            patience: settings.database.patience() / 5,
-            at_once: set.unwrap_or(limits.at_once),
-            rates: RateSettings::of(&settings.rates),
-            introspection: settings.introspection,
-            socket_age: Duration::from_secs(settings.sockets.socket_seconds),
-            sockets_per_address: settings.sockets.sockets_per_address,
-            sockets_per_person: settings.sockets.sockets_per_person,
-            ..limits
-        }
-    }
-}
-
-/// As many requests at the same time as the cores have a use for.
-fn at_once() -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    cores.saturating_mul(AT_ONCE_PER_CORE).max(AT_ONCE_LEAST)
-}
 
 /// The schema, whatever its root types are.
 pub(super) trait Engine: Send + Sync {
@@ -180,7 +80,7 @@ impl Transport {
             engine: Box::new(schema),
             sessions,
             tasks: Tasks::new(&metrics),
-            load: Load::new(limits.at_once, &metrics),
+            load: Load::new(&limits, &metrics),
             rates: Arc::new(RateLimits::new(limits.rates, &metrics)),
             sockets_of_addresses: Places::new(limits.sockets_per_address),
             sockets_of_people: Places::new(limits.sockets_per_person),
@@ -216,27 +116,40 @@ fn json_values(json: &[u8]) -> usize {
 }
 
 /// The parameters of a GraphQL request, as clients send them over HTTP and in `subscribe`.
-#[derive(Debug, serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug)]
 pub(super) struct Parameters {
     pub(super) query: String,
-    #[serde(default)]
     operation_name: Option<String>,
-    #[serde(default)]
-    pub(super) variables: async_graphql::Variables,
-    /// Must be a map where it is given; nothing reads it.
-    #[serde(default, rename = "extensions")]
-    _extensions: Option<serde_json::Map<String, serde_json::Value>>,
+    pub(super) variables: Variables,
 }
 
 impl Parameters {
-    /// Reads the parameters; batches, unknown shapes, JSON that nests too deep or has too many values are refused.
+    /// Reads the parameters; batches, unknown shapes, JSON that nests too deep, has too many values or a name twice are refused.
+    /// Members that nobody asked for are read as well, and have to be right.
     pub(super) fn parse(json: &[u8]) -> Option<Self> {
-        // serde would read a list as the struct's fields in order.
-        if json.trim_ascii_start().first() != Some(&b'{') || json_values(json) > JSON_VALUES_MAX {
+        if json_values(json) > JSON_VALUES_MAX {
             return None;
         }
-        serde_json::from_slice(json).ok()
+        let text = std::str::from_utf8(json).ok()?;
+        let Strict(Value::Object(mut members)) = serde_json::from_str(text).ok()? else {
+            return None;
+        };
+        let mut member = |name: &str| members.swap_remove(name).unwrap_or_default();
+        let Value::String(query) = member("query") else { return None };
+        let operation_name = match member("operationName") {
+            Value::Null => None,
+            Value::String(name) => Some(name),
+            _ => return None,
+        };
+        let variables = match member("variables") {
+            variables @ (Value::Null | Value::Object(_)) => Variables::from_value(variables),
+            _ => return None,
+        };
+        // Nothing reads them.
+        if !matches!(member("extensions"), Value::Null | Value::Object(_)) {
+            return None;
+        }
+        Some(Self { query, operation_name, variables })
     }
 
     /// The operation that is to run, if the document holds several.

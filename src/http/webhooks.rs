@@ -6,7 +6,7 @@ use std::{sync::Arc, time::SystemTime};
 use axum::{
     Router,
     body::Bytes,
-    extract::{Path, State},
+    extract::{Path, State, rejection::PathRejection},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
     routing::post,
@@ -29,10 +29,12 @@ pub(super) fn routes(app: &App) -> Router {
 /// Takes a webhook: 204 once it is noted, so that the gateway need not say it again.
 async fn take(
     State(webhooks): State<Arc<Webhooks>>,
-    Path(name): Path<String>,
+    // What is no text names no gateway.
+    name: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
+    let name = name.map(|Path(name)| name).unwrap_or_default();
     if webhooks.gateway.name().is_none_or(|gateway| gateway.as_str() != name) {
         return error::plain(
             StatusCode::NOT_FOUND,

@@ -23,7 +23,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use webhooks::Webhooks;
 
 use crate::{
-    http::{self, ConnectionLimits, Lifetime, Listener},
+    http::{self, Lifetime, Limits, Listener},
     kernel::Fault,
     tasks::Tasks,
     telemetry::Metrics,
@@ -65,8 +65,8 @@ pub async fn serve(
         webhooks,
     }));
     // The list of everything is long, and goes to few.
-    let usual = ConnectionLimits::default();
-    let limits = ConnectionLimits { waiting_bytes_per_address: usual.waiting_bytes, ..usual };
+    let usual = Limits::default();
+    let limits = Limits { waiting_bytes_per_address: usual.waiting_bytes, ..usual };
     let listener = Listener::with(listener, limits, metrics);
     Ok(http::serve(listener, routes::router(sandbox), lifetime, SHUTDOWN).await)
 }

@@ -150,11 +150,17 @@ fn says(cell: &str, value: &str) -> bool {
     })
 }
 
-/// The ways in which a constant's value may be written; none where it is no plain number or time.
+/// The ways in which the value of a constant, or of a field's default, may be written; none where it is no plain number or time.
 fn written(source: &str, name: &str) -> Vec<String> {
-    let Some((_, rest)) = source.split_once(&format!("const {name}: ")) else { return Vec::new() };
-    let Some((_, value)) = rest.split_once(" = ") else { return Vec::new() };
-    let value = value.split(';').next().unwrap_or_default().trim();
+    let constant = source.split_once(&format!("const {name}: "));
+    let constant = constant.and_then(|(_, rest)| rest.split_once(" = "));
+    // In an `impl Default`.
+    let field = || {
+        let (_, defaults) = source.split_once("fn default() -> Self {")?;
+        Some(defaults.split_once(&format!("\n            {name}: "))?.1.split_once(",\n")?.0)
+    };
+    let value = constant.and_then(|(_, value)| value.split(';').next()).or_else(field);
+    let Some(value) = value.map(str::trim) else { return Vec::new() };
     let number = |text: &str| -> Option<u128> {
         text.split(" * ").try_fold(1, |product, part| {
             Some(product * part.replace('_', "").parse::<u128>().ok()?)
@@ -201,6 +207,11 @@ fn a_value_is_read_and_found_as_a_whole() {
     assert_eq!(written(source, "B"), ["1500 ms"]);
     assert_eq!(written(source, "C"), ["100000", "100,000"]);
     assert!(written(source, "D").is_empty() && written(source, "E").is_empty());
+    let source = "fn default() -> Self {\n        Self {\n            a: 5,\n            b: Duration::from_secs(3),\n";
+    assert_eq!(
+        (written(source, "a"), written(source, "b")),
+        (vec!["5".into(), "5".into()], vec!["3 s".into()])
+    );
     assert!(says("20, 60 s", "20") && says("1 to 100,000", "100,000"));
     assert!(!says("120", "20") && !says("20,000", "20") && !says("2000", "20"));
 }

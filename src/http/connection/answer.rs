@@ -12,7 +12,7 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
 use super::{
     Connection,
-    limits::{PIECE_BYTES, UNCOUNTED_BYTES},
+    sizes::{PIECE_BYTES, UNCOUNTED_BYTES},
 };
 
 /// Marks an answer whose bytes are part of the program: to keep them costs nothing.

@@ -15,10 +15,10 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Limits,
-    limits::SWEEP,
+    super::limits::Limits,
     open::{Connections, Refused},
     serve::serve,
+    sizes::SWEEP,
 };
 use crate::{app::App, tasks::Tasks, telemetry::Metrics};
 
@@ -39,13 +39,12 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// A listener with the limits that the operator set.
-    pub fn new(listener: TcpListener, app: &App) -> Self {
-        let (limits, metrics) = (Limits::of(&app.settings), app.metrics.clone());
-        Self { listener, limits, metrics, tasks: app.tasks.clone() }
+    /// A listener of the server.
+    pub fn new(listener: TcpListener, app: &App, limits: Limits) -> Self {
+        Self { listener, limits, metrics: app.metrics.clone(), tasks: app.tasks.clone() }
     }
 
-    /// A listener with limits of its own.
+    /// A listener of something else.
     pub fn with(listener: TcpListener, limits: Limits, metrics: Metrics) -> Self {
         let tasks = Tasks::new(&metrics);
         Self { listener, limits, metrics, tasks }
@@ -166,7 +165,7 @@ fn prepare(stream: &TcpStream) {
 
 #[cfg(target_os = "linux")]
 fn limit_unsent(stream: &TcpStream) -> io::Result<()> {
-    socket2::SockRef::from(stream).set_tcp_notsent_lowat(super::limits::UNSENT_BYTES)
+    socket2::SockRef::from(stream).set_tcp_notsent_lowat(super::sizes::UNSENT_BYTES)
 }
 
 /// Elsewhere the system takes as much as its buffers hold.

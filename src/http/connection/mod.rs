@@ -6,10 +6,10 @@
 
 mod answer;
 mod asked;
-mod limits;
 mod listen;
 mod open;
 mod serve;
+mod sizes;
 mod wire;
 
 use std::{
@@ -26,7 +26,6 @@ use std::{
 pub(super) use answer::{InProgram, MustBeTold};
 use axum::http::HeaderMap;
 use futures_util::task::AtomicWaker;
-pub use limits::Limits;
 pub use listen::Listener;
 pub(super) use open::Slot;
 use open::{Address, Connections};
@@ -186,7 +185,7 @@ impl Connection {
     /// The system took bytes.
     fn wrote(&self, bytes: usize) {
         if self.blocked.load(Ordering::Relaxed) != 0
-            && self.written.fetch_add(bytes, Ordering::Relaxed) + bytes >= limits::WRITTEN_BYTES_MIN
+            && self.written.fetch_add(bytes, Ordering::Relaxed) + bytes >= sizes::WRITTEN_BYTES_MIN
         {
             self.written.store(0, Ordering::Relaxed);
             self.blocked.store(self.all.now(), Ordering::Relaxed);

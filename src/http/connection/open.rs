@@ -10,7 +10,10 @@ use std::{
     time::Instant,
 };
 
-use super::{super::client::network, Connection, Limits, Phase};
+use super::{
+    super::{client::network, limits::Limits},
+    Connection, Phase,
+};
 use crate::telemetry::{Metrics, ReasonLabels};
 
 /// All open connections.

@@ -25,7 +25,7 @@ use super::{
     Connection, InProgram, MustBeTold, Overdue, Slot, Told, Wire,
     answer::{Answer, Answering},
     asked::Asked,
-    limits::HEAD_BYTES_MAX,
+    sizes::HEAD_BYTES_MAX,
 };
 use crate::telemetry::ReasonLabels;
 

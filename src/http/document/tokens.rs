@@ -1,7 +1,9 @@
 //! A look at a document's text before the parser sees it: the parser recurses into brackets and has no limit of its own
-//! there.
+//! there, and of two values of one field of an input object it takes the last without a word.
 
-use super::{super::error::Refusal, too_complex};
+use std::collections::HashSet;
+
+use super::{super::error::Refusal, bad_request, too_complex};
 
 /// Names, punctuators, numbers and strings in a document.
 const TOKENS_MAX: usize = 2_000;
@@ -11,33 +13,77 @@ const BRACKETS_MAX: usize = 60;
 /// names stand in the log.
 const NAME_BYTES_MAX: usize = 128;
 
-/// Counts tokens, and refuses documents of too many tokens or brackets, or of long names. Whether they are well-formed is
-/// not looked at.
+/// Counts tokens, and refuses documents of too many tokens or brackets, of long names, or with a field twice in an input
+/// object. Whether they are well-formed else is not looked at.
 ///
 /// # Errors
-/// QUERY_TOO_COMPLEX.
+/// QUERY_TOO_COMPLEX, or BAD_REQUEST for a field that stands twice.
 pub(super) fn count(text: &str) -> Result<usize, Refusal> {
-    let (mut tokens, mut open) = (0_usize, 0_usize);
+    let mut look = Look::default();
     let mut rest = text.as_bytes();
     while let Some(length) = token(rest) {
-        match rest.first() {
-            Some(b'{' | b'[' | b'(') => open += 1,
-            Some(b'}' | b']' | b')') => open = open.saturating_sub(1),
-            Some(byte) if is_word(*byte) && length > NAME_BYTES_MAX => {
+        let (token, others) = rest.split_at_checked(length).unwrap_or((rest, &[]));
+        look.at(token)?;
+        rest = others;
+    }
+    Ok(look.tokens)
+}
+
+/// What has been seen of a document.
+#[derive(Default)]
+struct Look<'a> {
+    tokens: usize,
+    open: Vec<Bracket<'a>>,
+    /// How many round brackets are open: a brace inside of them is an input object.
+    round: usize,
+    word: &'a [u8],
+}
+
+/// A bracket that is open.
+enum Bracket<'a> {
+    Round,
+    /// Of an input object, with the fields that it has so far.
+    Input(HashSet<&'a [u8]>),
+    Other,
+}
+
+impl<'a> Look<'a> {
+    fn at(&mut self, token: &'a [u8]) -> Result<(), Refusal> {
+        let Some(first) = token.first() else { return Ok(()) };
+        match first {
+            b'{' if self.round > 0 => self.open.push(Bracket::Input(HashSet::new())),
+            b'{' | b'[' => self.open.push(Bracket::Other),
+            b'(' => {
+                self.round += 1;
+                self.open.push(Bracket::Round);
+            }
+            b'}' | b']' | b')' => {
+                if matches!(self.open.pop(), Some(Bracket::Round)) {
+                    self.round -= 1;
+                }
+            }
+            b':' => {
+                if let Some(Bracket::Input(fields)) = self.open.last_mut()
+                    && !fields.insert(self.word)
+                {
+                    return Err(bad_request("An input object of the document has a field twice."));
+                }
+            }
+            byte if is_word(*byte) && token.len() > NAME_BYTES_MAX => {
                 return Err(too_complex("A name in the document is longer than 128 characters."));
             }
+            byte if is_word(*byte) => self.word = token,
             _ => {}
         }
-        tokens += usize::from(!rest.first().is_some_and(|byte| is_ignored(*byte)));
-        if tokens > TOKENS_MAX {
+        self.tokens += usize::from(!is_ignored(*first));
+        if self.tokens > TOKENS_MAX {
             return Err(too_complex("The document has more than 2000 tokens."));
         }
-        if open > BRACKETS_MAX {
+        if self.open.len() > BRACKETS_MAX {
             return Err(too_complex("The document nests too deep."));
         }
-        rest = rest.get(length..).unwrap_or_default();
+        Ok(())
     }
-    Ok(tokens)
 }
 
 /// How long the token, the comment or the run of white space is that the text starts with; `None` at the end.
@@ -91,6 +137,7 @@ fn block_string(text: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::RequestCode;
 
     #[test]
     fn tokens_are_counted_as_the_language_has_them() {
@@ -105,6 +152,29 @@ mod tests {
             ("\"\"\"open \" ", 1),
         ] {
             assert_eq!(count(text), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_input_object_has_each_field_once() {
+        for (text, once) in [
+            ("{a(b:{c:1 d:2})}", true),
+            ("{a(b:{c:1 d:{c:1}} e:{c:1})}", true),
+            ("{a(b:[{c:1},{c:2}])}", true),
+            ("{a(b:{c:d d:c})}", true),
+            ("{c:a c:a}", true),
+            ("{a(c:1){c:b} b(c:1){c:b}}", true),
+            ("query($c:I={c:\"c:\"}){a(c:$c)}", true),
+            ("{a(b:{c:1 # c:2\n})}", true),
+            ("{a(b:{c:1 c:2})}", false),
+            ("{a(b:{c:1 d:[{e:1,e:1}]})}", false),
+            ("{a(b:{c:{} d:1 c:{}})}", false),
+            ("query($c:I={c:1,c:1}){a(c:$c)}", false),
+            ("{a @skip(if:{c:1 c:1})}", false),
+        ] {
+            let told = count(text).err().map(|refusal| refusal.code);
+            assert_eq!(told.is_none(), once, "{text}");
+            assert!(once || told == Some(RequestCode::BadRequest), "{text}");
         }
     }
 

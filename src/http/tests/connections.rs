@@ -21,19 +21,19 @@ fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-async fn within(limits: ConnectionLimits) -> Server {
-    Server::within(limits, Limits::default(), &[]).await
+async fn within(limits: Limits) -> Server {
+    Server::with(limits, &[]).await
 }
 
 /// Limits that nothing reaches within a test but what it shortens.
-fn limits() -> ConnectionLimits {
-    ConnectionLimits {
+fn limits() -> Limits {
+    Limits {
         first_byte: SOON * 10,
         head: SOON * 10,
         idle: SOON * 10,
         write: SOON * 10,
         goodbye: ms(100),
-        ..ConnectionLimits::default()
+        ..Limits::default()
     }
 }
 
@@ -105,7 +105,7 @@ async fn trickle(stream: &mut TcpStream, bytes: &[u8], pause: Duration) {
 
 #[tokio::test]
 async fn who_says_nothing_is_not_waited_for() {
-    let server = within(ConnectionLimits { first_byte: ms(300), ..limits() }).await;
+    let server = within(Limits { first_byte: ms(300), ..limits() }).await;
     let mut silent = server.connect().await;
     assert_eq!(rest(&mut silent).await, "");
     until(|| server.ended("first_byte") == 1 && server.metrics.connections.get() == 0).await;
@@ -113,7 +113,7 @@ async fn who_says_nothing_is_not_waited_for() {
 
 #[tokio::test]
 async fn a_head_has_to_come_in_time_however_steadily_it_comes() {
-    let server = within(ConnectionLimits { head: ms(500), ..limits() }).await;
+    let server = within(Limits { head: ms(500), ..limits() }).await;
     let mut slow = server.connect().await;
     slow.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
     timeout(SOON, trickle(&mut slow, b"x-a: b\r\n", ms(50))).await.expect("it hangs up");
@@ -133,7 +133,7 @@ async fn a_head_has_to_come_in_time_however_steadily_it_comes() {
 #[tokio::test]
 async fn the_rest_of_a_body_behind_its_answer_is_no_head() {
     let head = ms(300);
-    let server = within(ConnectionLimits { head, ..limits() }).await;
+    let server = within(Limits { head, ..limits() }).await;
     let mut stream = server.connect().await;
     let request = b"POST /nowhere HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\n";
     stream.write_all(request).await.unwrap();
@@ -166,7 +166,7 @@ async fn a_head_may_have_sixteen_kib() {
 
 #[tokio::test]
 async fn idle_connections_are_closed_and_busy_ones_are_not() {
-    let server = within(ConnectionLimits { idle: ms(100), ..limits() }).await;
+    let server = within(Limits { idle: ms(100), ..limits() }).await;
     let mut busy = server.connect().await;
     // Three times as long as a connection may be idle, and looked at by the sweep meanwhile.
     busy.write_all(&post(r#"{"query":"mutation { work }"}"#)).await.unwrap();
@@ -178,7 +178,7 @@ async fn idle_connections_are_closed_and_busy_ones_are_not() {
 
 #[tokio::test]
 async fn a_connection_is_used_again() {
-    let server = within(ConnectionLimits { first_byte: ms(200), head: ms(300), ..limits() }).await;
+    let server = within(Limits { first_byte: ms(200), head: ms(300), ..limits() }).await;
     let mut stream = server.connect().await;
     for _ in 0..3 {
         stream.write_all(HEALTH).await.unwrap();
@@ -197,7 +197,7 @@ async fn a_connection_is_used_again() {
 
 #[tokio::test]
 async fn a_reader_that_stops_is_left_and_its_answer_forgotten() {
-    let limits = ConnectionLimits { write: ms(500), waiting_bytes: 12 * MIB, ..limits() };
+    let limits = Limits { write: ms(500), waiting_bytes: 12 * MIB, ..limits() };
     let server = within(limits).await;
     let mut stops = server.connect().await;
     stops.write_all(&large(8 * MIB)).await.unwrap();
@@ -222,7 +222,7 @@ async fn a_reader_that_stops_is_left_and_its_answer_forgotten() {
 
 #[tokio::test]
 async fn a_slow_and_steady_reader_is_not_cut_off() {
-    let server = within(ConnectionLimits { write: ms(1_000), ..limits() }).await;
+    let server = within(Limits { write: ms(1_000), ..limits() }).await;
     let mut slow = server.connect().await;
     slow.write_all(&large(16 * MIB)).await.unwrap();
     let started = Instant::now();
@@ -243,11 +243,8 @@ async fn a_slow_and_steady_reader_is_not_cut_off() {
 
 #[tokio::test]
 async fn bytes_that_wait_are_limited_in_all() {
-    let limits = ConnectionLimits {
-        waiting_bytes: 12 * MIB,
-        trusted: "127.0.0.1".parse().unwrap(),
-        ..limits()
-    };
+    let limits =
+        Limits { waiting_bytes: 12 * MIB, trusted: "127.0.0.1".parse().unwrap(), ..limits() };
     let server = within(limits).await;
     let mut first = server.connect().await;
     first.write_all(&large(8 * MIB)).await.unwrap();
@@ -285,7 +282,7 @@ async fn bytes_that_wait_are_limited_in_all() {
 
 #[tokio::test]
 async fn bytes_that_wait_are_limited_by_address() {
-    let server = within(ConnectionLimits { waiting_bytes_per_address: 12 * MIB, ..limits() }).await;
+    let server = within(Limits { waiting_bytes_per_address: 12 * MIB, ..limits() }).await;
     let mut first = server.connect_from("127.0.0.2").await;
     first.write_all(&large(8 * MIB)).await.unwrap();
     first.read_exact(&mut [0]).await.unwrap();
@@ -298,7 +295,7 @@ async fn bytes_that_wait_are_limited_by_address() {
 
 #[tokio::test]
 async fn connections_are_limited_in_all() {
-    let server = within(ConnectionLimits { connections: 2, ..limits() }).await;
+    let server = within(Limits { connections: 2, ..limits() }).await;
     let (mut one, two) = (server.connect().await, server.connect().await);
     until(|| server.metrics.connections.get() == 2).await;
     let mut third = server.connect().await;
@@ -315,7 +312,7 @@ async fn connections_are_limited_in_all() {
 
 #[tokio::test]
 async fn sockets_count_as_connections_until_they_are_closed() {
-    let server = within(ConnectionLimits { connections: 1, idle: ms(100), ..limits() }).await;
+    let server = within(Limits { connections: 1, idle: ms(100), ..limits() }).await;
     let mut request = format!("ws://{}/graphql", server.address).into_client_request().unwrap();
     let protocol = "graphql-transport-ws".parse().unwrap();
     request.headers_mut().insert("sec-websocket-protocol", protocol);
@@ -328,7 +325,7 @@ async fn sockets_count_as_connections_until_they_are_closed() {
 
 #[tokio::test]
 async fn what_is_open_and_unused_does_not_hold_up_shutdown() {
-    let server = Server::within(limits(), Limits::default(), &[]).await;
+    let server = Server::with(limits(), &[]).await;
     let (mut fresh, mut half, mut idle, mut busy) = (
         server.connect().await,
         server.connect().await,

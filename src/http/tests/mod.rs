@@ -23,10 +23,7 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    ConnectionLimits, Lifetime, Listener, routes, serve,
-    transport::{Limits, Transport},
-};
+use super::{Lifetime, Limits, Listener, routes, serve, transport::Transport};
 use crate::{
     account::{Keyring, Sessions},
     api::{ApiError, Caller, Handover, Updates},
@@ -197,10 +194,6 @@ impl Server {
     }
 
     async fn with(limits: Limits, origins: &[&str]) -> Self {
-        Self::within(ConnectionLimits::default(), limits, origins).await
-    }
-
-    async fn within(connections: ConnectionLimits, limits: Limits, origins: &[&str]) -> Self {
         let secret = SecretString::from("a secret of more than 32 bytes, for tests only");
         let sessions = Sessions::new(Keyring::new(&secret, None), Duration::from_secs(2));
         let (metrics, done, stopping) = (Metrics::new(), Done::default(), CancellationToken::new());
@@ -216,14 +209,14 @@ impl Server {
             schema,
             sessions.clone(),
             metrics.clone(),
-            limits,
+            limits.clone(),
             origins,
             lifetime.clone(),
         );
         let health = Router::new().route("/broken", axum::routing::get(broken));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let listener = Listener::with(listener, connections, metrics.clone());
+        let listener = Listener::with(listener, limits, metrics.clone());
         let others = health.merge(crate::http::graphiql()).merge(crate::http::metrics(&metrics));
         let router = routes(transport, others);
         let ended = tokio::spawn(serve(listener, router, lifetime, Duration::from_secs(5)));

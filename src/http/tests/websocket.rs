@@ -319,7 +319,7 @@ async fn subscriptions_on_a_socket_are_limited() {
 
 #[tokio::test]
 async fn messages_of_a_client_are_limited() {
-    let limits = Limits { messages_per_minute: 5, ..Limits::default() };
+    let limits = Limits { frames_per_minute: 5, ..Limits::default() };
     let server = Server::with(limits, &[]).await;
     let mut client = Client::ready(&server, Value::Null).await;
     for _ in 0..5 {

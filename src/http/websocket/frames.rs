@@ -146,6 +146,29 @@ impl Count {
     }
 }
 
+/// What was counted of some bytes.
+#[cfg(any(test, fuzzing))]
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Counted {
+    pub(super) frames: u32,
+    closed: bool,
+    rest: u64,
+    head_bytes: u8,
+}
+
+#[cfg(any(test, fuzzing))]
+impl Count {
+    /// Counts bytes that come in pieces of this size.
+    pub(super) fn of(bytes: &[u8], piece: usize) -> Counted {
+        let mut count = Self::new(u32::MAX, Instant::now());
+        for piece in bytes.chunks(piece.max(1)) {
+            count.read(piece);
+        }
+        let Self { frames, closed, rest, head_bytes, .. } = count;
+        Counted { frames, closed, rest, head_bytes }
+    }
+}
+
 impl AsyncRead for Frames {
     fn poll_read(
         mut self: Pin<&mut Self>,

@@ -1,10 +1,11 @@
 //! The messages of `graphql-transport-ws`, and how it closes a socket.
 
+use async_graphql::Value;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes, protocol::CloseFrame};
 
-use super::super::transport::Parameters;
+use super::super::{strict::Strict, transport::Parameters};
 
 /// The longest message that a client may send, in bytes: the longest document and as much again.
 const MESSAGE_BYTES_MAX: usize = 32 * 1024;
@@ -158,15 +159,16 @@ pub(super) struct SessionState {
 
 /// The value of `authorization`, in whatever case, out of the payload of `connection_init`.
 fn credentials(payload: &RawValue) -> Result<Option<String>, Close> {
-    let fields: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_str(payload.get()).map_err(|_| Close::Malformed)?;
+    let Ok(Strict(Value::Object(fields))) = serde_json::from_str(payload.get()) else {
+        return Err(Close::Malformed);
+    };
     let mut values = fields
         .into_iter()
-        .filter(|(name, value)| name.eq_ignore_ascii_case("authorization") && !value.is_null())
+        .filter(|(name, value)| name.eq_ignore_ascii_case("authorization") && *value != Value::Null)
         .map(|(_, value)| value);
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
-        (Some(serde_json::Value::String(value)), None) => Ok(Some(value)),
+        (Some(Value::String(value)), None) => Ok(Some(value)),
         _ => Err(Close::Forbidden),
     }
 }

@@ -4,6 +4,8 @@
 //! ready-made one. One task per socket; an idle subscription costs little more than the schema's own state.
 
 mod frames;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzzing;
 mod handshake;
 mod message;
 mod places;
@@ -114,18 +116,22 @@ async fn open(
     place: Option<Place<IpAddr>>,
 ) -> Option<Box<Socket>> {
     let parts = upgrade.await.ok()?.downcast::<TokioIo<Wire>>().ok()?;
-    let limit = transport.limits.messages_per_minute;
+    let limit = transport.limits.frames_per_minute;
     let frames = Frames::new(parts.io.into_inner(), &parts.read_buf, limit);
-    let config = WebSocketConfig::default()
+    let begun = parts.read_buf.to_vec();
+    let wire =
+        WebSocketStream::from_partially_read(frames, begun, Role::Server, Some(config())).await;
+    Some(Box::new(Socket::new(transport, wire, request_id, origin, place)))
+}
+
+/// How much of what comes and goes is kept.
+fn config() -> WebSocketConfig {
+    WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(0)
         .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX)
         .max_message_size(Some(FRAME_BYTES_MAX))
-        .max_frame_size(Some(FRAME_BYTES_MAX));
-    let begun = parts.read_buf.to_vec();
-    let wire =
-        WebSocketStream::from_partially_read(frames, begun, Role::Server, Some(config)).await;
-    Some(Box::new(Socket::new(transport, wire, request_id, origin, place)))
+        .max_frame_size(Some(FRAME_BYTES_MAX))
 }
 
 impl Transport {

@@ -118,6 +118,16 @@ fn a_file_that_nothing_declares_is_reported() {
 }
 
 #[test]
+fn what_is_compiled_for_tests_and_fuzzers_alone_is_no_part_of_the_program() {
+    let unwraps = ("wallet/odd.rs", "fn f() { x.unwrap(); }");
+    stands(&[("wallet/mod.rs", "#[cfg(any(test, fuzzing))] mod odd;"), unwraps]);
+    for condition in ["any(test, unix)", "not(test)", "any(fuzzing, feature = \"x\")", "unix"] {
+        let text = format!("#[cfg({condition})] mod odd;");
+        reported(&[("wallet/mod.rs", &text), unwraps], "a fault is returned");
+    }
+}
+
+#[test]
 fn doors_are_kept() {
     let store = ("wallet/store.rs", "use sea_orm::Value; use redis::Script;");
     stands(&[("wallet/mod.rs", "mod store;"), store, ("db/mod.rs", "use migration::Migrator;")]);

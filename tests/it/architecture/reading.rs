@@ -2,8 +2,9 @@
 
 use proc_macro2::{Delimiter, Span, TokenStream, TokenTree};
 use syn::{
-    Attribute, Expr, ExprMethodCall, ImplItem, Item, ItemMod, ItemUse, LitStr, Macro, Meta,
+    Attribute, Expr, ExprMethodCall, ImplItem, Item, ItemMod, ItemUse, LitStr, Macro, Meta, Token,
     UseTree,
+    punctuated::Punctuated,
     visit::{self, Visit},
 };
 
@@ -173,9 +174,19 @@ impl Reading {
     }
 }
 
+/// `cfg(test)`, or `cfg(any(test, fuzzing))`: nothing of it is in the program.
 fn is_for_tests(attribute: &Attribute) -> bool {
+    fn never_in_the_program(condition: &Meta) -> bool {
+        match condition {
+            Meta::Path(path) => path.is_ident("test") || path.is_ident("fuzzing"),
+            Meta::List(list) if list.path.is_ident("any") => list
+                .parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated)
+                .is_ok_and(|all| all.iter().all(never_in_the_program)),
+            _ => false,
+        }
+    }
     attribute.path().is_ident("cfg")
-        && attribute.parse_args::<syn::Path>().is_ok_and(|path| path.is_ident("test"))
+        && attribute.parse_args::<Meta>().is_ok_and(|condition| never_in_the_program(&condition))
 }
 
 fn attributes(item: &Item) -> &[Attribute] {

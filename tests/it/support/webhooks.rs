@@ -13,7 +13,7 @@ use axum::{
     routing::post,
 };
 use frontrow::{
-    http::{self, ConnectionLimits, Lifetime, Listener},
+    http::{self, Lifetime, Limits, Listener},
     telemetry::Metrics,
 };
 use tokio::net::TcpListener;
@@ -41,7 +41,7 @@ impl Webhooks {
         let kept = Kept(Arc::new(Mutex::new((Vec::new(), failures))));
         let router = Router::new().route("/webhooks", post(take)).with_state(kept.clone());
         let stopping = CancellationToken::new();
-        let listener = Listener::with(listener, ConnectionLimits::default(), Metrics::new());
+        let listener = Listener::with(listener, Limits::default(), Metrics::new());
         let lifetime = Lifetime::new(stopping.clone());
         tokio::spawn(http::serve(listener, router, lifetime, Duration::ZERO));
         Self { url, kept, stopping }

@@ -7,7 +7,7 @@ use frontrow::{
     api,
     app::{App, Settings},
     db::{Db, DbSettings},
-    http::{self, ConnectionLimits, Lifetime, Listener},
+    http::{self, Lifetime, Limits, Listener},
     tasks::Tasks,
     workers,
 };
@@ -140,14 +140,14 @@ impl World {
         serve(app, stopping).await
     }
 
-    /// Starts an instance on which nothing runs by itself, and whose connections have limits of the test's own.
+    /// Starts an instance on which nothing runs by itself, and whose edge has limits of the test's own.
     pub(crate) async fn instance_within(
         &self,
         flags: &[&str],
-        limit: impl FnOnce(&mut ConnectionLimits),
+        limit: impl FnOnce(&mut Limits),
     ) -> Instance {
         let (app, _) = App::start(self.settings(flags)).await.expect("the instance starts");
-        let mut limits = ConnectionLimits::of(&app.settings);
+        let mut limits = Limits::of(&app.settings);
         limit(&mut limits);
         serve_with(app, CancellationToken::new(), limits).await
     }
@@ -160,13 +160,13 @@ impl World {
 }
 
 async fn serve(app: App, stopping: CancellationToken) -> Instance {
-    let limits = ConnectionLimits::of(&app.settings);
+    let limits = Limits::of(&app.settings);
     serve_with(app, stopping, limits).await
 }
 
-async fn serve_with(app: App, stopping: CancellationToken, limits: ConnectionLimits) -> Instance {
+async fn serve_with(app: App, stopping: CancellationToken, limits: Limits) -> Instance {
     let lifetime = Lifetime::new(stopping.clone());
-    let router = http::router(&app, api::schema(app.clone()), &lifetime);
+    let router = http::router(&app, api::schema(app.clone()), &lifetime, limits.clone());
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     let listener = Listener::with(listener, limits, app.metrics.clone());
