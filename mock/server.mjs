@@ -17,7 +17,7 @@ const BODY_BYTES_MAX = 64 * 1024;
 
 /** The schema beside this folder, or the one that the image has in it. */
 function readSchema() {
-  const places = [process.env.FRONTROW_SCHEMA, "../schema.graphql", "schema.graphql"].filter(Boolean);
+  const places = [process.env.FRONTROW_MOCK_SCHEMA, "../schema.graphql", "schema.graphql"].filter(Boolean);
   for (const place of places) {
     try {
       return readFileSync(new URL(place, import.meta.url), "utf8");

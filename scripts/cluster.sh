@@ -4,7 +4,7 @@
 set -euo pipefail
 CDPATH='' cd -- "$(dirname -- "$0")/.."
 folder=$(pwd -P)/.dev/cluster
-ports="${FRONTROW_CLUSTER_PORTS:-17101 17102 17103}"
+ports="${FRONTROW_TEST_CLUSTER_PORTS:-17101 17102 17103}"
 
 die() { printf '%s\n' "$*" >&2 && exit 1; }
 

@@ -21,7 +21,7 @@ export function program(name) {
   } catch (error) {
     const reason = `tests/clients: ${name} (${String(error.stderr).trim()})`;
     console.log(`==> skipped: ${reason}`);
-    if (process.env.FRONTROW_SKIPPED) appendFileSync(process.env.FRONTROW_SKIPPED, `${reason}\n`);
+    if (process.env.FRONTROW_TEST_SKIPPED) appendFileSync(process.env.FRONTROW_TEST_SKIPPED, `${reason}\n`);
     return undefined;
   }
 }
@@ -48,7 +48,7 @@ export class Instance {
   async start() {
     const log = openSync(this.log, "a");
     const env = { ...process.env, ...this.environment };
-    this.#child = spawn(process.env.FRONTROW_BIN, ["serve"], { env, stdio: ["ignore", log, log] });
+    this.#child = spawn(process.env.FRONTROW_TEST_BIN, ["serve"], { env, stdio: ["ignore", log, log] });
     await this.ready();
   }
 
@@ -178,7 +178,7 @@ export class Deployment {
     this.folder = mkdtempSync(join(tmpdir(), "frontrow-nginx-"));
     const database = `frontrow_nginx_${randomBytes(6).toString("hex")}`;
     this.database = database;
-    const url = execFileSync("node", ["setup.mjs", "create-database", process.env.FRONTROW_SERVER_URL, database], { encoding: "utf8", cwd: import.meta.dirname });
+    const url = execFileSync("node", ["setup.mjs", "create-database", process.env.FRONTROW_TEST_SERVER_URL, database], { encoding: "utf8", cwd: import.meta.dirname });
     const environment = { DATABASE_URL: url.trim(), FRONTROW_REDIS_PREFIX: database, FRONTROW_CARD_GATEWAY: "", FRONTROW_DATABASE_POOL: "8", ...settings };
     // A fan of a test does in a second what people do in an hour.
     for (const name of ["FRONTROW_REQUESTS_PER_PERSON", "FRONTROW_ORDERS_PER_PERSON"]) environment[name] ??= "0";
@@ -198,7 +198,7 @@ export class Deployment {
   /** Runs a command of the program on this database; returns what it prints. */
   run(...words) {
     const input = `${PASSWORD}\n`;
-    return execFileSync(process.env.FRONTROW_BIN, words, { env: { ...process.env, ...this.environment }, encoding: "utf8", input, stdio: ["pipe", "pipe", "pipe"] });
+    return execFileSync(process.env.FRONTROW_TEST_BIN, words, { env: { ...process.env, ...this.environment }, encoding: "utf8", input, stdio: ["pipe", "pipe", "pipe"] });
   }
 
   /** Sessions of so many fans. */
@@ -220,7 +220,7 @@ export class Deployment {
     this.mock?.kill();
     await Promise.all((this.instances ?? []).map((instance) => instance.stop("SIGKILL")));
     if (this.database) {
-      execFileSync("node", ["setup.mjs", "drop-database", process.env.FRONTROW_SERVER_URL, this.database], { cwd: import.meta.dirname });
+      execFileSync("node", ["setup.mjs", "drop-database", process.env.FRONTROW_TEST_SERVER_URL, this.database], { cwd: import.meta.dirname });
     }
     if (this.folder) rmSync(this.folder, { recursive: true, force: true });
   }

@@ -201,7 +201,7 @@ test("from the line to a seat of one's own, and back", async (t) => {
 
 /** A performance with ten seats that admits one person at a time. */
 async function performanceOnSale() {
-  const { FRONTROW_ORGANIZER_EMAIL: email, FRONTROW_ORGANIZER_PASSWORD: password } = process.env;
+  const { FRONTROW_TEST_ORGANIZER_EMAIL: email, FRONTROW_TEST_ORGANIZER_PASSWORD: password } = process.env;
   organizer = remember(await Person.logIn(email, password));
   assert.equal(organizer.session.user.role, "ORGANIZER");
   const concert = accepted(

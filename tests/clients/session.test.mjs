@@ -18,9 +18,9 @@ const QUEUE = "subscription Queue($id: ID!) { queueStatus(scheduleId: $id) { sta
 let server, url, id, organizer, inside;
 
 before(async () => {
-  if (!process.env.DATABASE_URL || !process.env.FRONTROW_BIN) return;
+  if (!process.env.DATABASE_URL || !process.env.FRONTROW_TEST_BIN) return;
   const env = { ...process.env, FRONTROW_LISTEN: "127.0.0.1:0", FRONTROW_SESSION_SECONDS: String(SECONDS), FRONTROW_CARD_GATEWAY: "none", FRONTROW_LOG_FORMAT: "text" };
-  server = spawn(process.env.FRONTROW_BIN, ["serve"], { env, stdio: ["ignore", "pipe", "ignore"] });
+  server = spawn(process.env.FRONTROW_TEST_BIN, ["serve"], { env, stdio: ["ignore", "pipe", "ignore"] });
   url = await new Promise((found, failed) => {
     let text = "";
     server.stdout.on("data", (data) => {
@@ -145,7 +145,7 @@ async function goInside() {
 
 /** A performance with one place inside, which somebody has. */
 async function onSale() {
-  const { FRONTROW_ORGANIZER_EMAIL: email, FRONTROW_ORGANIZER_PASSWORD: password } = process.env;
+  const { FRONTROW_TEST_ORGANIZER_EMAIL: email, FRONTROW_TEST_ORGANIZER_PASSWORD: password } = process.env;
   organizer = await Person.logIn(email, password);
   const day = (days) => new Date(Date.now() + days * 86_400_000).toISOString();
   const concert = accepted(

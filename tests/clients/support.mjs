@@ -8,8 +8,8 @@ import { createClient } from "graphql-ws";
 import WebSocket from "ws";
 
 export { gql };
-export const A = address("FRONTROW_URL_A");
-export const B = address("FRONTROW_URL_B");
+export const A = address("FRONTROW_TEST_URL_A");
+export const B = address("FRONTROW_TEST_URL_B");
 
 function address(name) {
   assert(process.env[name], `${name} is not set; start the tests with tests/clients/run`);

@@ -26,7 +26,7 @@ def known_variables():
 
 # docker-compose.yml: what is mounted exists, images are pinned, variables are documented, nothing listens for others.
 (compose,) = documents("docker-compose.yml")
-own = {"FRONTROW_SUBNET", "FRONTROW_PORT", "FRONTROW_POSTGRES_PASSWORD", "FRONTROW_APP_PASSWORD"}
+own = {"FRONTROW_COMPOSE_SUBNET", "FRONTROW_COMPOSE_PORT", "FRONTROW_COMPOSE_POSTGRES_PASSWORD", "FRONTROW_COMPOSE_APP_PASSWORD"}
 for name, service in compose["services"].items():
     for volume in service.get("volumes", []):
         source = volume.split(":")[0]
@@ -47,6 +47,15 @@ for name, service in compose["services"].items():
         claim(not variable.startswith("FRONTROW_") or variable in known_variables(), f"{name}: {variable} is not documented")
     for used in re.findall(r"\$\{(FRONTROW_[A-Z_]+)", json.dumps(service)):
         claim(used in own | known_variables(), f"{name}: {used} is not documented")
+# Metrics are on a listener of their own, and that is where Prometheus asks.
+listens = compose["services"]["server"]["environment"]
+(prometheus,) = documents("deploy/prometheus/prometheus.yml")
+(asked,) = (found["port"] for job in prometheus["scrape_configs"] for found in job["dns_sd_configs"])
+claim(listens["FRONTROW_METRICS_LISTEN"].split(":")[1] == str(asked), f"Prometheus asks port {asked}")
+claim(listens["FRONTROW_METRICS_LISTEN"] != listens["FRONTROW_LISTEN"], "metrics are served to everybody")
+claim(not any(str(asked) in port for each in compose["services"].values() for port in each.get("ports", [])), f"port {asked} is published")
+unit = (ROOT / "deploy/systemd/frontrow@.service").read_text()
+claim(re.search(r"^Environment=FRONTROW_METRICS_LISTEN=127\.0\.0\.1:", unit, re.M), "frontrow@.service serves metrics to everybody")
 grace = int(compose["services"]["server"]["stop_grace_period"].rstrip("s"))
 
 # Kubernetes: every file is in the kustomization, and shutdown has the time that it takes.
@@ -63,8 +72,16 @@ pause = int(server["lifecycle"]["preStop"]["exec"]["command"][1])
 shutdown = int(config["FRONTROW_SHUTDOWN_SECONDS"])
 claim(pod["spec"]["terminationGracePeriodSeconds"] >= pause + shutdown + 10, "terminationGracePeriodSeconds is too short")
 claim(grace >= shutdown + 10, "stop_grace_period is too short")
-port = config["FRONTROW_LISTEN"].split(":")[1]
-claim(server["ports"][0]["containerPort"] == int(port), "the container's port is not where the server listens")
+ports = {each["name"]: str(each["containerPort"]) for each in server["ports"]}
+for name, setting in (("http", "FRONTROW_LISTEN"), ("metrics", "FRONTROW_METRICS_LISTEN")):
+    claim(ports[name] == config[setting].split(":")[1], f"the container's port {name} is not where the server listens")
+claim(pod["metadata"]["annotations"]["prometheus.io/port"] == ports["metrics"], "Prometheus is sent to another port")
+claim([each["targetPort"] for each in objects["Service", "frontrow"]["spec"]["ports"]] == ["http"], "the Service leads to more than http")
+policy = objects["NetworkPolicy", "frontrow"]["spec"]["ingress"]
+claim([[each["port"] for each in rule["ports"]] for rule in policy] == [["http"], ["metrics"]], "the NetworkPolicy lets others in")
+for kind, name in (("Deployment", "frontrow"), ("Job", "frontrow-migrate")):
+    spec = objects[kind, name]["spec"]["template"]["spec"]
+    claim(spec.get("enableServiceLinks") is False, f"{kind}: variables of the Service would be refused as settings that nobody knows")
 labels = pod["metadata"]["labels"].items()
 for kind in ("Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy"):
     spec = objects[kind, "frontrow"]["spec"]

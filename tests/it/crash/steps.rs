@@ -1,5 +1,5 @@
 //! Servers that are killed between each two steps of what moves money, with two of them running. Each kill is at a moment that the test
-//! names, and what has to come of it is certain: it is asserted, and not only that it is one of several legal ends. `FRONTROW_TRIALS` says
+//! names, and what has to come of it is certain: it is asserted, and not only that it is one of several legal ends. `FRONTROW_TEST_TRIALS` says
 //! how often each step is tried.
 
 use std::time::{Duration, Instant, SystemTime};

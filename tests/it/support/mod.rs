@@ -25,9 +25,9 @@ pub(crate) mod world;
 
 use std::time::{Duration, Instant};
 
-/// How often a race or a kill is tried: as often as FRONTROW_TRIALS says, or so often.
+/// How often a race or a kill is tried: as often as FRONTROW_TEST_TRIALS says, or so often.
 pub(crate) fn trials(usual: usize) -> usize {
-    std::env::var("FRONTROW_TRIALS").ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+    std::env::var("FRONTROW_TEST_TRIALS").ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
 /// Waits until something holds, at most ten seconds; returns what it yields.
