@@ -30,7 +30,7 @@ pub use ended::{EndedSession, WatchedSession};
 pub use follow::EndedFeed;
 pub use keyring::{Keyring, SECRET_BYTES_MIN, TokenRefusal};
 use password::Hasher;
-pub use provider::{KeysAddress, Provider, ProviderSettings};
+pub use provider::{KeysAddress, Provider, ProviderSettings, count_keys};
 use refresh_token::RefreshToken;
 pub use session::{SessionToken, Sessions};
 pub use sign_up::NewPerson;

@@ -5,7 +5,7 @@ use std::{convert::Infallible, net::SocketAddr, time::Duration};
 use clap::{ArgAction, Args, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Networks, TraceArgs};
+use super::{Networks, Origins, TraceArgs};
 use crate::{
     account::{AttemptSettings, KeysAddress, Lifetimes, ProviderSettings, SECRET_BYTES_MIN},
     db::DbSettings,
@@ -13,7 +13,7 @@ use crate::{
     kv::KvSettings,
     payment::CardSettings,
     reservation::HoldTerms,
-    telemetry::LogFormat,
+    telemetry::{LogFormat, log_filter},
 };
 
 /// How to reach Postgres; all commands need this.
@@ -370,9 +370,9 @@ pub struct Settings {
     #[arg(long, env = "FRONTROW_AUDIT_EVERY", default_value_t = 3600,
           value_parser = clap::value_parser!(u64).range(0..=604_800))]
     pub audit_every: u64,
-    /// Browsers' origins that may use this server besides its own, separated by commas.
-    #[arg(long, env = "FRONTROW_ALLOWED_ORIGINS", value_delimiter = ',')]
-    pub allowed_origins: Vec<String>,
+    /// Browsers' origins that may use this server besides its own, separated by commas: `https://shop.example`; `*` for all.
+    #[arg(long, env = "FRONTROW_ALLOWED_ORIGINS", default_value = "")]
+    pub allowed_origins: Origins,
     #[command(flatten)]
     pub sockets: SocketArgs,
     /// Open connections at most; when left out, as many as the limit of open files has room for, and at most 100,000.
@@ -398,8 +398,8 @@ pub struct Settings {
     #[arg(long, env = "FRONTROW_GRAPHIQL", default_value_t = true, action = ArgAction::Set,
           value_name = "true|false")]
     pub graphiql: bool,
-    /// What is logged, as a tracing filter.
-    #[arg(long, env = "FRONTROW_LOG", default_value = "info")]
+    /// What is logged: a level, and levels of parts of the program, separated by commas: `info,frontrow=debug`.
+    #[arg(long, env = "FRONTROW_LOG", default_value = "info", value_parser = log_filter)]
     pub log: String,
     /// How log lines look.
     #[arg(long, env = "FRONTROW_LOG_FORMAT", default_value = "json")]
@@ -454,7 +454,7 @@ impl Settings {
         } else {
             Vec::new()
         };
-        ReturnOrigins::among(self.allowed_origins.iter().chain(&own).map(String::as_str))
+        ReturnOrigins::among(self.allowed_origins.as_slice().iter().chain(&own).map(String::as_str))
     }
 
     /// How long a refund is tried.

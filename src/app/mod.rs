@@ -2,6 +2,7 @@
 
 mod config;
 mod networks;
+mod origins;
 mod traces;
 
 use std::sync::Arc;
@@ -9,10 +10,12 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 pub use config::{
-    DatabaseArgs, GatewayArgs, ProviderArgs, RateArgs, SecretArgs, Settings, SocketArgs,
+    DatabaseArgs, GatewayArgs, GatewayChoice, ProviderArgs, RateArgs, SecretArgs, Settings,
+    SocketArgs,
 };
 pub(crate) use config::{secret, some_secret};
 pub use networks::Networks;
+pub use origins::Origins;
 pub use traces::TraceArgs;
 
 use crate::{

@@ -20,6 +20,13 @@ impl Networks {
     }
 }
 
+impl Networks {
+    /// Whether somebody else than this machine is in one of the ranges.
+    pub fn has_others_than_this_machine(&self) -> bool {
+        self.0.iter().any(|network| !network.address.is_loopback())
+    }
+}
+
 impl Network {
     fn contains(self, address: IpAddr) -> bool {
         let (own, width) = bits(self.address);

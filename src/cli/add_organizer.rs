@@ -16,7 +16,7 @@ use crate::{
 #[derive(Debug, Args)]
 pub(super) struct AddOrganizerArgs {
     #[command(flatten)]
-    database: DatabaseArgs,
+    pub(super) database: DatabaseArgs,
     /// Their e-mail address.
     #[arg(long)]
     email: String,

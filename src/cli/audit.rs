@@ -4,22 +4,20 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{Failed, database};
+use super::{Failed, database, failed::NOT_KNOWN};
 use crate::{
     app::{DatabaseArgs, GatewayArgs},
     audit::{self, Check},
     db::Db,
     gateway::CardGateway,
+    kernel::Fault,
     telemetry::Metrics,
 };
-
-/// The gateway could not be asked: whether it agrees is not known.
-const NOT_KNOWN: u8 = 2;
 
 #[derive(Debug, Args)]
 pub(super) struct AuditArgs {
     #[command(flatten)]
-    database: DatabaseArgs,
+    pub(super) database: DatabaseArgs,
     #[command(flatten)]
     card_gateway: GatewayArgs,
     /// Compare payments by card with the gateway's own list, too; exit status 2 when it cannot be asked.
@@ -27,7 +25,12 @@ pub(super) struct AuditArgs {
     gateway: bool,
 }
 
+/// Exit status 0 when all agree, 1 when something was found, and 2 when it is not known: nobody could look.
 pub(super) async fn run(args: &AuditArgs) -> Result<ExitCode, Failed> {
+    look(args).await.map_err(|failed| failed.at(&args.database).could_not_look())
+}
+
+async fn look(args: &AuditArgs) -> Result<ExitCode, Failed> {
     let db = database::connect_migrated(&args.database).await?;
     let mut checks = audit::audit(&db).await?;
     let compared = if args.gateway { Some(compare(args, &db).await) } else { None };
@@ -50,13 +53,23 @@ pub(super) async fn run(args: &AuditArgs) -> Result<ExitCode, Failed> {
 }
 
 async fn compare(args: &AuditArgs, db: &Db) -> Result<Check, Failed> {
-    let gateway = CardGateway::new(&args.card_gateway.settings(), Metrics::new())?;
+    let settings = args.card_gateway.settings();
+    let gateway = CardGateway::new(&settings, Metrics::new())?;
     if gateway.name().is_none() {
         return Err(Failed::new(
             "FRONTROW_CARD_GATEWAY is not set: there is no gateway to compare with.",
         ));
     }
-    Ok(audit::compare(db, &gateway).await?)
+    let told = |fault: Fault| {
+        let words = fault.report().to_string();
+        match (words.strip_prefix("asking the card gateway: "), settings.provider.place()) {
+            (Some(words), Some(place)) => {
+                Failed::new(format!("The card gateway at {place} was asked, and {words}."))
+            }
+            _ => fault.into(),
+        }
+    };
+    audit::compare(db, &gateway).await.map_err(told)
 }
 
 /// Prints what was found; `true` when all checks hold.

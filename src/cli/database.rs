@@ -18,7 +18,7 @@ pub(super) async fn connect(args: &DatabaseArgs) -> Result<Db, Failed> {
             fault.words()
         ))
     })?;
-    let place = address.place().map_or(String::new(), |place| format!(" at {place}"));
+    let place = at(address.place());
     let connected = Db::connect(&args.settings(), &Tasks::default()).await;
     // What a command does may take longer than a request's patience.
     connected.map(|db| db.for_commands()).map_err(|fault| {
@@ -32,9 +32,27 @@ pub(super) async fn connect(args: &DatabaseArgs) -> Result<Db, Failed> {
 /// Connects to a database that has all tables.
 pub(super) async fn connect_migrated(args: &DatabaseArgs) -> Result<Db, Failed> {
     let db = connect(args).await?;
-    if migrations::missing(&db).await?.is_empty() {
-        Ok(db)
-    } else {
-        Err(Failed::new("The database's tables are missing or old; run `frontrow migrate` first."))
+    let migrations = migrations::standing(&db).await?;
+    let place = at(place(args));
+    if !migrations.unknown.is_empty() {
+        return Err(Failed::new(format!(
+            "The database's tables{place} were made by a newer version of this program ({}); run that version.",
+            migrations.unknown.join(", ")
+        )));
     }
+    if !migrations.missing.is_empty() {
+        return Err(Failed::new(format!(
+            "The database's tables are missing or old{place}; run `frontrow migrate` first."
+        )));
+    }
+    Ok(db)
+}
+
+/// Where the database is, without user and password; `None` where that might repeat one of them.
+pub(super) fn place(args: &DatabaseArgs) -> Option<String> {
+    db::address(args.database_url.expose_secret()).ok()?.place()
+}
+
+fn at(place: Option<String>) -> String {
+    place.map_or(String::new(), |place| format!(" at {place}"))
 }

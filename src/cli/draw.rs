@@ -26,7 +26,7 @@ const TOLD: usize = 20;
 #[derive(Debug, Args)]
 pub(super) struct RosterArgs {
     #[command(flatten)]
-    database: DatabaseArgs,
+    pub(super) database: DatabaseArgs,
     /// The performance.
     #[arg(long, value_name = "ID")]
     schedule: Uuid,

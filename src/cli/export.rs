@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug, Args)]
 pub(super) struct ExportArgs {
     #[command(flatten)]
-    database: DatabaseArgs,
+    pub(super) database: DatabaseArgs,
     /// The performance.
     #[arg(long, value_name = "ID")]
     schedule: Uuid,

@@ -7,28 +7,63 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-use crate::kernel::Fault;
+use super::database;
+use crate::{app::DatabaseArgs, kernel::Fault};
+
+/// The exit status of a command that found what it looked for to be wrong, or could not do its work.
+pub(super) const WRONG: u8 = 1;
+/// The exit status of a command whose settings cannot be used, or that could not look.
+pub(super) const NOT_KNOWN: u8 = 2;
 
 /// Why a command did not do its work.
 #[derive(Debug)]
-pub(super) struct Failed(String);
+pub(super) struct Failed {
+    sentence: String,
+    status: u8,
+}
 
 impl Failed {
     /// A failure in a sentence.
     pub(super) fn new(sentence: impl Into<String>) -> Self {
-        Self(sentence.into())
+        Self { sentence: sentence.into(), status: WRONG }
+    }
+
+    /// What a command was given cannot be used.
+    pub(super) fn unusable(sentence: impl Into<String>) -> Self {
+        Self { sentence: sentence.into(), status: NOT_KNOWN }
+    }
+
+    /// Of a command that looks whether something is right: it does not know.
+    pub(super) fn could_not_look(self) -> Self {
+        Self { status: NOT_KNOWN, ..self }
+    }
+
+    /// With the address of the database, where the failure is Postgres's.
+    pub(super) fn at(self, database: &DatabaseArgs) -> Self {
+        let place = database::place(database);
+        match (self.sentence.strip_prefix("Postgres: "), place) {
+            (Some(words), Some(place)) => {
+                Self { sentence: format!("Postgres at {place}: {words}"), ..self }
+            }
+            _ => self,
+        }
+    }
+
+    /// What to exit with.
+    pub(super) const fn status(&self) -> u8 {
+        self.status
     }
 }
 
 impl From<Fault> for Failed {
     fn from(fault: Fault) -> Self {
-        Self(format!("{}.", fault.report()))
+        Self::new(format!("{}.", fault.report()))
     }
 }
 
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.sentence)
     }
 }
 
@@ -39,7 +74,10 @@ const REPEATED_BYTES_MAX: usize = 24;
 /// Says what is wrong with the command line. A setting is named by its environment variable, which is how it is usually
 /// given; clap would name the flag only, and repeat what was typed, secrets too.
 pub(super) fn explain<C: CommandFactory>(error: &clap::Error) -> ExitCode {
+    // What a flag is called in the environment is this command's matter: another one may have the same flag without a variable.
     let program = C::command();
+    let named = std::env::args_os().nth(1).and_then(|name| name.into_string().ok());
+    let program = named.and_then(|name| program.find_subcommand(name).cloned()).unwrap_or(program);
     let sentence = match (error.kind(), error.get(ContextKind::InvalidArg)) {
         (ErrorKind::MissingRequiredArgument, Some(ContextValue::Strings(flags))) => {
             missing(&program, flags)
@@ -64,7 +102,7 @@ pub(super) fn explain<C: CommandFactory>(error: &clap::Error) -> ExitCode {
         _ => unknown(error),
     };
     eprintln!("frontrow: {sentence}");
-    ExitCode::from(2)
+    ExitCode::from(NOT_KNOWN)
 }
 
 /// Something on the command line that is not known. It may be an address in the wrong place, so it is not repeated; what
@@ -129,8 +167,7 @@ fn malformed(program: &clap::Command, flag: &str, error: &clap::Error) -> String
 /// value is nobody's business.
 fn setting(program: &clap::Command, flag: &str) -> (String, bool) {
     let long = flag.trim_start_matches('-').split([' ', '=']).next().unwrap_or(flag);
-    let mut arguments = program.get_subcommands().flat_map(clap::Command::get_arguments);
-    let argument = arguments.find(|argument| argument.get_long() == Some(long));
+    let argument = program.get_arguments().find(|argument| argument.get_long() == Some(long));
     let variable = argument.and_then(clap::Arg::get_env);
     let name = variable.map_or_else(|| flag.to_owned(), |name| name.to_string_lossy().into_owned());
     (name, argument.is_some_and(clap::Arg::is_hide_env_values_set))

@@ -17,7 +17,7 @@ use crate::{
 #[derive(Debug, Args)]
 pub(super) struct MigrateArgs {
     #[command(flatten)]
-    database: DatabaseArgs,
+    pub(super) database: DatabaseArgs,
     /// The role that the server logs in as. It is granted what the server needs: no tables are made, nothing is deleted, and what is
     /// in the ledger is not changed. Make it first: CREATE ROLE ... LOGIN PASSWORD '...'.
     #[arg(long, env = "FRONTROW_APP_ROLE", value_name = "NAME")]

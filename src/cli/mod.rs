@@ -4,9 +4,11 @@
 
 mod add_organizer;
 mod audit;
+mod check;
 mod database;
 mod demo;
 mod draw;
+mod environment;
 mod export;
 mod failed;
 mod health;
@@ -43,6 +45,9 @@ enum Command {
     Schema,
     /// Check that seats, reservations, money and the line agree; exit status 1 and the rows at fault when they do not.
     Audit(Box<audit::AuditArgs>),
+    /// Look at everything that the server stands on, and tell what would go wrong: exit status 0 when nothing would, 1 when something
+    /// would, 2 when something could not be looked at.
+    Check(Box<check::CheckArgs>),
     /// Print who holds and owns seats at a performance, what was paid and what was refunded: for the door and the accountant.
     Export(export::ExportArgs),
     /// Have a refund that was given up tried anew, of seats or of points, when the cause is gone.
@@ -62,17 +67,21 @@ enum Command {
 /// Runs the command that the program was started with.
 pub fn main() -> ExitCode {
     tasks::log_panics();
-    let command = match parse() {
-        Ok(cli) => cli.command,
-        Err(error) => return failed::explain::<Cli>(&error),
+    let parsed = parse();
+    // Help is given whatever the environment holds; a setting may be missing because it was misspelt.
+    let help = parsed.as_ref().is_err_and(|error| !error.use_stderr());
+    let known = if help { Ok(()) } else { environment::refuse_unknown(&Cli::command()) };
+    let command = match (known, parsed) {
+        (Err(failed), _) => return tell(&failed),
+        (Ok(()), Err(error)) => return failed::explain::<Cli>(&error),
+        (Ok(()), Ok(cli)) => cli.command,
     };
-    match run(command) {
-        Ok(code) => code,
-        Err(failed) => {
-            eprintln!("frontrow: {failed}");
-            ExitCode::FAILURE
-        }
-    }
+    run(command).unwrap_or_else(|failed| tell(&failed))
+}
+
+fn tell(failed: &Failed) -> ExitCode {
+    eprintln!("frontrow: {failed}");
+    ExitCode::from(failed.status())
 }
 
 /// Reads the command line and the environment. Help shows no value that stands in the environment: somebody may have put an
@@ -88,13 +97,18 @@ async fn run(command: Command) -> Result<ExitCode, Failed> {
     match command {
         Command::Serve(settings) => serve::run(*settings).await,
         Command::Audit(args) => audit::run(&args).await,
-        Command::Migrate(args) => migrate::run(&args).await,
-        Command::Seed(args) => seed::run(&args).await,
+        Command::Check(args) => check::run(&args).await,
+        Command::Migrate(args) => migrate::run(&args).await.map_err(|it| it.at(&args.database)),
+        Command::Seed(args) => seed::run(&args).await.map_err(|it| it.at(&args.database)),
         Command::SandboxGateway(args) => sandbox_gateway::run(args).await,
-        Command::AddOrganizer(args) => add_organizer::run(&args).await,
-        Command::RetryRefund(args) => retry_refund::run(&args).await,
-        Command::Export(args) => export::run(&args).await,
-        Command::Roster(args) => draw::roster(&args).await,
+        Command::AddOrganizer(args) => {
+            add_organizer::run(&args).await.map_err(|it| it.at(&args.database))
+        }
+        Command::RetryRefund(args) => {
+            retry_refund::run(&args).await.map_err(|it| it.at(&args.database))
+        }
+        Command::Export(args) => export::run(&args).await.map_err(|it| it.at(&args.database)),
+        Command::Roster(args) => draw::roster(&args).await.map_err(|it| it.at(&args.database)),
         Command::Health(args) => health::run(&args).await,
         Command::VerifyDraw(args) => draw::verify(&args),
         Command::Schema => {

@@ -15,7 +15,7 @@ use crate::{
 #[derive(Debug, Args)]
 pub(super) struct RetryRefundArgs {
     #[command(flatten)]
-    database: DatabaseArgs,
+    pub(super) database: DatabaseArgs,
     /// The payment, as the log names it.
     #[arg(value_name = "PAYMENT")]
     payment: Uuid,

@@ -20,7 +20,7 @@ use crate::{
     http::Lifetime,
     sandbox::{self, SandboxSettings},
     tasks::Tasks,
-    telemetry::{self, LogFormat},
+    telemetry::{self, LogFormat, log_filter},
 };
 
 #[derive(Debug, Args)]
@@ -41,8 +41,8 @@ pub(super) struct SandboxGatewayArgs {
     /// How long the buyer has for the bank's challenge, in seconds.
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     challenge_seconds: u64,
-    /// What is logged, as a tracing filter.
-    #[arg(long, env = "FRONTROW_LOG", default_value = "info")]
+    /// What is logged: a level, and levels of parts of the program, separated by commas: `info,frontrow=debug`.
+    #[arg(long, env = "FRONTROW_LOG", default_value = "info", value_parser = log_filter)]
     log: String,
 }
 

@@ -23,7 +23,7 @@ use crate::{
 #[derive(Debug, Args)]
 pub(super) struct SeedArgs {
     #[command(flatten)]
-    database: DatabaseArgs,
+    pub(super) database: DatabaseArgs,
     /// Also add this many fans for rehearsals; those that are there are used again.
     #[arg(long, value_name = "N", requires = "sessions",
           value_parser = clap::value_parser!(u32).range(1..=999_999))]

@@ -24,12 +24,13 @@ use crate::{
 /// How long the traces of the last requests may take on their way, and as long before that those which are on it.
 const LAST_TRACES: Duration = Duration::from_secs(1);
 /// Fewer connections than this are soon used up on the day of sale.
-const OPEN_FILES_FEW: u64 = 16_384;
+pub(super) const OPEN_FILES_FEW: u64 = 16_384;
 
 pub(super) async fn run(settings: Settings) -> Result<ExitCode, Failed> {
     let format = settings.log_format;
     telemetry::init_log(&settings.log, format);
-    match serve(settings).await {
+    let database = settings.database.clone();
+    match serve(settings).await.map_err(|failed| failed.at(&database)) {
         // Whoever reads lines of JSON gets no other ones.
         Err(failed) if format == LogFormat::Json && tracing::enabled!(tracing::Level::ERROR) => {
             tracing::error!(why = %failed, "the server has ended");
@@ -53,7 +54,8 @@ async fn serve(settings: Settings) -> Result<ExitCode, Failed> {
     let (app, kicked) = App::start(settings).await?;
     let traces = Traces::start(&app)?;
     if app.kv.ping().await.is_err() {
-        tracing::warn!("Redis is not reachable; going on without it until it is");
+        let at = app.kv.places().join(", ");
+        tracing::warn!(at, "Redis is not reachable; going on without it until it is");
     }
 
     let stopping = CancellationToken::new();
@@ -151,7 +153,7 @@ async fn bind(listen: SocketAddr, setting: &str) -> Result<(TcpListener, SocketA
 
 /// Every socket is an open file, and most systems start a program with room for a thousand: raises that to what the system
 /// allows, and says so when that is little too.
-fn allow_open_files() {
+pub(super) fn allow_open_files() {
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
         tracing::warn!(%error, "the limit of open files could not be raised");

@@ -17,6 +17,18 @@ pub enum RoleRefusal {
     MakesTables,
 }
 
+/// What a role has to have of a table; ready to stand in a statement.
+macro_rules! needed {
+    () => {
+        "CASE tablename WHEN 'wallet_entry' THEN 'SELECT, INSERT'
+                        WHEN 'seaql_migrations' THEN 'SELECT'
+                        WHEN 'session' THEN 'SELECT, INSERT, UPDATE, DELETE'
+                        WHEN 'ended_session' THEN 'SELECT, INSERT, UPDATE, DELETE'
+                        WHEN 'external_identity' THEN 'SELECT, INSERT, UPDATE, DELETE'
+                        ELSE 'SELECT, INSERT, UPDATE' END"
+    };
+}
+
 /// Grants a role what the server needs, and takes from it what the server does not: UPDATE, DELETE and TRUNCATE of the ledger,
 /// DELETE and TRUNCATE of everything else but the tables of sessions and of identities elsewhere, which
 /// nothing refers to. Safe to repeat; after a migration it has to be, for there may be new tables.
@@ -59,40 +71,79 @@ async fn statements(tx: &Tx, role: &str) -> Result<Vec<String>, Fault> {
     struct Row {
         sql: String,
     }
-    const SQL: &str = "
-        SELECT format('REVOKE ALL ON SCHEMA %1$I FROM %2$I', current_schema(), $1::text) AS sql, 1 AS step
-        UNION ALL
-        SELECT format('GRANT USAGE ON SCHEMA %1$I TO %2$I', current_schema(), $1::text), 2
-        UNION ALL
-        SELECT format('REVOKE ALL ON TABLE %1$I.%2$I FROM %3$I', schemaname, tablename, $1::text), 3
-        FROM pg_tables WHERE schemaname = current_schema() AND tableowner = current_user
-        UNION ALL
-        SELECT format('GRANT %4$s ON TABLE %1$I.%2$I TO %3$I', schemaname, tablename, $1::text,
-                      CASE tablename WHEN 'wallet_entry' THEN 'SELECT, INSERT'
-                                     WHEN 'seaql_migrations' THEN 'SELECT'
-                                     WHEN 'session' THEN 'SELECT, INSERT, UPDATE, DELETE'
-                                     WHEN 'ended_session' THEN 'SELECT, INSERT, UPDATE, DELETE'
-                                     WHEN 'external_identity' THEN 'SELECT, INSERT, UPDATE, DELETE' ELSE 'SELECT, INSERT, UPDATE' END), 4
-        FROM pg_tables WHERE schemaname = current_schema() AND tableowner = current_user
-        ORDER BY step, sql";
+    const SQL: &str = concat!(
+        "SELECT format('REVOKE ALL ON SCHEMA %1$I FROM %2$I', current_schema(), $1::text) AS sql, 1 AS step
+         UNION ALL
+         SELECT format('GRANT USAGE ON SCHEMA %1$I TO %2$I', current_schema(), $1::text), 2
+         UNION ALL
+         SELECT format('REVOKE ALL ON TABLE %1$I.%2$I FROM %3$I', schemaname, tablename, $1::text), 3
+         FROM pg_tables WHERE schemaname = current_schema() AND tableowner = current_user
+         UNION ALL
+         SELECT format('GRANT %4$s ON TABLE %1$I.%2$I TO %3$I', schemaname, tablename, $1::text, ",
+        needed!(),
+        "), 4
+         FROM pg_tables WHERE schemaname = current_schema() AND tableowner = current_user
+         ORDER BY step, sql"
+    );
     let rows: Vec<Row> = tx.rows(SQL, vec![role.into()]).await?;
     Ok(rows.into_iter().map(|row| row.sql).collect())
 }
 
-#[derive(Debug, FromQueryResult)]
-struct Rights {
-    changes_ledger: bool,
-    makes_tables: bool,
+/// What a role may do that the server needs not do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromQueryResult)]
+pub struct Rights {
+    /// Change or delete what is in the ledger.
+    pub changes_ledger: bool,
+    /// Make tables.
+    pub makes_tables: bool,
+}
+
+/// What our own role may do that it needs not, in a database that has all tables.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn own_rights(db: &Db) -> Result<Rights, Fault> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        name: String,
+    }
+    let row: Option<Row> = db.row("SELECT current_user::text AS name", vec![]).await?;
+    let row = row.ok_or(Fault::internal("a SELECT without FROM returned no row"))?;
+    rights(db, &row.name).await
+}
+
+/// What our own role may not do and has to, a line for each table: `seat: UPDATE`.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn lacks(db: &Db) -> Result<Vec<String>, Fault> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        lacks: String,
+    }
+    const SQL: &str = concat!(
+        "SELECT format('%s: %s', tablename, string_agg(privilege, ', ')) AS lacks
+         FROM pg_tables, unnest(string_to_array(",
+        needed!(),
+        ", ', ')) AS privilege
+         WHERE schemaname = current_schema()
+           AND tableowner = (SELECT tableowner FROM pg_tables
+                             WHERE schemaname = current_schema() AND tablename = 'seaql_migrations')
+           AND NOT has_table_privilege(format('%I.%I', schemaname, tablename), privilege)
+         GROUP BY tablename ORDER BY tablename"
+    );
+    let rows: Vec<Row> = db.rows(SQL, vec![]).await?;
+    Ok(rows.into_iter().map(|row| row.lacks).collect())
 }
 
 /// What a role may do, by whatever way it got there.
-async fn rights(tx: &Tx, role: &str) -> Result<Rights, Fault> {
+async fn rights(session: &impl Session, role: &str) -> Result<Rights, Fault> {
     const SQL: &str = "
         SELECT has_table_privilege($1::text, 'wallet_entry', 'UPDATE, DELETE, TRUNCATE')
                    OR has_any_column_privilege($1::text, 'wallet_entry', 'UPDATE')
                    OR pg_has_role($1::text, (SELECT relowner FROM pg_class WHERE oid = 'wallet_entry'::regclass), 'MEMBER')
                    AS changes_ledger,
                has_schema_privilege($1::text, current_schema(), 'CREATE') AS makes_tables";
-    let row: Option<Rights> = tx.row(SQL, vec![role.into()]).await?;
+    let row: Option<Rights> = session.row(SQL, vec![role.into()]).await?;
     row.ok_or(Fault::internal("a SELECT without FROM returned no row"))
 }

@@ -2,7 +2,8 @@
 
 use migration::{Migrator, MigratorTrait};
 use sea_orm::{
-    ConnectionTrait, DbErr, SqlxPostgresConnector, TransactionTrait, sqlx::postgres::PgPoolOptions,
+    ConnectionTrait, DbErr, FromQueryResult, SqlxPostgresConnector, TransactionTrait,
+    sqlx::postgres::PgPoolOptions,
 };
 
 use super::{Db, Session};
@@ -41,6 +42,43 @@ pub async fn migrate(db: &Db) -> Result<Vec<String>, Fault> {
 /// When Postgres does not answer, or when it has migrations that this program does not know.
 pub async fn missing(db: &Db) -> Result<Vec<String>, Fault> {
     Ok(names_of_missing(db.connection()).await?)
+}
+
+/// How the tables and this program fit together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The names of the migrations that have not been run yet, oldest first.
+    pub missing: Vec<String>,
+    /// The names of those that were run and that this program does not know: it is older than the tables.
+    pub unknown: Vec<String>,
+}
+
+/// Compares what was run with what this program knows.
+///
+/// # Errors
+/// When Postgres does not answer, or does not let this role look.
+pub async fn standing(db: &Db) -> Result<Standing, Fault> {
+    #[derive(FromQueryResult)]
+    struct Exists {
+        found: bool,
+    }
+    #[derive(FromQueryResult)]
+    struct Ran {
+        version: String,
+    }
+    const EXISTS: &str = "SELECT to_regclass('seaql_migrations') IS NOT NULL AS found";
+    let exists: Option<Exists> = db.row(EXISTS, vec![]).await?;
+    let ran: Vec<Ran> = if exists.is_some_and(|it| it.found) {
+        db.rows("SELECT version FROM seaql_migrations ORDER BY version", vec![]).await?
+    } else {
+        Vec::new()
+    };
+    let ran: Vec<String> = ran.into_iter().map(|row| row.version).collect();
+    let known: Vec<String> = Migrator::migrations().iter().map(|it| it.name().to_owned()).collect();
+    let without = |these: &[String], those: &[String]| -> Vec<String> {
+        these.iter().filter(|name| !those.contains(name)).cloned().collect()
+    };
+    Ok(Standing { missing: without(&known, &ran), unknown: without(&ran, &known) })
 }
 
 /// Tells one state of the migrations from another.

@@ -11,6 +11,7 @@ mod fault;
 mod fresh;
 pub mod migrations;
 mod pool;
+pub mod standing;
 
 use std::{future::Future, str::FromStr, sync::Arc, time::Duration};
 
@@ -20,6 +21,7 @@ pub use column::{array, bigints, uuids};
 pub use fault::constraint;
 pub use fresh::Fresh;
 use futures_util::future::try_join;
+pub use pool::READ_ONLY as TAKES_NO_WRITES;
 use pool::{Lease, Lost, Pool, PoolLimits};
 use sea_orm::{
     ConnectionTrait, DbBackend, DbErr, ExecResult, FromQueryResult, QueryResult, Statement, Value,
@@ -132,7 +134,7 @@ impl Db {
         let size = settings.pool_size;
         let pools = Pools {
             requests: pool(size, patience, &REQUESTS),
-            money: pool((size / 2).max(MONEY_CONNECTIONS_MIN), patience, &REQUESTS),
+            money: pool(money_connections(size), patience, &REQUESTS),
             lanes: pool(LANE_CONNECTIONS, patience, &REQUESTS),
             background: pool(BACKGROUND_CONNECTIONS, patience * BACKGROUND_PATIENCES, &BACKGROUND),
             commands: pool(COMMAND_CONNECTIONS, COMMAND_PATIENCE, &COMMANDS),
@@ -295,6 +297,10 @@ impl Db {
             pool.close().await;
         }
     }
+}
+
+fn money_connections(requests: u32) -> u32 {
+    (requests / 2).max(MONEY_CONNECTIONS_MIN)
 }
 
 fn with_pace(options: PgConnectOptions, pace: &Pace) -> PgConnectOptions {

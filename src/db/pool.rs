@@ -41,7 +41,8 @@ const AGE_MAX: Duration = Duration::from_secs(30 * 60);
 
 const BUSY: &str = "all connections are busy";
 const SLOW: &str = "connecting took too long";
-const READ_ONLY: &str = "this server takes no writes";
+/// Of a standby, or of a server that was told to take none.
+pub const READ_ONLY: &str = "this server takes no writes";
 const FAILED: &str = "no connection could be opened";
 const GONE: &str = "the connection was lost before";
 const LATE: &str = "the request's time is over";

@@ -38,6 +38,11 @@ impl ReturnOrigins {
         Ok(())
     }
 
+    /// Whether nobody may be sent anywhere.
+    pub const fn is_empty(&self) -> bool {
+        self.origins.is_empty() && !self.any
+    }
+
     /// The address to send a buyer back to, written as browsers write it; `None` when it may not be one.
     pub fn admit(&self, text: &str) -> Option<String> {
         let url = safe(text)?;

@@ -53,6 +53,18 @@ pub enum Provider {
     },
 }
 
+impl Provider {
+    /// Where it is, for operators: an address without user, password and path. `None` without a gateway.
+    pub fn place(&self) -> Option<&str> {
+        match self {
+            Self::None => None,
+            Self::Sandbox { url, .. } | Self::Stripe { url, .. } => {
+                Some(url.url().as_str().trim_end_matches('/'))
+            }
+        }
+    }
+}
+
 /// A currency's code of three letters, in lower case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Currency(String);

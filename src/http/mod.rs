@@ -58,7 +58,7 @@ pub fn router(app: &App, schema: FrontrowSchema, lifetime: &Lifetime, limits: Li
         app.sessions.clone(),
         app.metrics.clone(),
         limits,
-        settings.allowed_origins.clone(),
+        settings.allowed_origins.as_slice().to_vec(),
         lifetime.clone(),
     );
     let pages = if settings.graphiql { graphiql() } else { Router::new() };

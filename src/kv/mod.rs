@@ -11,6 +11,7 @@ mod node;
 mod nodes;
 mod script;
 mod slots;
+pub mod standing;
 
 use std::{sync::Arc, time::Duration};
 

@@ -111,6 +111,11 @@ impl Nodes {
         nodes
     }
 
+    /// Whether there may be several.
+    pub(super) const fn is_cluster(&self) -> bool {
+        self.cluster.is_some()
+    }
+
     /// All nodes that are known, in the order of their addresses.
     pub(super) fn all(&self) -> Vec<Arc<Node>> {
         self.layout.read().unwrap_or_else(PoisonError::into_inner).nodes.values().cloned().collect()

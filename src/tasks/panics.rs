@@ -7,6 +7,10 @@ use std::{any::Any, panic};
 /// standard error.
 pub fn log_panics() {
     panic::set_hook(Box::new(|panic| {
+        if reader_is_gone(panic.payload()) {
+            // As every program ends whose reader has seen enough: `frontrow schema | head`.
+            std::process::exit(1);
+        }
         let place = panic
             .location()
             .map_or_else(String::new, |place| format!("{}:{}", place.file(), place.line()));
@@ -17,6 +21,12 @@ pub fn log_panics() {
             eprintln!("frontrow: something panicked at {place}: {}.", says.unwrap_or_default());
         }
     }));
+}
+
+/// Whether nobody reads standard output any more, which `println!` takes for a panic.
+fn reader_is_gone(payload: &(dyn Any + Send)) -> bool {
+    let text = payload.downcast_ref::<String>();
+    text.is_some_and(|text| text.starts_with("failed printing to stdout"))
 }
 
 /// What a panic says, if that was written by us: whatever was put together may hold anything.

@@ -1,6 +1,7 @@
 //! The log and the metrics. What exists to be counted is declared in `metrics` and beside it. `course` follows an operation.
 
 mod course;
+mod filter;
 mod lines;
 mod metrics;
 mod operations;
@@ -8,6 +9,7 @@ mod rooms;
 mod traces;
 
 pub use course::{Asked, Course, Part, Step, refused};
+pub use filter::log_filter;
 use lines::Traced;
 pub use metrics::{
     CheckLabels, EndedLabels, GatewayLabels, GatewayVerbLabels, LIMITS, LaneLabels, LimitLabels,

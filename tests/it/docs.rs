@@ -30,15 +30,77 @@ fn settings(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
+/// The settings of all commands.
+async fn known() -> BTreeSet<String> {
+    let all = run(&["--help"], &[], "").await.out;
+    let (_, all) = all.split_once("Commands:").expect("a list of commands");
+    let mut known = BTreeSet::new();
+    for command in all.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next()) {
+        if !["", "help"].contains(&command) {
+            known.extend(settings(&run(&[command, "--help"], &[], "").await.out));
+        }
+    }
+    assert!(known.len() > 50, "{known:?}");
+    known
+}
+
+/// Where variables of the environment are set: by us, for the program or for what stands around it.
+const SETTERS: &[&str] = &[
+    "dev",
+    "docker-compose.yml",
+    "Dockerfile",
+    ".ci",
+    "bench",
+    "deploy",
+    "mock",
+    "scripts",
+    "stampede",
+    "storm",
+    "tests/clients",
+    "tests/deploy",
+];
+
+/// The text of every file below a path, by its own.
+fn texts(path: &Path) -> Vec<(String, String)> {
+    let name = path.file_name().unwrap_or_default();
+    if name == "node_modules" {
+        return Vec::new();
+    }
+    if path.is_dir() {
+        let entries = fs::read_dir(path).unwrap();
+        return entries.flat_map(|entry| texts(&entry.unwrap().path())).collect();
+    }
+    let text = String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned();
+    vec![(path.display().to_string(), text)]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_set_around_the_program_is_known_to_it_or_has_a_name_of_others() {
+    let known = known().await;
+    let of_others = |name: &str| {
+        ["FRONTROW_COMPOSE_", "FRONTROW_MOCK_", "FRONTROW_TEST_"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+    };
+    let (mut found, mut unknown) = (0, Vec::new());
+    for setter in SETTERS {
+        for (path, text) in texts(&Path::new(env!("CARGO_MANIFEST_DIR")).join(setter)) {
+            for name in settings(&text) {
+                found += 1;
+                // What ends so is the beginning of names.
+                if !name.ends_with('_') && !known.contains(&name) && !of_others(&name) {
+                    unknown.push(format!("{name} in {path}"));
+                }
+            }
+        }
+    }
+    assert!(found > 60, "{found}");
+    assert!(unknown.is_empty(), "a server that inherits these refuses to start: {unknown:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn settings_are_documented_and_those_documented_exist() {
-    let mut known = BTreeSet::new();
-    for command in
-        ["serve", "migrate", "seed", "audit", "add-organizer", "sandbox-gateway", "health"]
-    {
-        known.extend(settings(&run(&[command, "--help"], &[], "").await.out));
-    }
-    assert!(known.len() > 12, "{known:?}");
+    let known = known().await;
     let (readme, limits) = (read("README.md"), read("docs/limits.md"));
     let documented = settings(&(readme.clone() + &limits));
     let missing: Vec<_> = known.difference(&documented).collect();

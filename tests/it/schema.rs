@@ -15,6 +15,8 @@ use frontrow::{
     },
 };
 
+use crate::support::process::clean;
+
 /// What a schema promises, a line each: `Concert.title: String!`, `Query.concerts(first): Int = 20`, `Role.FAN`.
 pub(crate) fn promises(sdl: &str) -> BTreeSet<String> {
     let mut lines = BTreeSet::new();
@@ -93,7 +95,8 @@ fn read(path: &str) -> String {
 
 #[test]
 fn schema_graphql_is_what_the_program_prints() {
-    let printed = Command::new(env!("CARGO_BIN_EXE_frontrow")).arg("schema").output().unwrap();
+    let printed =
+        clean(Command::new(env!("CARGO_BIN_EXE_frontrow"))).arg("schema").output().unwrap();
     assert!(printed.status.success());
     let printed = String::from_utf8(printed.stdout).unwrap();
     assert_eq!(printed, api::sdl());

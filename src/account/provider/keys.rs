@@ -111,6 +111,16 @@ impl Keys {
         Ok(found)
     }
 
+    /// Fetches the keys now, and counts those that can check a token.
+    ///
+    /// # Errors
+    /// When the provider cannot be asked.
+    pub(super) async fn count(&self) -> Result<usize, Fault> {
+        self.fetch(Instant::now()).await?;
+        let kept = self.0.kept.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(kept.by_id.len() + kept.nameless.len())
+    }
+
     fn kept(
         &self,
         id: Option<&str>,

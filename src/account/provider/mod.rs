@@ -79,6 +79,14 @@ impl fmt::Debug for KeysAddress {
     }
 }
 
+/// Fetches a provider's keys once, and counts those that can check a token.
+///
+/// # Errors
+/// When the provider cannot be asked, or the system has no certificates to trust.
+pub async fn count_keys(settings: &ProviderSettings, tasks: Tasks) -> Result<usize, Fault> {
+    Keys::new(settings.jwks_url.0.clone(), tasks)?.count().await
+}
+
 /// Checks the tokens of a provider; cheap to clone.
 #[derive(Clone)]
 pub struct Provider(Arc<Inner>);

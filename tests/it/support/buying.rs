@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::{
     client::{Client, refusal},
     eventually,
+    process::clean,
     shop::{self, Show},
     world::{Instance, World},
 };
@@ -180,7 +181,7 @@ impl World {
     pub(crate) async fn audit_command(&self) -> (i32, String) {
         let url = self.database.url.clone();
         let run = tokio::task::spawn_blocking(move || {
-            Command::new(env!("CARGO_BIN_EXE_frontrow"))
+            clean(Command::new(env!("CARGO_BIN_EXE_frontrow")))
                 .arg("audit")
                 .env("DATABASE_URL", url)
                 .output()

@@ -58,7 +58,7 @@ impl Process {
         flags: &[&str],
         set: impl FnOnce(&mut Command),
     ) -> Self {
-        let mut command = Command::new("sh");
+        let mut command = clean(Command::new("sh"));
         command
             .args(["-c", &format!(r#"{ulimit} && exec "$0" serve "$@""#)])
             .arg(env!("CARGO_BIN_EXE_frontrow"))
@@ -109,6 +109,16 @@ impl Process {
             .await
             .code()
     }
+}
+
+/// A command that has none of our settings from the shell that the tests were started in: those that it gets are all.
+pub(crate) fn clean(mut command: Command) -> Command {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("FRONTROW_") {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 impl Drop for Process {

@@ -14,6 +14,8 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
+use super::process::clean;
+
 pub(crate) const SECRET: &str = "sandbox-secret-of-a-test";
 
 /// `frontrow sandbox-gateway`; killed with the test.
@@ -37,7 +39,7 @@ impl Sandbox {
 
     /// Starts one at an address that somebody knows already.
     pub(crate) async fn start_at(address: &str, webhook_url: &str, flags: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_frontrow"));
+        let mut command = clean(Command::new(env!("CARGO_BIN_EXE_frontrow")));
         command
             .args(["sandbox-gateway", "--listen", address, "--webhook-url", webhook_url])
             .args(flags)
