@@ -258,9 +258,12 @@ impl Recorder {
     }
 }
 
-/// Whether a code says that the server or the way to it failed, rather than that it refused.
-pub fn is_fault(code: &str) -> bool {
-    matches!(code, "INTERNAL" | "TIMEOUT" | "CONNECTION" | "MALFORMED" | "OVERLOADED")
+/// Whether an outcome says that the server or the way to it failed, rather than that it refused. Its first word tells; who or
+/// what did so may follow.
+pub fn is_fault(outcome: &str) -> bool {
+    let word = outcome.split(' ').next().unwrap_or_default();
+    ["INTERNAL", "TIMEOUT", "CONNECTION", "MALFORMED", "OVERLOADED", "HTTP", "TLS", "CLOSED"]
+        .contains(&word)
 }
 
 /// One operation of the report.

@@ -27,9 +27,13 @@ pub(crate) enum Command {
 /// Where the server is.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ServerOptions {
-    /// An instance; give it several times to spread the fans over several.
+    /// An instance, or what stands in front of some: http:// or https://. Give it several times to spread the fans over several.
     #[arg(long = "url", required = true, value_name = "URL")]
     pub(crate) urls: Vec<String>,
+    /// For an https:// of one's own: believe the authorities and certificates in this file (PEM), and no others; those of the system
+    /// when left out.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
     /// Targets other than this machine are allowed. Say so only for servers that you may bring down.
     #[arg(long)]
     pub(crate) allow_remote: bool,
@@ -121,6 +125,9 @@ pub(crate) struct RunOptions {
     /// Fail too when a check found nothing to look at.
     #[arg(long, help_heading = "Checks")]
     pub(crate) require_all: bool,
+    /// Fail too when a goal is missed.
+    #[arg(long, help_heading = "Checks")]
+    pub(crate) require_goals: bool,
     /// Write the report as JSON.
     #[arg(long, value_name = "FILE", help_heading = "Report")]
     pub(crate) json: Option<PathBuf>,

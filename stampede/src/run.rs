@@ -280,6 +280,7 @@ fn setting(options: &RunOptions, stage: &Stage, schedule: &Schedule, fans: usize
         seconds: (stage.clock.now() - stage.started) / 1_000,
         opening: (stage.opening - stage.started) / 1_000,
         require_all: options.require_all,
+        require_goals: options.require_goals,
     }
 }
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     Result,
-    api::{Api, COMPARING, SeatId},
+    api::{Api, COMPARING, Failure, SeatId},
     history::Clock,
     measure::Recorder,
     net::{Sources, Target, http::Pool},
@@ -79,7 +79,7 @@ pub(crate) fn apis(
     let sources = Arc::new(Sources::new(server.source_addresses));
     let patience = Duration::from_secs(server.timeout_seconds);
     let api = |url: &String| {
-        let target = Target::parse(url, server.allow_remote)?;
+        let target = Target::parse_trusting(url, server.allow_remote, server.ca.as_deref())?;
         Ok(Arc::new(Api {
             pool: Pool::new(target.clone(), server.connections.max(1), patience),
             comparing: Pool::new(target.clone(), COMPARING, patience),
@@ -111,7 +111,13 @@ pub(crate) async fn organizer(api: &Api, options: &OrganizerOptions) -> Result<O
     const QUERY: &str = "mutation LogIn($input: LogInInput!) { it: logIn(input: $input) {
         it: session { accessToken } userErrors { code message } } }";
     let input = json!({ "input": { "email": email, "password": password } });
-    Ok(Some(api.organize::<Session>("", QUERY, input).await?.access_token))
+    let session: Session = api.organize("", QUERY, input).await.map_err(|it| of(api, &it))?;
+    Ok(Some(session.access_token))
+}
+
+/// A failure with who it was of.
+fn of(api: &Api, failure: &Failure) -> String {
+    format!("{}: {failure}", api.target.host)
 }
 
 /// Makes a performance, and prints its id and nothing else.
@@ -136,10 +142,13 @@ pub(crate) async fn stage(options: &StageOptions) -> Result<bool> {
     let concert = json!({ "input": {
         "title": "Rehearsal", "artist": "Stampede", "venue": "Load hall", "timeZone": "Etc/UTC",
         "description": "A performance that nobody plays: it is there to rehearse its sale." } });
-    let concert: SeatId = api.organize(&session, CONCERT, concert).await?;
+    let organize = async |query: &str, input: Value| -> Result<SeatId> {
+        Ok(api.organize(&session, query, input).await.map_err(|failure| of(api, &failure))?)
+    };
+    let concert = organize(CONCERT, concert).await?;
     let schedule = schedule(options, &concert.id, recorder.started);
-    let schedule: SeatId = api.organize(&session, SCHEDULE, json!({ "input": schedule })).await?;
-    let opened: SeatId = api.organize(&session, OPEN, json!({ "id": schedule.id })).await?;
+    let schedule = organize(SCHEDULE, json!({ "input": schedule })).await?;
+    let opened = organize(OPEN, json!({ "id": schedule.id })).await?;
     println!("{}", opened.id);
     Ok(true)
 }

@@ -1,21 +1,25 @@
 // The configuration in deploy/nginx under the real nginx, over TLS, in front of two instances: the whole way of a fan, restarts
 // one after the other under load, an instance that hangs, one that is killed, and the limits.
 //
-// FRONTROW_NGINX_ROUNDS says how often both instances are restarted (3), FRONTROW_NGINX_FANS how many fans ask meanwhile (24),
-// FRONTROW_NGINX_SESSION how many seconds a session of those lasts who wait for longer (3), FRONTROW_NGINX_WAIT how long they do (12).
+// FRONTROW_TEST_NGINX_ROUNDS says how often both instances are restarted (3), FRONTROW_TEST_NGINX_FANS how many fans ask meanwhile (24),
+// FRONTROW_TEST_NGINX_SESSION how many seconds a session of those lasts who wait for longer (3), FRONTROW_TEST_NGINX_WAIT how long they do (12).
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
+import { promisify } from "node:util";
 import { createClient } from "graphql-ws";
 import WebSocket from "ws";
 import { Deployment, PASSWORD, Wire, program } from "./deployment.mjs";
 import { createSessionClient } from "./session.mjs";
 
-const ROUNDS = Number(process.env.FRONTROW_NGINX_ROUNDS ?? 3);
-const FANS = Number(process.env.FRONTROW_NGINX_FANS ?? 24);
-const SESSION = Number(process.env.FRONTROW_NGINX_SESSION ?? 3);
-const WAIT = Number(process.env.FRONTROW_NGINX_WAIT ?? 12);
+const ROUNDS = Number(process.env.FRONTROW_TEST_NGINX_ROUNDS ?? 3);
+const FANS = Number(process.env.FRONTROW_TEST_NGINX_FANS ?? 24);
+const SESSION = Number(process.env.FRONTROW_TEST_NGINX_SESSION ?? 3);
+const WAIT = Number(process.env.FRONTROW_TEST_NGINX_WAIT ?? 12);
 const PRICE = 50_000;
 
 const CHARGE = `mutation Charge($input: ChargeInput!) { charge(input: $input) { balance userErrors { code } } }`;
@@ -26,7 +30,9 @@ const RENEWABLE = "session { accessToken expiresAt refreshToken } userErrors { c
 const ORGANIZER = "organizer@nginx.example";
 const BALANCE = `query Balance { balance }`;
 
-const nginx = process.env.FRONTROW_SERVER_URL ? program("nginx") : undefined;
+const nginx = process.env.FRONTROW_TEST_SERVER_URL ? program("nginx") : undefined;
+/** Runs stampede, which is built beside the program. */
+const stampede = (words) => promisify(execFile)(join(dirname(process.env.FRONTROW_TEST_BIN), "stampede"), words);
 const unique = (word) => `${word}-${randomBytes(6).toString("hex")}`;
 
 describe("nginx in front of two instances", { skip: !nginx }, () => {
@@ -68,7 +74,9 @@ describe("nginx in front of two instances", { skip: !nginx }, () => {
     test("what nginx adds and what it refuses", async () => {
       const [wire, old] = wires;
       for (const each of wires) assert.equal((await each.request("/health/ready")).status, 200);
-      assert.match((await wire.request("/health/live")).headers["strict-transport-security"], /^max-age=\d+$/);
+      const live = await wire.request("/health/live");
+      assert.match(live.headers["strict-transport-security"], /^max-age=\d+$/);
+      assert.equal(live.headers["x-refused-by"], undefined);
       assert.equal((await wire.request("/metrics")).status, 404);
       assert.equal((await wire.request("/graphiql")).status, 200);
       const plain = await fetch(`http://127.0.0.1:${deployment.nginx.plain}/graphql?op=pay`, { method: "POST", redirect: "manual" });
@@ -82,6 +90,9 @@ describe("nginx in front of two instances", { skip: !nginx }, () => {
         const large = await each.request("/graphql", { method: "POST", headers, body: padded(65_537) });
         assert.equal(large.status, 413);
         assert.equal(JSON.parse(large.text).errors[0].extensions.code, "BAD_REQUEST");
+        // Who refused, and the way back by TLS only, also where nginx answers by itself.
+        assert.equal(large.headers["x-refused-by"], "nginx");
+        assert.match(large.headers["strict-transport-security"], /^max-age=\d+$/);
       }
       // What a client says of its address is not passed on, and its id of a request is, if it is one.
       const named = await old.graphql("{ __typename }", {}, { id: "mine-1" });
@@ -102,9 +113,29 @@ describe("nginx in front of two instances", { skip: !nginx }, () => {
       const [{ errors, headers }] = strict;
       assert.deepEqual({ ...errors[0].extensions, requestId: undefined }, { code: "RATE_LIMITED", retryable: true, retryAfterSeconds: 2, requestId: undefined });
       assert.equal(headers["retry-after"], "2");
+      assert.equal(headers["x-refused-by"], "nginx");
+      assert.match(headers["strict-transport-security"], /^max-age=\d+$/);
       assert.equal(refused(await answers(40)).length, 0, "others are not counted with these");
       assert(refused(await answers(400)).length > 50, "nobody may ask as much as that");
       crowd.close();
+    });
+
+    test("a rehearsal runs through it, and is told who refuses", async () => {
+      const id = await performanceOnSale(wires[0], organizer, { maxActive: 50, admitPerRound: 20 });
+      deployment.fans(20);
+      const report = join(deployment.folder, "report.json");
+      const words = ["run", "--url", deployment.url, "--sessions", join(deployment.folder, "fans.jsonl"), "--schedule", id, "--seconds", "20",
+        "--early", "0", "--rush", "1", "--rush-seconds", "1", "--arrive-seconds", "2", "--think-seconds", "0.1", "--lapse", "0", "--idle", "0", "--json", report];
+      const trusting = ["--ca", join(deployment.folder, "frontrow.crt")];
+      await stampede([...words, ...trusting]);
+      const told = JSON.parse(readFileSync(report, "utf8"));
+      assert(told.passed, told.headline);
+      assert(told.counts.bought > 0, told.headline);
+      const codes = told.figures.operations.flatMap(({ outcomes }) => Object.keys(outcomes));
+      assert(!codes.some((code) => /^(TLS|HTTP|CONNECTION)/.test(code)), codes.join());
+      assert(told.figures.operations.find(({ name }) => name.startsWith("subscribe")).outcomes.OK > 0);
+      // Without the authority nobody is believed.
+      await assert.rejects(stampede(words), /no TLS: the certificate is not believed/);
     });
 
     test("the mock stands at /mock, with its WebSocket", async () => {
@@ -172,6 +203,10 @@ describe("nginx in front of two instances", { skip: !nginx }, () => {
       const nobody = await wire.graphql(BALANCE);
       assert.equal(nobody.status, 503);
       assert.equal(nobody.errors[0].extensions.code, "OVERLOADED");
+      // A rehearsal says that it was nginx who refused.
+      const words = ["run", "--url", deployment.url, "--ca", join(deployment.folder, "frontrow.crt"), "--sessions", join(deployment.folder, "fans.jsonl"),
+        "--schedule", "01a00000-0000-7000-8000-000000000000"];
+      await assert.rejects(stampede(words), /OVERLOADED by nginx: The service is away/);
       await Promise.all([a.start(), b.start()]);
       const again = await Promise.all(Array.from({ length: 20 }, () => wire.graphql("{ __typename }")));
       assert(again.every(({ status }) => status === 200), "both are asked at once");

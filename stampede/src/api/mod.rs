@@ -12,7 +12,8 @@ use crate::{
     measure::{Op, Recorder},
     net::{
         Sources, Target,
-        http::Pool,
+        http::{Pool, Signature},
+        refusal::{self, Refusal},
         socket::{Pushed, Socket},
     },
 };
@@ -27,11 +28,49 @@ pub struct Failure {
     pub message: String,
     /// Whether the server said that trying again may help.
     pub retryable: bool,
+    /// When, if it said so.
+    pub retry_after: Option<Duration>,
+    /// Who or what refused, in the report's words; nothing when the code says all.
+    pub told: Option<String>,
 }
 
+/// Nobody waits longer for another attempt, whatever the server says.
+const PAUSE_MAX: Duration = Duration::from_secs(15);
+
 impl Failure {
-    fn new(code: &str, message: impl ToString) -> Self {
-        Self { code: code.to_owned(), message: message.to_string(), retryable: false }
+    /// A failure of this code.
+    pub fn new(code: &str, message: impl ToString) -> Self {
+        Self {
+            code: code.to_owned(),
+            message: message.to_string(),
+            retryable: false,
+            retry_after: None,
+            told: None,
+        }
+    }
+
+    /// What the report counts it as: the code, or who refused.
+    pub fn outcome(&self) -> &str {
+        self.told.as_deref().unwrap_or(&self.code)
+    }
+
+    /// How long to wait before the next attempt: what the server asks for, or longer each time.
+    pub(crate) fn pause(&self, attempt: u32) -> Duration {
+        let asked = self.retry_after.unwrap_or_default().min(PAUSE_MAX);
+        asked.max(backoff(attempt))
+    }
+
+    /// An answer that is none of GraphQL, or a refusal that somebody in front gave.
+    fn of(self, from: &Signature) -> Self {
+        let told = match &from.refused_by {
+            Some(by) if self.code != "MALFORMED" => Some(format!("{} by {by}", self.code)),
+            _ if self.code == "MALFORMED" && from.status != 200 => {
+                let by = from.refused_by.clone().or_else(|| from.server.clone());
+                Some(Refusal::Http { status: from.status, by }.label())
+            }
+            _ => None,
+        };
+        Self { told, ..self }
     }
 
     /// Whether the outcome is unknown.
@@ -42,7 +81,7 @@ impl Failure {
 
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.code, self.message)
+        write!(f, "{}: {}", self.outcome(), self.message)
     }
 }
 
@@ -50,9 +89,10 @@ impl std::error::Error for Failure {}
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
+        let told = Some(refusal::label(&error));
         match error.kind() {
             io::ErrorKind::TimedOut => Self::new("TIMEOUT", "no answer in time"),
-            _ => Self::new("CONNECTION", error),
+            _ => Self { told, ..Self::new("CONNECTION", error) },
         }
     }
 }
@@ -73,10 +113,13 @@ struct RequestError {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Extensions {
     code: Option<String>,
     #[serde(default)]
     retryable: bool,
+    #[serde(default)]
+    retry_after_seconds: Option<u32>,
 }
 
 /// An answer whose one field was asked for as `it`.
@@ -138,7 +181,7 @@ impl Api {
             Ok(answer) => {
                 self.recorder.took(op, answer.latency);
                 self.recorder.queued(op, answer.queued);
-                read(&answer.body)
+                read(&answer.body).map_err(|failure| failure.of(&answer.from))
             }
             Err(error) => {
                 // Left out, those who waited longest would make the server look faster.
@@ -151,8 +194,7 @@ impl Api {
     }
 
     fn note<T>(&self, op: Op, answer: Answer<T>) -> Answer<T> {
-        self.recorder
-            .ended(op, answer.as_ref().map_or_else(|failure| failure.code.as_str(), |_| "OK"));
+        self.recorder.ended(op, answer.as_ref().map_or_else(|failure| failure.outcome(), |_| "OK"));
         answer
     }
 
@@ -345,10 +387,14 @@ fn first_error(errors: Vec<RequestError>) -> Failure {
     errors.into_iter().next().map_or_else(
         || Failure::new("MALFORMED", "neither data nor errors"),
         |error| {
-            let (code, retryable) =
-                error.extensions.map_or((None, false), |told| (told.code, told.retryable));
-            let code = code.unwrap_or_else(|| "MALFORMED".to_owned());
-            Failure { code, message: error.message, retryable }
+            let told = error.extensions;
+            let code = told.as_ref().and_then(|told| told.code.clone());
+            let seconds = told.as_ref().and_then(|told| told.retry_after_seconds);
+            Failure {
+                retryable: told.is_some_and(|told| told.retryable),
+                retry_after: seconds.map(|seconds| Duration::from_secs(seconds.into())),
+                ..Failure::new(code.as_deref().unwrap_or("MALFORMED"), error.message)
+            }
         },
     )
 }
@@ -396,6 +442,49 @@ mod tests {
             "INTERNAL"
         );
         assert_eq!(code("<html>"), "MALFORMED");
+    }
+
+    #[test]
+    fn who_refused_is_told_in_the_report_s_words() {
+        let nginx = || Some("nginx".to_owned());
+        let refused = |body: &str, status: u16, by: Option<String>| {
+            let from = Signature { status, refused_by: by, server: nginx() };
+            let failure = read::<It<i64>>(body.as_bytes()).map(|it| it.it).unwrap_err().of(&from);
+            (failure.code.clone(), failure.outcome().to_owned())
+        };
+        let told = |code: &str, outcome: &str| (code.to_owned(), outcome.to_owned());
+        let limited = r#"{"errors":[{"message":"x","extensions":{"code":"RATE_LIMITED","retryAfterSeconds":2}}]}"#;
+        assert_eq!(refused(limited, 429, None), told("RATE_LIMITED", "RATE_LIMITED"));
+        assert_eq!(refused(limited, 429, nginx()), told("RATE_LIMITED", "RATE_LIMITED by nginx"));
+        assert_eq!(refused("<html>", 503, None), told("MALFORMED", "HTTP 503 by nginx"));
+        assert_eq!(refused("{}", 200, None), told("MALFORMED", "MALFORMED"));
+        let failure = |kind: io::ErrorKind| Failure::from(io::Error::from(kind));
+        let (refused, late) =
+            (failure(io::ErrorKind::ConnectionRefused), failure(io::ErrorKind::TimedOut));
+        assert_eq!(
+            (refused.code.as_str(), refused.outcome()),
+            ("CONNECTION", "CONNECTION refused")
+        );
+        assert_eq!((late.code.as_str(), late.outcome()), ("TIMEOUT", "TIMEOUT"));
+        let tls = Failure::from(io::Error::other(Refusal::Tls { why: "no".to_owned() }));
+        assert_eq!(
+            (tls.code.as_str(), tls.outcome(), tls.message.as_str()),
+            ("CONNECTION", "TLS failed", "no TLS: no")
+        );
+        for failure in [refused, late, tls] {
+            assert!(failure.unknown() && crate::measure::is_fault(failure.outcome()), "{failure}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_says_when_is_asked_no_sooner() {
+        let of = |seconds: Option<u64>| Failure {
+            retry_after: seconds.map(Duration::from_secs),
+            ..Failure::new("RATE_LIMITED", "x")
+        };
+        assert_eq!(of(Some(3)).pause(0), Duration::from_secs(3));
+        assert_eq!(of(Some(3_600)).pause(0), PAUSE_MAX);
+        assert!(of(None).pause(0) < Duration::from_millis(200));
     }
 
     #[test]

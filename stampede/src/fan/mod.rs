@@ -127,7 +127,7 @@ impl Actor {
                     return true;
                 }
                 Err(failure) if failure.unknown() || failure.code == "RATE_LIMITED" => {
-                    tokio::time::sleep(backoff(attempt)).await;
+                    tokio::time::sleep(failure.pause(attempt)).await;
                 }
                 Err(_) => return false,
             }

@@ -9,6 +9,7 @@ use crate::{
     api::{backoff, pushed_place},
     history::{Compared, Ms, Via},
     measure::{Op, count},
+    net::refusal::label,
     plan::Waiting,
     stage::Phase,
 };
@@ -99,7 +100,7 @@ impl Actor {
             match stopped {
                 Ok(Some(stopped)) => return stopped,
                 Ok(None) => {}
-                Err(Broken) => *socket = None,
+                Err(Broken(_)) => *socket = None,
             }
         }
     }
@@ -116,23 +117,23 @@ impl Actor {
                     count(&recorder.live.sockets);
                     let mut watched = Watched { socket, number: self.sockets, _permit: permit };
                     let first = tokio::time::timeout(FIRST_PUSH, self.hear(&mut watched)).await;
-                    let outcome = match first {
+                    let outcome = match &first {
                         Ok(Ok(())) => "OK",
-                        Ok(Err(Broken)) => "CONNECTION",
+                        Ok(Err(Broken(how))) => how.as_str(),
                         Err(_) => "TIMEOUT",
                     };
-                    if outcome != "CONNECTION" {
+                    if outcome == "OK" || outcome == "TIMEOUT" {
                         recorder.took(Op::Subscribe, begun.elapsed());
                     }
                     recorder.ended(Op::Subscribe, outcome);
                     return (outcome == "OK").then_some(watched);
                 }
                 Err(error) => {
-                    let timed_out = error.kind() == std::io::ErrorKind::TimedOut;
-                    if timed_out {
+                    let outcome = label(&error);
+                    if outcome == "TIMEOUT" {
                         recorder.took(Op::Subscribe, begun.elapsed());
                     }
-                    recorder.ended(Op::Subscribe, if timed_out { "TIMEOUT" } else { "CONNECTION" });
+                    recorder.ended(Op::Subscribe, &outcome);
                     sleep(backoff(attempt)).await;
                 }
             }
@@ -143,7 +144,7 @@ impl Actor {
 
     /// Takes in one push.
     async fn hear(&mut self, watched: &mut Watched) -> Result<(), Broken> {
-        let pushed = watched.socket.next().await.map_err(|_| Broken)?;
+        let pushed = watched.socket.next().await.map_err(|error| Broken(label(&error)))?;
         self.take(&pushed, watched.number)
     }
 
@@ -155,7 +156,8 @@ impl Actor {
                 self.note(&place, Via::Push(socket), now.min(place.entered_at.0));
                 Ok(())
             }
-            Ok(None) | Err(_) => Err(Broken),
+            Ok(None) => Err(Broken("CLOSED by its end".to_owned())),
+            Err(failure) => Err(Broken(failure.outcome().to_owned())),
         }
     }
 
@@ -168,12 +170,15 @@ impl Actor {
             () = stage.reached(Phase::SoldOut) => return Ok(Some(Stopped::Hopeless)),
         };
         let heard_at = stage.clock.now();
-        let Ok(pushed) = pushed else {
-            // Cut off: until the next socket is open, the server may take the fan for away.
-            if let Some(visit) = self.open_visit() {
-                visit.away = true;
+        let pushed = match pushed {
+            Ok(pushed) => pushed,
+            Err(error) => {
+                // Cut off: until the next socket is open, the server may take the fan for away.
+                if let Some(visit) = self.open_visit() {
+                    visit.away = true;
+                }
+                return Err(Broken(label(&error)));
             }
-            return Err(Broken);
         };
         self.take(&pushed, watched.number)?;
         if self.rng.f64() < stage.compare
@@ -249,6 +254,6 @@ impl Actor {
     }
 }
 
-/// The socket is of no use any more.
+/// The socket is of no use any more, and how that came, in the report's words.
 #[derive(Debug)]
-struct Broken;
+struct Broken(String);

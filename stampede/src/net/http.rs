@@ -10,13 +10,12 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     sync::Semaphore,
     time::timeout,
 };
 
-use super::{Sources, Target};
+use super::{Sources, Target, stream::Stream};
 
 /// No answer is larger.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -27,7 +26,7 @@ const ANSWER_BYTES_USUAL: usize = 2_048;
 #[derive(Debug)]
 pub struct Pool {
     target: Target,
-    idle: Mutex<Vec<TcpStream>>,
+    idle: Mutex<Vec<Stream>>,
     permits: Semaphore,
     patience: Duration,
     resends: bool,
@@ -36,6 +35,7 @@ pub struct Pool {
 /// An answer, and how long it took.
 #[derive(Debug)]
 pub struct Answer {
+    pub from: Signature,
     pub body: Vec<u8>,
     /// From the first byte sent to the last byte received.
     pub latency: Duration,
@@ -95,19 +95,19 @@ impl Pool {
         let (stream, mut body, head) =
             answered.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         let latency = sent.elapsed();
+        let from = Signature::of(&body[..head]);
         body.drain(..head);
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(stream);
         drop(permit);
-        Ok(Answer { body, latency, queued })
+        Ok(Answer { from, body, latency, queued })
     }
 
     /// A connection that was kept and that the server has not closed meanwhile.
-    fn kept(&self) -> Option<TcpStream> {
+    fn kept(&self) -> Option<Stream> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(stream) = idle.pop() {
+        while let Some(mut stream) = idle.pop() {
             // Between two answers there is nothing to read, unless it is the end.
-            if matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
-            {
+            if stream.is_quiet() {
                 return Some(stream);
             }
         }
@@ -137,14 +137,15 @@ impl Pool {
 /// # Errors
 /// `ConnectionAborted` when the connection was closed before the answer began, others when it broke off later, or has no
 /// content length.
-pub async fn exchange(
-    stream: &mut TcpStream,
+pub async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send>(
+    stream: &mut S,
     request: &[u8],
     answer: &mut Vec<u8>,
 ) -> io::Result<usize> {
     let aborted = |_| io::Error::from(io::ErrorKind::ConnectionAborted);
     answer.clear();
     stream.write_all(request).await.map_err(aborted)?;
+    stream.flush().await.map_err(aborted)?;
     loop {
         let before = answer.len();
         let read = stream.read_buf(answer).await;
@@ -179,6 +180,34 @@ fn head_of(answer: &[u8]) -> io::Result<Option<(usize, usize)>> {
         .ok_or_else(|| io::Error::other("an answer without a content length"))
 }
 
+/// Who gave an answer, by its head.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Signature {
+    pub status: u16,
+    /// Who refused in the server's stead: our nginx says so in a field of its own.
+    pub refused_by: Option<String>,
+    /// What calls itself the server: `nginx` of `nginx/1.22.1`.
+    pub server: Option<String>,
+}
+
+impl Signature {
+    pub(super) fn of(head: &[u8]) -> Self {
+        let head = String::from_utf8_lossy(head);
+        let field = |wanted: &str| {
+            head.lines().find_map(|line| {
+                let (name, value) = line.split_once(':')?;
+                name.eq_ignore_ascii_case(wanted).then(|| value.trim())
+            })
+        };
+        let word = |value: &str| value.split(['/', ' ']).next().map(str::to_owned);
+        Self {
+            status: head.split(' ').nth(1).and_then(|it| it.trim().parse().ok()).unwrap_or(0),
+            refused_by: field("x-refused-by").and_then(word),
+            server: field("server").and_then(word).filter(|word| !word.is_empty()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,13 +231,7 @@ mod tests {
         let sources = Sources::new(0);
         assert_eq!(pool.post(&sources, None, b"{}").await.unwrap().body, b"{}");
         // Until the end has arrived here, it cannot be known.
-        let closed = || {
-            pool.idle
-                .lock()
-                .unwrap()
-                .iter()
-                .all(|stream| matches!(stream.try_read(&mut [0]), Ok(0)))
-        };
+        let closed = || pool.idle.lock().unwrap().iter_mut().all(|stream| !stream.is_quiet());
         while !closed() {
             tokio::task::yield_now().await;
         }
@@ -222,5 +245,20 @@ mod tests {
         assert_eq!(head_of(head).unwrap(), Some((head.len() - 2, 5)));
         assert_eq!(head_of(b"HTTP/1.1 200 OK\r\ncontent-len").unwrap(), None);
         assert!(head_of(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").is_err());
+    }
+
+    #[test]
+    fn the_head_tells_who_answered() {
+        let of = |head: &str| Signature::of(head.as_bytes());
+        let told = of(
+            "HTTP/1.1 429 Too Many Requests\r\nServer: nginx/1.22.1\r\nX-Refused-By: nginx\r\n\r\n",
+        );
+        let nginx = Some("nginx".to_owned());
+        assert_eq!(told, Signature { status: 429, refused_by: nginx.clone(), server: nginx });
+        assert_eq!(
+            of("HTTP/1.1 200 OK\r\n\r\n"),
+            Signature { status: 200, ..Signature::default() }
+        );
+        assert_eq!(of("nonsense").status, 0);
     }
 }

@@ -1,24 +1,27 @@
 //! The wire: where requests go, from which addresses they come, and how many files may be open.
 
 pub mod http;
+pub mod refusal;
 pub mod socket;
+pub mod stream;
+mod tls;
 
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs},
+    path::Path,
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::{
-    net::{TcpSocket, TcpStream},
-    time::timeout,
-};
+use stream::Stream;
+use tls::Tls;
+use tokio::{net::TcpSocket, time::timeout};
 
 use crate::Result;
 
-/// How long a connection may take to be made.
+/// How long a connection may take to be made, with TLS where that is spoken.
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// One instance of the server.
@@ -28,24 +31,38 @@ pub struct Target {
     pub host: String,
     pub path: String,
     address: SocketAddr,
+    tls: Option<Tls>,
 }
 
 impl Target {
-    /// Reads `http://host:port`, with or without a path.
+    /// Reads `http://host:port` or `https://host:port`, with or without a path. Certificates are believed of this system's
+    /// authorities.
     ///
     /// # Errors
     /// What is wrong with it, in words; among that a machine other than this one, unless `remote` allows it.
     pub fn parse(url: &str, remote: bool) -> Result<Self> {
-        let rest = url.strip_prefix("http://").ok_or_else(|| {
-            format!("{url}: only http:// is spoken; rehearse behind the proxy that ends TLS")
-        })?;
+        Self::parse_trusting(url, remote, None)
+    }
+
+    /// The same, with the authorities of a file.
+    ///
+    /// # Errors
+    /// As [`Target::parse`], or what is wrong with the file.
+    pub fn parse_trusting(url: &str, remote: bool, ca: Option<&Path>) -> Result<Self> {
+        let (rest, secure) = match (url.strip_prefix("http://"), url.strip_prefix("https://")) {
+            (Some(rest), _) => (rest, false),
+            (None, Some(rest)) => (rest, true),
+            (None, None) => {
+                return Err(format!("{url}: write http://host:port, or https://host").into());
+            }
+        };
         let (host, path) = rest.find('/').map_or((rest, "/"), |at| rest.split_at(at));
         let path = if path == "/" { "/graphql" } else { path };
-        let with_port = if host.rsplit_once(':').is_some_and(|(_, p)| p.parse::<u16>().is_ok()) {
-            host.to_owned()
-        } else {
-            format!("{host}:80")
+        let (name, port) = match host.rsplit_once(':') {
+            Some((name, port)) if port.parse::<u16>().is_ok() => (name, None),
+            _ => (host, Some(if secure { 443 } else { 80 })),
         };
+        let with_port = port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
         let mut found = with_port.to_socket_addrs().map_err(|error| format!("{url}: {error}"))?;
         let address = found.next().ok_or_else(|| format!("{url} has no address"))?;
         if !address.ip().is_loopback() && !remote {
@@ -55,7 +72,8 @@ impl Target {
             )
             .into());
         }
-        Ok(Self { host: host.to_owned(), path: path.to_owned(), address })
+        let tls = if secure { Some(Tls::new(name, ca)?) } else { None };
+        Ok(Self { host: host.to_owned(), path: path.to_owned(), address, tls })
     }
 }
 
@@ -81,7 +99,13 @@ impl Sources {
     ///
     /// # Errors
     /// When no connection is made in time.
-    pub async fn connect(&self, target: &Target) -> io::Result<TcpStream> {
+    pub async fn connect(&self, target: &Target) -> io::Result<Stream> {
+        timeout(CONNECT, self.connect_for_ever(target))
+            .await
+            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+    }
+
+    async fn connect_for_ever(&self, target: &Target) -> io::Result<Stream> {
         let socket = match target.address {
             SocketAddr::V4(_) => TcpSocket::new_v4()?,
             SocketAddr::V6(_) => TcpSocket::new_v6()?,
@@ -96,11 +120,12 @@ impl Sources {
                 _ => {}
             }
         }
-        let stream = timeout(CONNECT, socket.connect(target.address))
-            .await
-            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        let stream = socket.connect(target.address).await?;
         stream.set_nodelay(true)?;
-        Ok(stream)
+        Ok(match &target.tls {
+            Some(tls) => Stream::Tls(Box::new(tls.over(stream).await?)),
+            None => Stream::Plain(stream),
+        })
     }
 }
 
@@ -140,7 +165,19 @@ mod tests {
         let refused = Target::parse("http://192.0.2.1:8000", false).unwrap_err().to_string();
         assert!(refused.contains("--allow-remote"), "{refused}");
         assert!(Target::parse("http://192.0.2.1:8000", true).is_ok());
-        assert!(Target::parse("https://127.0.0.1:8000", true).is_err());
+        for bad in ["ftp://127.0.0.1:8000", "127.0.0.1:8000", ""] {
+            assert!(Target::parse(bad, true).unwrap_err().to_string().contains("http://"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_address_without_a_port_has_that_of_its_scheme() {
+        let ca = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/ca.pem"));
+        let address = |url| Target::parse_trusting(url, false, Some(ca)).unwrap().address;
+        assert_eq!(address("http://127.0.0.1").port(), 80);
+        assert_eq!(address("https://127.0.0.1/graphql").port(), 443);
+        assert_eq!(address("https://[::1]").port(), 443);
+        assert_eq!(address("https://127.0.0.1:8443").port(), 8443);
     }
 
     #[test]

@@ -3,13 +3,16 @@
 //! Fifty thousand of them have to fit beside the server, so bytes are read through the stack and kept only while a
 //! message is incomplete.
 
-use std::{io, time::Duration};
+use std::{future::poll_fn, io, pin::Pin, task::ready, time::Duration};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWriteExt, ReadBuf},
+    time::timeout,
+};
 
-use super::{Sources, Target};
+use super::{Sources, Target, http::Signature, refusal::Refusal, stream::Stream};
 
 /// The key of RFC 6455's example and its answer. A key guards against caches that mistake a socket for a page, and there are
 /// none between us and the server.
@@ -35,7 +38,7 @@ pub enum Pushed {
 /// A socket after the handshake.
 #[derive(Debug)]
 pub struct Socket {
-    stream: TcpStream,
+    stream: Stream,
     /// The beginning of a frame whose rest has not come yet.
     pending: Vec<u8>,
 }
@@ -98,6 +101,7 @@ impl Socket {
              sec-websocket-protocol: graphql-transport-ws\r\n\r\n"
         );
         socket.stream.write_all(request.as_bytes()).await?;
+        socket.stream.flush().await?;
         socket.shake_hands().await?;
         Ok(socket)
     }
@@ -111,8 +115,8 @@ impl Socket {
         };
         let head = String::from_utf8_lossy(&self.pending[..end]).into_owned();
         if !head.starts_with("HTTP/1.1 101") || !head.contains(ACCEPT) {
-            let first = head.lines().next().unwrap_or_default().to_owned();
-            return Err(io::Error::other(format!("no WebSocket but {first}")));
+            let Signature { status, refused_by, server } = Signature::of(head.as_bytes());
+            return Err(io::Error::other(Refusal::Http { status, by: refused_by.or(server) }));
         }
         self.pending.drain(..end);
         Ok(())
@@ -120,15 +124,19 @@ impl Socket {
 
     /// Waits for bytes and takes them. Nothing is lost when this is dropped half way.
     async fn fill(&mut self) -> io::Result<()> {
-        loop {
-            self.stream.readable().await?;
-            match read_some(&self.stream, &mut self.pending) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(_) => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
+        let Self { stream, pending } = self;
+        poll_fn(|context| {
+            // On the stack, and only while there is something to read.
+            let mut bytes = [0; READ_BYTES];
+            let mut read = ReadBuf::new(&mut bytes);
+            ready!(Pin::new(&mut *stream).poll_read(context, &mut read))?;
+            if read.filled().is_empty() {
+                return Err(io::ErrorKind::UnexpectedEof.into()).into();
             }
-        }
+            pending.extend_from_slice(read.filled());
+            Ok(()).into()
+        })
+        .await
     }
 
     /// What is pushed next; pings are answered on the way. Nothing is lost when this is dropped half way.
@@ -175,21 +183,20 @@ impl Socket {
         }
     }
 
-    fn take(&self, frame: &Frame) -> io::Result<Option<Vec<u8>>> {
+    fn take(&mut self, frame: &Frame) -> io::Result<Option<Vec<u8>>> {
         let payload = &self.pending[frame.payload.clone()];
         match frame.opcode {
             0x1 => Ok(Some(payload.to_vec())),
             0x8 => {
                 let code = payload.first_chunk().map_or(1005, |code| u16::from_be_bytes(*code));
                 let reason = String::from_utf8_lossy(payload.get(2..).unwrap_or_default());
-                Err(io::Error::new(
-                    io::ErrorKind::ConnectionReset,
-                    format!("closed with {code} {reason}"),
-                ))
+                let closed = Refusal::Closed { code, reason: reason.into_owned() };
+                Err(io::Error::new(io::ErrorKind::ConnectionReset, closed))
             }
             0x9 => {
                 // Some ten bytes into an empty buffer: they always fit, and a pong more or less is no matter.
-                drop(self.stream.try_write(&masked(0xA, payload)));
+                let pong = masked(0xA, payload);
+                self.stream.write_now(&pong);
                 Ok(None)
             }
             0xA => Ok(None),
@@ -202,15 +209,9 @@ impl Socket {
     /// # Errors
     /// When the socket is closed.
     pub async fn send(&mut self, text: &str) -> io::Result<()> {
-        self.stream.write_all(&masked(0x1, text.as_bytes())).await
+        self.stream.write_all(&masked(0x1, text.as_bytes())).await?;
+        self.stream.flush().await
     }
-}
-
-fn read_some(stream: &TcpStream, into: &mut Vec<u8>) -> io::Result<usize> {
-    let mut bytes = [0; READ_BYTES];
-    let read = stream.try_read(&mut bytes)?;
-    into.extend_from_slice(&bytes[..read]);
-    Ok(read)
 }
 
 /// What a message says, and to which subscription; 0 where it speaks of the connection. Nothing of a `ping`.

@@ -1,7 +1,9 @@
 //! What a rehearsal has shown: computed once, told three ways.
 
 mod estimates;
+mod headline;
 mod html;
+mod notes;
 mod series;
 mod terminal;
 
@@ -11,7 +13,7 @@ pub(crate) use html::page;
 pub(crate) use terminal::table;
 
 use crate::{
-    check::{self, Verdict, grouped},
+    check::{self, Verdict},
     history::{End, History, Ms},
     measure::{Figures, Spread, Times, is_fault},
 };
@@ -34,6 +36,19 @@ pub(crate) struct Setting {
     pub(crate) opening: i64,
     /// A check that found nothing to look at is a failure too.
     pub(crate) require_all: bool,
+    /// So is a goal that was missed.
+    pub(crate) require_goals: bool,
+}
+
+/// What a rehearsal comes to, at a glance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Grade {
+    /// It has passed, and no goal was missed.
+    Good,
+    /// It has passed, and a goal was missed.
+    Goals,
+    Bad,
 }
 
 /// Something to aim at; missing it is no failure.
@@ -65,6 +80,7 @@ pub(crate) struct Counts {
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     pub(crate) passed: bool,
+    pub(crate) grade: Grade,
     pub(crate) headline: String,
     pub(crate) setting: Setting,
     pub(crate) counts: Counts,
@@ -74,6 +90,8 @@ pub(crate) struct Report {
     pub(crate) goals: Vec<Goal>,
     /// Seconds from entering to admission, of those who stayed.
     pub(crate) waits: Spread,
+    /// Seconds that those waited who stayed and were not let in: until they went, or until the end.
+    pub(crate) not_let_in: Spread,
     pub(crate) waits_curve: Vec<(f64, f64)>,
     /// Milliseconds from admission to the push that tells it.
     pub(crate) push: Spread,
@@ -99,15 +117,18 @@ pub(crate) fn make(
     let not_exercised: Vec<&'static str> = idle.map(|check| check.name).collect();
     let complete = not_exercised.is_empty();
     let tested = not_exercised.len() < checks.len() && (complete || !setting.require_all);
-    let passed = failed.is_empty() && tested && history.crashed == 0;
-    let counts = counts(history);
-    let headline =
-        headline(&failed, not_exercised.len(), checks.len(), setting.require_all, &counts);
-    let (mut waits, mut push) = (Times::new(), Times::new());
+    let (mut waits, mut not_let_in, mut push) = (Times::new(), Times::new(), Times::new());
     let offset = history.clock_offset();
     for (_, visit) in history.visits() {
-        let Some(activated) = visit.activated_at else { continue };
-        if !visit.away && !visit.leftover {
+        let stayed = !visit.away && !visit.leftover;
+        let Some(activated) = visit.activated_at else {
+            if stayed {
+                let until = visit.left_line_at.unwrap_or(visit.waiting_until);
+                not_let_in.record(span(until - visit.acked));
+            }
+            continue;
+        };
+        if stayed {
             waits.record(span(activated - visit.entered_at));
         }
         if let Some(told) = visit.pushed_active_at {
@@ -116,15 +137,36 @@ pub(crate) fn make(
     }
     let estimates = estimates::estimates(history, started);
     let goals = goals(&push.spread(), &estimates, &figures, history, last_sale);
-    let notes = notes(history, &figures, &not_exercised);
+    let missed = goals.iter().filter(|goal| goal.met == Some(false)).count();
+    let reached = missed == 0 || !setting.require_goals;
+    let passed = failed.is_empty() && tested && history.crashed == 0 && reached;
+    let grade = match (passed, missed) {
+        (true, 0) => Grade::Good,
+        (true, _) => Grade::Goals,
+        (false, _) => Grade::Bad,
+    };
+    let counts = counts(history);
+    let headline = headline::Headline {
+        failed: &failed,
+        idle: not_exercised.len(),
+        all: checks.len(),
+        missed,
+        goals: goals.len(),
+        setting: &setting,
+        counts: &counts,
+    }
+    .text();
+    let notes = notes::notes(history, &figures, &not_exercised);
     Report {
         passed,
+        grade,
         headline,
         counts,
         checks,
         not_exercised,
         goals,
         waits: in_seconds(waits.spread()),
+        not_let_in: in_seconds(not_let_in.spread()),
         waits_curve: waits.curve().into_iter().map(|(at, ms)| (at, ms / 1e3)).collect(),
         push: push.spread(),
         push_curve: push.curve(),
@@ -166,39 +208,6 @@ fn counts(history: &History) -> Counts {
     let bought = |fan: &&crate::history::Fan| fan.holdings.iter().any(|holding| holding.paid);
     counts.bought = history.fans.iter().filter(bought).count();
     counts
-}
-
-fn headline(
-    failed: &[&Verdict],
-    idle: usize,
-    all: usize,
-    require_all: bool,
-    counts: &Counts,
-) -> String {
-    let crowd = format!(
-        "{} entered, {} were let in, {} bought",
-        grouped(counts.entered),
-        grouped(counts.admitted),
-        grouped(counts.bought)
-    );
-    match failed {
-        [] if counts.crashed > 0 => {
-            format!(
-                "FAILED: {} of our fans crashed, a fault of stampede's. {crowd}.",
-                counts.crashed
-            )
-        }
-        [] if idle == 0 => format!("Fair: all {all} checks hold. {crowd}."),
-        [] if idle == all => format!("Nothing was tested. {crowd}."),
-        [] if require_all => {
-            format!(
-                "FAILED: {idle} of {all} checks were not exercised, and all are required. {crowd}."
-            )
-        }
-        [] => format!("{} of {all} checks hold, {idle} not exercised. {crowd}.", all - idle),
-        [one] => format!("FAILED: {}. {crowd}.", one.name),
-        many => format!("FAILED: {} of {all} checks are violated. {crowd}.", many.len()),
-    }
 }
 
 fn goals(
@@ -254,52 +263,6 @@ fn none() -> String {
     "not measured".to_owned()
 }
 
-fn notes(history: &History, figures: &Figures, not_exercised: &[&str]) -> Vec<String> {
-    let mut notes = Vec::new();
-    if !not_exercised.is_empty() {
-        notes.push(format!(
-            "Not exercised, so neither held nor violated: {}.",
-            not_exercised.join("; ")
-        ));
-    }
-    if history.crashed > 0 {
-        notes.push(format!(
-            "{} of our fans crashed: what they saw is missing here. The fault is stampede's; their last words stand above.",
-            history.crashed
-        ));
-    }
-    if history.still_playing > 0 {
-        notes.push(format!(
-            "{} of our fans still played when all should have been home: what they saw is missing here.",
-            history.still_playing
-        ));
-    }
-    let own_lag = history.own_lag.worst();
-    if own_lag > 200 {
-        notes.push(format!(
-            "This load generator itself was late by up to {own_lag} ms: it needs more of the machine. Latencies include that."
-        ));
-    }
-    if figures.queued.p99 > 50.0 {
-        notes.push(format!(
-            "Requests waited for one of our connections (p99 {:.0} ms, not part of the latencies): raise --connections.",
-            figures.queued.p99
-        ));
-    }
-    let offset = history.clock_offset();
-    if offset != 0 {
-        notes
-            .push(format!("The server's clock is {} ms behind ours; that is allowed for.", offset));
-    }
-    let leftover = history.visits().filter(|(_, visit)| visit.leftover).count();
-    if leftover > 0 {
-        notes.push(format!(
-            "{leftover} fans stood in this line before the rehearsal began, and are not compared with others."
-        ));
-    }
-    notes
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -323,6 +286,7 @@ mod tests {
             seconds: 1,
             opening: 0,
             require_all: false,
+            require_goals: false,
         }
     }
 
@@ -384,6 +348,43 @@ mod tests {
         assert_eq!(sold_out_after(&history, 3_000), Some(400));
         assert_eq!(sold_out_after(&history, 900), Some(100));
         assert_eq!(sold_out_after(&history, 4_000), None);
+    }
+
+    #[test]
+    fn a_missed_goal_is_no_failure_and_not_green() {
+        let made = |failures: u32, require_goals| {
+            let recorder = Recorder::new(Clock::start());
+            for _ in 0..failures {
+                recorder.ended(crate::measure::Op::Enter, "INTERNAL");
+            }
+            let fair = history(vec![fan(1, 100, Some(900))]);
+            make(Setting { require_goals, ..setting() }, &fair, recorder.figures(), 0, None)
+        };
+        let good = made(0, true);
+        assert!(good.passed && good.grade == Grade::Good, "{}", good.headline);
+        let missed = made(1, false);
+        assert!(missed.passed && missed.grade == Grade::Goals, "{}", missed.headline);
+        assert!(missed.headline.starts_with("Goals missed: 1 of 4; "), "{}", missed.headline);
+        assert!(page(&missed).contains(r#""grade":"goals""#));
+        let required = made(1, true);
+        assert!(!required.passed && required.grade == Grade::Bad);
+        assert!(
+            required.headline.starts_with("FAILED: 1 of 4 goals are missed"),
+            "{}",
+            required.headline
+        );
+    }
+
+    #[test]
+    fn who_was_not_let_in_is_told_beside_the_median() {
+        let mut waiting = fan(2, 100, None);
+        waiting.visits[0].waiting_until = 5_110;
+        let mut away = fan(3, 100, None);
+        away.visits[0].away = true;
+        let report = report(vec![fan(1, 95, Some(2_100)), waiting, away]);
+        assert_eq!((report.waits.count, report.not_let_in.count), (1, 1));
+        assert!((report.not_let_in.p50 - 5.0).abs() < 0.01, "{:?}", report.not_let_in);
+        assert!(table(&report).contains("waited, not let in, s"));
     }
 
     #[test]

@@ -17,13 +17,16 @@ function svg(name, attributes = {}, text) {
   return node;
 }
 const whole = (n) => Math.round(n).toLocaleString('en');
-const short = (n) => n === 0 ? '0' : n >= 1e6 ? trim(n / 1e6) + 'M' : n >= 1e4 ? trim(n / 1e3) + 'k' : trim(n);
+const plain = (n) => n.toLocaleString('en', { maximumFractionDigits: Math.abs(n) < 10 ? 2 : Math.abs(n) < 100 ? 1 : 0 });
 const trim = (n) => Math.abs(n) >= 100 ? whole(n) : String(Number(n.toPrecision(3)));
 const ms = (n) => n >= 10000 ? trim(n / 1000) + ' s' : n >= 100 ? whole(n) + ' ms' : trim(n) + ' ms';
 const secs = (n) => n >= 120 ? trim(n / 60) + ' min' : trim(n) + ' s';
 const clock = (s) => { const t = Math.round(s - R.setting.opening), a = Math.abs(t);
   return (t < 0 ? '−' : '') + Math.floor(a / 60) + ':' + String(a % 60).padStart(2, '0'); };
 const color = (n) => `var(--s${n})`;
+// What all numbers of one axis are in: chosen by the largest of them, never from tick to tick.
+const one = { by: 1, name: '' };
+const seconds = (most) => most > 180 ? { by: 60, name: 'minutes' } : { by: 1, name: 'seconds' };
 
 // ---- scales
 function ticks(from, to, count) {
@@ -43,7 +46,9 @@ function timeTicks(from, to) {
 
 // ---- one chart: lines, areas, stacked bars or points, with a crosshair that tells
 function chart(card, o) {
-  const W = o.wide ? 1100 : 520, H = o.height || 236, L = 50, B = 24, T = 14, Rr = 12;
+  const W = o.wide ? 1100 : 520, H = o.height || 256, L = 58, B = 40, T = 28, Rr = 14;
+  if (!o.yName || !(o.xName || o.time)) throw new Error(`an axis of "${o.title}" has no name`);
+  const xUnit = o.xUnit || one, yUnit = o.yUnit || one;
   const all = o.series.filter((s) => s.points.length);
   if (!all.length) { card.append(el('p', { class: 'empty' }, o.empty || 'Nothing to show.')); return; }
   if (all.length > 1 || o.legend) {
@@ -60,12 +65,15 @@ function chart(card, o) {
   const logX = o.logX, fx = (v) => logX ? Math.log10(Math.max(v, x0)) : v;
   const px = (v) => L + (W - L - Rr) * (fx(v) - fx(x0)) / (fx(x1) - fx(x0)), py = (v) => T + (H - T - B) * (1 - Math.min(v, y1) / y1);
   const root = svg('svg', { viewBox: `0 0 ${W} ${H}`, role: 'img', 'aria-label': o.title });
-  for (const v of o.yTicks || ticks(0, y1, 4)) {
+  const within = (from, to, count, unit) => ticks(from / unit.by, to / unit.by, count).map((v) => v * unit.by);
+  for (const v of o.yTicks || within(0, y1, 4, yUnit)) {
     root.append(svg('line', { class: 'grid', x1: L, x2: W - Rr, y1: py(v), y2: py(v) }));
-    root.append(svg('text', { x: L - 8, y: py(v) + 4, 'text-anchor': 'end' }, (o.yLabel || short)(v)));
+    root.append(svg('text', { class: 'tick y', x: L - 8, y: py(v) + 4, 'text-anchor': 'end' }, plain(v / yUnit.by)));
   }
-  const labels = o.xTicks || (logX ? decades(x0, x1) : o.time ? timeTicks(x0, x1) : ticks(x0, x1, o.wide ? 10 : 6));
-  for (const v of labels) root.append(svg('text', { x: px(v), y: H - 6, 'text-anchor': 'middle' }, (o.xLabel || (o.time ? clock : short))(v)));
+  const labels = logX ? decades(x0, x1) : o.time ? timeTicks(x0, x1) : within(x0, x1, o.wide ? 10 : 6, xUnit);
+  for (const v of labels) root.append(svg('text', { class: 'tick x', x: px(v), y: H - B + 16, 'text-anchor': 'middle' }, o.time ? clock(v) : plain(v / xUnit.by)));
+  root.append(svg('text', { class: 'name', x: 0, y: 10 }, o.yName));
+  root.append(svg('text', { class: 'name', x: W - Rr, y: H - 4, 'text-anchor': 'end' }, o.time ? 'minutes:seconds from the opening of the sale' : o.xName));
   root.append(svg('line', { class: 'axis', x1: L, x2: W - Rr, y1: H - B, y2: H - B }));
   if (o.time && R.setting.opening > x0 + 1) {
     const x = px(R.setting.opening);
@@ -108,15 +116,16 @@ function follow(root, all, c) {
     line.setAttribute('x1', c.px(x)); line.setAttribute('x2', c.px(x)); line.setAttribute('visibility', 'visible');
     const rows = all.map((s) => {
       const p = c.stacked ? s.points.find((q) => q[0] === x) : s.points.reduce((b, q) => Math.abs(q[0] - x) < Math.abs(b[0] - x) ? q : b);
-      return p ? `${s.name}: ${(c.o.yTell || c.o.yLabel || whole)(p[1])}` : null;
+      return p ? `${s.name}: ${told(p[1], c.o.yUnit, c.o.yAfter)}` : null;
     }).filter(Boolean);
-    tip.replaceChildren(...[(c.o.xTell || (c.o.time ? (v) => clock(v) + ' from the opening' : trim))(x), ...rows].map((t) => el('div', {}, t)));
+    tip.replaceChildren(...[c.o.time ? clock(x) + ' from the opening' : told(x, c.o.xUnit), ...rows].map((t) => el('div', {}, t)));
     tip.hidden = false;
     tip.style.left = Math.min(event.clientX + 14, innerWidth - tip.offsetWidth - 8) + 'px';
     tip.style.top = event.clientY + 14 + 'px';
   });
   root.addEventListener('pointerleave', () => { tip.hidden = true; line.setAttribute('visibility', 'hidden'); });
 }
+const told = (v, unit = one, after = unit.name) => `${plain(v / unit.by)}${after && (after === '%' ? ' %' : ' ' + after)}`;
 function card(parent, title, sub, options) {
   const box = el('section', { class: 'card' + (options.wide ? ' wide' : '') }, el('h3', {}, title), el('p', { class: 'sub' }, sub));
   parent.append(box);
@@ -131,14 +140,16 @@ function verdict() {
   const h1 = el('h1', {}, ...(colon > 0 ? [el('b', {}, claim.slice(0, colon + 1)), claim.slice(colon + 1)] : [claim]));
   page.append(el('header', {},
     el('p', { class: 'kicker' }, `Rehearsal of ${R.setting.began.replace('T', ' ').replace('Z', ' UTC')}`),
-    el('div', { class: 'verdict' + (R.passed ? '' : ' bad') }, h1, el('p', {}, crowd))));
+    el('div', { class: 'verdict ' + R.grade }, h1, el('p', {}, crowd))));
   const peak = Math.max(0, ...R.series.room.map(([, s]) => s.waiting));
   const fastest = Math.max(0, ...Object.values(R.series.admissions));
   const op = (name) => R.figures.operations.find((o) => o.name === name);
   const tile = (value, text) => el('div', { class: 'tile' }, el('b', {}, value), el('span', {}, text));
   page.append(el('div', { class: 'tiles' },
     tile(whole(R.setting.fans), 'fans came'), tile(whole(peak), 'in line at most'),
-    tile(R.waits.count ? secs(R.waits.p50) : '–', 'median wait'), tile(fastest + ' / s', 'admitted at most'),
+    tile(R.waits.count ? secs(R.waits.p50) : '–', `median wait of ${whole(R.waits.count)} who were let in`),
+    ...(R.not_let_in.count ? [tile(secs(R.not_let_in.p50), `median wait so far of ${whole(R.not_let_in.count)} who were not`)] : []),
+    tile(fastest + ' / s', 'admitted at most'),
     tile(R.push.count ? ms(R.push.p99) : '–', 'p99, admission to push'),
     tile(op('holdSeat')?.times.count ? ms(op('holdSeat').times.p99) : '–', 'p99 of holdSeat')));
 }
@@ -170,43 +181,48 @@ function overTime() {
   page.append(el('h2', {}, 'The line'));
   const grid = el('div', { class: 'charts' });
   page.append(grid);
-  card(grid, 'People in line', 'and seats that nobody holds or owns; minutes from the opening', { ...frame, wide: true, height: 260, series: [
+  card(grid, 'People in line', 'and seats that nobody holds or owns', { ...frame, wide: true, height: 280, yName: 'people, seats', series: [
     { name: 'waiting', color: color(1), area: true, points: room((s) => s.waiting) },
     { name: 'free seats', color: color(2), points: room((s) => s.remaining_seats) }] });
   // Rounds do not begin with seconds, so a second now and then has none.
   const over = 2 * Math.ceil(R.setting.round_seconds) + 1;
   const smooth = (points) => points.map(([s], i) => { const near = points.slice(Math.max(0, i - (over >> 1)), i + (over >> 1) + 1);
     return [s, near.reduce((sum, p) => sum + p[1], 0) / near.length]; });
-  card(grid, 'Arrivals and admissions', `people a second; admissions averaged over ${over} s`, { ...frame, yTell: trim, series: [
+  card(grid, 'Arrivals and admissions', `admissions averaged over ${over} s`, { ...frame, yName: 'people a second', series: [
     { name: 'entered', color: color(7), thin: true, points: each(R.series.arrivals) },
     { name: 'admitted', color: color(1), area: true, points: smooth(each(R.series.admissions)) }] });
-  card(grid, 'ACTIVE people', 'as the room counts them, and how many may be', { ...frame, series: [
+  card(grid, 'ACTIVE people', 'as the room counts them, and how many may be', { ...frame, yName: 'people', series: [
     { name: 'ACTIVE', color: color(3), area: true, step: true, points: room((s) => s.active) },
     { name: 'maxActive', color: color(5), dash: true, thin: true, step: true, points: room((s) => s.max_active) }] });
-  const share = { yLabel: (v) => trim(v) + ' %', y1: 100, yTicks: [0, 25, 50, 75, 100] };
+  const share = { yName: 'share of people, in %', yAfter: '%', y1: 100, yTicks: [0, 25, 50, 75, 100] };
+  const waited = seconds(Math.max(R.waits.max, ...R.series.waits.map((p) => p[1])));
+  const others = R.not_let_in.count ? `; ${whole(R.not_let_in.count)} more were not, after ${secs(R.not_let_in.p50)} in the median` : '';
   const cdf = (curve) => curve.map(([p, v]) => [v, p]);
-  card(grid, 'How long people waited', 'share of those admitted who waited at most so long', { ...share, series: [
-    { name: 'admitted', color: color(1), area: true, points: cdf(R.waits_curve) }], x0: 0, xLabel: secs, xTell: secs });
-  card(grid, 'Wait by time of admission', 'median, in seconds', { ...frame, yLabel: secs, series: [
+  card(grid, 'How long people waited', `those who were let in${others}`, { ...share, series: [
+    { name: 'waited at most so long', color: color(1), area: true, points: cdf(R.waits_curve) }], x0: 0, xUnit: waited, xName: `wait, in ${waited.name}` });
+  card(grid, 'Wait by time of admission', 'the median of those let in within a second', { ...frame, yUnit: waited, yName: `wait, in ${waited.name}`, series: [
     { name: 'median wait', color: color(1), points: R.series.waits }] });
   page.append(el('h2', {}, 'What people are told'));
-  const told = el('div', { class: 'charts' });
-  page.append(told);
-  card(told, 'From admission to its push', 'share of people who knew after so long', { ...share, series: [
-    { name: 'told', color: color(1), area: true, points: cdf(R.push_curve) }], logX: true, x0: 1, x1: Math.max(10, R.push.max), xLabel: ms, xTell: ms });
-  card(told, 'Pushes', 'a second', { ...frame, series: [{ name: 'pushes', color: color(8), area: true, points: each(R.figures.pushes) }] });
-  estimates(told, frame);
+  const people = el('div', { class: 'charts' });
+  page.append(people);
+  card(people, 'From admission to its push', 'people who knew after so long', { ...share, series: [
+    { name: 'told', color: color(1), area: true, points: cdf(R.push_curve) }], logX: true, x0: 1, x1: Math.max(10, R.push.max),
+    xUnit: { by: 1, name: 'milliseconds' }, xName: 'time, in milliseconds, logarithmic' });
+  card(people, 'Pushes', 'to all sockets', { ...frame, yName: 'pushes a second', series: [{ name: 'pushes', color: color(8), area: true, points: each(R.figures.pushes) }] });
+  estimates(people, frame);
 }
-function estimates(told, frame) {
+function estimates(parent, frame) {
   const points = R.estimates.points, most = Math.max(10, ...points.map((p) => Math.max(p[0], p[1])));
   const of = (settled) => points.filter((p) => p[2] === settled).map(([estimated, real]) => [real, estimated]);
-  card(told, 'Estimated against real wait', 'each point is an estimate that was shown; on the dashed line it came true', {
-    kind: 'free', legend: true, x0: 0, x1: most, y1: most, yLabel: secs, xLabel: secs,
+  const unit = seconds(most);
+  card(parent, 'Estimated against real wait', 'each point is an estimate that was shown; on the dashed line it came true', {
+    kind: 'free', legend: true, x0: 0, x1: most, y1: most, xUnit: unit, yUnit: unit,
+    xName: `real wait, in ${unit.name}`, yName: `estimated wait, in ${unit.name}`,
     empty: 'No estimate could be compared with a real wait.', series: points.length ? [
       { name: 'first minute', color: color(7), kind: 'points', points: of(false) },
       { name: 'later', color: color(1), kind: 'points', points: of(true) },
       { name: 'came true', color: color(5), dash: true, thin: true, points: [[0, 0], [most, most]] }] : [] });
-  card(told, 'Error of estimates', 'median by time of the estimate, in percent of the real wait', { ...frame, yLabel: (v) => trim(v) + ' %',
+  card(parent, 'Error of estimates', 'median by time of the estimate', { ...frame, yName: 'error, in % of the real wait', yAfter: '%',
     empty: 'No estimate could be compared with a real wait.', least: 16, series: R.estimates.by_time.length ? [
       { name: 'median error', color: color(1), points: R.estimates.by_time.map(([t, e]) => [t, e * 100]) },
       { name: 'aim', color: color(5), dash: true, thin: true, points: [[0, 15], [frame.x1, 15]] }] : [] });
@@ -221,7 +237,7 @@ function selling() {
   const series = names.map((name) => ({ name, color: color(colors[name] || (spare = spare === 4 ? 8 : spare === 8 ? 7 : 4)),
     points: Object.entries(R.figures.sales[name]).map(([s, n]) => [Number(s), n]) }));
   const last = Math.max(R.setting.opening, ...series.flatMap((s) => s.points.map((p) => p[0])));
-  card(grid, 'Holds, payments and refusals', 'answers a second, by code', { kind: 'stack', wide: true, height: 260, time: true, legend: true, x0: 0, x1: last + 1, series });
+  card(grid, 'Holds, payments and refusals', 'by code', { kind: 'stack', wide: true, height: 280, time: true, yName: 'answers a second', legend: true, x0: 0, x1: last + 1, series });
 }
 function operations() {
   page.append(el('h2', {}, 'Operations'));
@@ -232,10 +248,10 @@ function operations() {
     const t = o.times, refused = Object.entries(o.outcomes).filter(([code]) => code !== 'OK').map(([code, n]) => `${code} ${whole(n)}`);
     const bar = el('span', { class: 'bar', title: 'p50 to p99, logarithmic' }, el('i', { style: `left:${at(t.p50)}px;width:${Math.max(2, at(t.p99) - at(t.p50))}px` }),
       el('u', { style: `left:${at(t.p50)}px` }), el('u', { class: 'end', style: `left:${at(t.p99)}px` }));
-    body.append(el('tr', {}, el('td', {}, o.name), el('td', {}, whole(t.count)), ...[t.p50, t.p90, t.p99, t.max].map((v) => el('td', {}, ms(v))),
+    body.append(el('tr', {}, el('td', {}, o.name), el('td', {}, whole(t.count)), ...[t.p50, t.p90, t.p99, t.max].map((v) => el('td', {}, plain(v))),
       el('td', {}, t.count ? bar : ''), el('td', { class: 'left codes' }, refused.join(', '))));
   }
-  const head = ['operation', 'count', 'p50', 'p90', 'p99', 'max', 'p50 to p99', 'refusals and errors'];
+  const head = ['operation', 'count', 'p50, ms', 'p90, ms', 'p99, ms', 'max, ms', 'p50 to p99', 'refusals and errors, and whose'];
   page.append(el('div', { class: 'rows scroll' }, el('table', {}, el('thead', {}, el('tr', {}, ...head.map((h, i) => el('th', i > 5 ? { class: 'left' } : {}, h)))), body)));
 }
 function bottom() {
@@ -247,6 +263,6 @@ function bottom() {
       + `${whole(c.crashed)} crashed and ${whole(c.still_playing)} still played at curfew, of whom nothing else is in here. This load generator was late by ${R.own_lag_ms} ms at worst.`),
     el('pre', {}, s.command)),
   el('footer', {}, 'Latencies are seen by the client, from the first byte sent to the last received. Checks take only what is certain, so that a violation is never a matter of when a message arrived.'));
-  document.title = `${R.passed ? 'Passed' : 'FAILED'}: rehearsal of ${s.began.slice(0, 16).replace('T', ' ')}`;
+  document.title = `${{ good: 'Fair', goals: 'Goals missed', bad: 'FAILED' }[R.grade]}: rehearsal of ${s.began.slice(0, 16).replace('T', ' ')}`;
 }
 verdict(); judged(); overTime(); selling(); operations(); bottom();

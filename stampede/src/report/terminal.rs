@@ -40,6 +40,9 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
         "", "count", "p50", "p90", "p99", "max"
     )?;
     line(out, "wait until admitted, s", &report.waits)?;
+    if report.not_let_in.count > 0 {
+        line(out, "waited, not let in, s", &report.not_let_in)?;
+    }
     line(out, "admission to push, ms", &report.push)?;
     for operation in &report.figures.operations {
         line(out, &format!("{}, ms", operation.name), &operation.times)?;

@@ -139,7 +139,7 @@ impl Client {
                 }
                 // One that is being decided is asked for again.
                 let message = "a payment that is not approved".to_owned();
-                Err(Failure { code: payment.status, message, retryable: true })
+                Err(Failure { retryable: true, ..Failure::new(&payment.status, message) })
             }
             Act::Cancel { reservation } => {
                 api.cancel(session, reservation).await.map(|_| Reply::Done)
@@ -228,7 +228,7 @@ mod tests {
     use super::*;
 
     fn failed(code: &str, retryable: bool) -> Outcome {
-        outcome(&Err(Failure { code: code.to_owned(), message: String::new(), retryable }))
+        outcome(&Err(Failure { retryable, ..Failure::new(code, "") }))
     }
 
     #[test]
