@@ -4,6 +4,7 @@ mod card;
 mod group;
 mod holders;
 mod late;
+mod lookups;
 mod races;
 mod refunds;
 mod settle;
