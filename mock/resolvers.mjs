@@ -12,6 +12,11 @@ export function requestError(code, message) {
 }
 
 const refusal = (field, code, message, path = ["input"], more = {}) => ({ [field]: null, userErrors: [{ code, message, path, ...more }] });
+/** Everything that is wrong with a form; nothing when nothing is. Each fault is a field, a code, a message, and whether it is one. */
+const refusals = (field, faults) => {
+  const userErrors = faults.filter(([, , , is]) => is).map(([at, code, message]) => ({ code, message, path: ["input", at] }));
+  return userErrors.length ? { [field]: null, userErrors } : undefined;
+};
 const done = (value) => ({ ...value, userErrors: [] });
 
 function connection(items, { first = 20, after }) {
@@ -40,7 +45,7 @@ export function readToken(kind, text) {
 
 /** Resolvers over a world. What they leave out, the mock makes up by its type. */
 export function resolvers(world, baseUrl) {
-  const signedIn = ({ person }) => person ?? fail("UNAUTHENTICATED", "Sign in first: send `Authorization: Bearer <accessToken>`.");
+  const signedIn = ({ person }) => person ?? fail("UNAUTHENTICATED", "Sign in first: send the access token of a session as a bearer in the Authorization header.");
   const fail = (code, message) => { throw requestError(code, message); };
   const scheduleOf = (id) => world.schedule(id) ?? fail("NOT_FOUND", "There is no such performance.");
   const session = (person) => {
@@ -162,10 +167,13 @@ export function resolvers(world, baseUrl) {
     },
     Mutation: {
       signUp: (_, { input: { email, password, name } }) => {
-        if (!/^[^@\s]+@[^@\s]+$/.test(email)) return refusal("session", "EMAIL_INVALID", "This is no address.", ["input", "email"]);
+        const wrong = refusals("session", [
+          ["email", "EMAIL_INVALID", "This is no address.", !/^[^@\s]+@[^@\s]+$/.test(email)],
+          ["password", "PASSWORD_WEAK", "A password has 8 to 128 characters.", password.length < 8],
+          ["name", "NAME_INVALID", "A name has 1 to 100 characters.", !name.trim()],
+        ]);
+        if (wrong) return wrong;
         if (email.startsWith("taken@")) return refusal("session", "EMAIL_TAKEN", "There is an account of this address.", ["input", "email"]);
-        if (password.length < 8) return refusal("session", "PASSWORD_WEAK", "A password has 8 to 128 characters.", ["input", "password"]);
-        if (!name.trim()) return refusal("session", "NAME_INVALID", "A name has 1 to 100 characters.", ["input", "name"]);
         return done({ session: session(world.person(email.toLowerCase(), name)) });
       },
       logIn: (_, { input: { email, password } }) => {
@@ -186,9 +194,11 @@ export function resolvers(world, baseUrl) {
       },
       changePassword: (_, { input: { oldPassword, newPassword } }, context) => {
         const person = signedIn(context);
-        if (oldPassword.startsWith("wrong")) return refusal("session", "WRONG_CREDENTIALS", "This is not your password.", ["input", "oldPassword"]);
-        if (newPassword.length < 8) return refusal("session", "PASSWORD_WEAK", "A password has 8 to 128 characters.", ["input", "newPassword"]);
-        return done({ session: session(person) });
+        const wrong = refusals("session", [
+          ["oldPassword", "WRONG_CREDENTIALS", "This is not your password.", oldPassword.startsWith("wrong")],
+          ["newPassword", "PASSWORD_WEAK", "A password has 8 to 128 characters.", newPassword.length < 8],
+        ]);
+        return wrong ?? done({ session: session(person) });
       },
       deleteAccount: (_, { password }, context) => {
         const person = signedIn(context);

@@ -73,6 +73,14 @@ class Fan {
   }
 }
 
+test("a form is told everything that is wrong with it at once", async () => {
+  const input = { email: "nobody", password: "short", name: " " };
+  const answer = await ask("mutation ($input: SignUpInput!) { signUp(input: $input) { session { accessToken } userErrors { code message path } } }", { input });
+  const { session, userErrors } = answer.data.signUp;
+  assert.equal(session, null);
+  assert.deepEqual(userErrors.map(({ code, path }) => `${code} ${path.join(".")}`), ["EMAIL_INVALID input.email", "PASSWORD_WEAK input.password", "NAME_INVALID input.name"]);
+});
+
 test("it speaks the server's own schema", async () => {
   const { data } = await ask(getIntrospectionQuery());
   const own = buildSchema(readFileSync(new URL("../../schema.graphql", import.meta.url), "utf8"));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::AccountRefusal;
+use crate::kernel::Checks;
 
 /// The longest e-mail address that mail systems carry, in characters (RFC 5321, erratum 1690).
 const EMAIL_MAX: usize = 254;
@@ -103,6 +104,19 @@ pub(super) fn password(password: &str, email: &str) -> Result<(), AccountRefusal
     }
 }
 
+/// Address and name of who wants an account, as they are stored; or everything that is wrong.
+pub(super) fn person<'a>(
+    given_email: &'a str,
+    given_name: &'a str,
+    given_password: &str,
+) -> Result<(&'a str, &'a str), Vec<AccountRefusal>> {
+    let mut checks = Checks::default();
+    let email = checks.keep(email(given_email));
+    checks.keep(password(given_password, email.unwrap_or(given_email)));
+    let name = checks.keep(name(given_name));
+    checks.outcome((email.unwrap_or_default(), name.unwrap_or_default()))
+}
+
 /// Whether anybody can have this password at all.
 pub(super) fn may_be_password(password: &str) -> bool {
     password.chars().count() <= PASSWORD_MAX
@@ -173,6 +187,16 @@ mod tests {
             password("MINA@example.com", "mina@Example.com"),
             Err(AccountRefusal::PasswordWeak)
         );
+    }
+
+    #[test]
+    fn everything_that_is_wrong_with_a_person_is_told_at_once() {
+        use AccountRefusal::{EmailInvalid, NameInvalid, PasswordWeak};
+        assert_eq!(person(" a@b.c ", " A ", "password"), Ok(("a@b.c", "A")));
+        assert_eq!(person("a@b.c", "A", "short"), Err(vec![PasswordWeak]));
+        assert_eq!(person("", "", ""), Err(vec![EmailInvalid, PasswordWeak, NameInvalid]));
+        // What is no address is no good password either.
+        assert_eq!(person("no address", "A", "No Address"), Err(vec![EmailInvalid, PasswordWeak]));
     }
 
     #[test]

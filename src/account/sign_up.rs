@@ -23,8 +23,9 @@ impl Accounts {
     /// Makes a fan's account and opens their first session.
     ///
     /// # Errors
-    /// A refusal that names the field at fault, or a fault.
-    pub async fn sign_up(&self, new: NewPerson) -> Result<LoggedIn, Failure<AccountRefusal>> {
+    /// Every refusal, each of which names the field at fault, or a fault. That an address is taken is only told of a form in which
+    /// nothing else is wrong.
+    pub async fn sign_up(&self, new: NewPerson) -> Result<LoggedIn, Failure<Vec<AccountRefusal>>> {
         let checked = self.checked(new).await?;
         let (token, times) = (RefreshToken::new(), self.times());
         let open = self
@@ -45,16 +46,20 @@ impl Accounts {
     ///
     /// # Errors
     /// As [`Accounts::sign_up`]; a fan's account is not turned into an organizer's.
-    pub async fn add_organizer(&self, new: NewPerson) -> Result<Person, Failure<AccountRefusal>> {
+    pub async fn add_organizer(
+        &self,
+        new: NewPerson,
+    ) -> Result<Person, Failure<Vec<AccountRefusal>>> {
         let Checked { email, name, password_hash } = self.checked(new).await?;
         let id = PersonId::new();
-        store::insert(&self.db, id, &email, &name, &password_hash, Role::Organizer).await
+        let made =
+            store::insert(&self.db, id, &email, &name, &password_hash, Role::Organizer).await;
+        made.map_err(Failure::from)
     }
 
-    async fn checked(&self, new: NewPerson) -> Result<Checked, Failure<AccountRefusal>> {
-        let email = rules::email(&new.email).map_err(Failure::Refused)?;
-        let name = rules::name(&new.name).map_err(Failure::Refused)?;
-        rules::password(new.password.expose_secret(), email).map_err(Failure::Refused)?;
+    async fn checked(&self, new: NewPerson) -> Result<Checked, Failure<Vec<AccountRefusal>>> {
+        let (email, name) = rules::person(&new.email, &new.name, new.password.expose_secret())
+            .map_err(Failure::Refused)?;
         let (email, name) = (email.to_owned(), name.to_owned());
         let password_hash = self.hasher.hash(new.password).await?;
         Ok(Checked { email, name, password_hash })

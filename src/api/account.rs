@@ -10,7 +10,7 @@ use super::{
     list::Text,
     loaders,
     scalars::DateTime,
-    user_error::{AccountError, payload},
+    user_error::{AccountError, payload, payload_of_form},
 };
 use crate::{
     account::{self, AccountRefusal, LoggedIn, NewPerson},
@@ -245,11 +245,14 @@ pub(super) struct AccountMutation;
 
 #[Object]
 impl AccountMutation {
-    /// Makes a fan's account and opens a session.
+    /// Makes a fan's account and opens a session. Every field at fault has an entry in `userErrors`.
     async fn sign_up(&self, ctx: &Context<'_>, input: SignUpInput) -> ApiResult<SessionPayload> {
         let SignUpInput { email, password, name } = input;
         let new = NewPerson { email, name, password: password.into() };
-        Ok(settle(context::app(ctx)?.accounts.sign_up(new).await)?.into())
+        let outcome = settle(context::app(ctx)?.accounts.sign_up(new).await)?;
+        let (session, user_errors) =
+            payload_of_form(outcome.map(Session::from), AccountError::from);
+        Ok(SessionPayload { session, user_errors })
     }
 
     /// Opens a session. An address without an account and a wrong password get the same answer.
@@ -303,7 +306,7 @@ impl AccountMutation {
             accounts.change_password(actor, old_password.into(), new_password.into()).await;
         let refused =
             |refusal| not_yours(refusal, &["input", "oldPassword"], &["input", "newPassword"]);
-        let (session, user_errors) = payload(settle(outcome)?.map(Session::from).map_err(refused));
+        let (session, user_errors) = payload_of_form(settle(outcome)?.map(Session::from), refused);
         Ok(SessionPayload { session, user_errors })
     }
 

@@ -11,7 +11,7 @@ use super::{
     loaders, page,
     scalars::DateTime,
     schedule::{self, Schedule, ScheduleStatus},
-    user_error::{OrganizerError, payload},
+    user_error::{OrganizerError, payload_of_form},
 };
 use crate::{
     catalogue::{self, CatalogueRefusal, NewConcert, Search},
@@ -178,7 +178,7 @@ pub(super) struct ConcertMutation;
 
 #[Object]
 impl ConcertMutation {
-    /// Makes a concert. For organizers.
+    /// Makes a concert. Every field at fault has an entry in `userErrors`. For organizers.
     async fn create_concert(
         &self,
         ctx: &Context<'_>,
@@ -189,7 +189,7 @@ impl ConcertMutation {
         let new = NewConcert { title, artist, venue, description, time_zone };
         let outcome = settle(context::app(ctx)?.catalogue.create_concert(organizer, new).await)?;
         let (concert, user_errors) =
-            payload(outcome.map(|it| Concert(Arc::new(it))).map_err(OrganizerError::from));
+            payload_of_form(outcome.map(|it| Concert(Arc::new(it))), OrganizerError::from);
         Ok(ConcertPayload { concert, user_errors })
     }
 }

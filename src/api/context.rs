@@ -38,7 +38,7 @@ pub(super) fn actor(ctx: &Context<'_>) -> ApiResult<Actor> {
     caller(ctx).ok_or_else(|| {
         ApiError::new(
             RequestCode::Unauthenticated,
-            "Sign in first: send `Authorization: Bearer <accessToken>`.",
+            "Sign in first: send the access token of a session as a bearer in the Authorization header.",
         )
     })
 }

@@ -59,7 +59,7 @@ impl ApiError {
             }
             TooOften::LapsedHolds => {
                 "You have let several holds lapse at this performance. Each one more makes the next wait longer. Wait before you \
-                 hold again; then pay in time, or give back with cancelReservation what you do not want: that costs nothing."
+                 hold again; then pay in time, or give back what you do not want: that costs nothing."
             }
         };
         Self { code: RequestCode::RateLimited, message, retry_after_seconds: Some(seconds) }
@@ -105,8 +105,8 @@ impl From<Fault> for ApiError {
                 tracing::warn!(fault = %fault.report(), "the answer to a request was lost");
                 Self::new(
                     RequestCode::Overloaded,
-                    "The answer was lost on the way; a change may have been made. With an idempotencyKey, send the same \
-                     again: you are told how it stands, and nothing is done twice. Without one, look first.",
+                    "The answer was lost on the way; a change may have been made. Look how it stands before you try again. A \
+                     payment or a charge is sent again with the same key: nothing is done twice.",
                 )
             }
         }

@@ -61,7 +61,7 @@ impl Halls {
     async fn turn(&self, budget: &Budget) -> ApiResult<()> {
         let busy = ApiError::new(
             RequestCode::Overloaded,
-            "Many look at large halls at the moment; ask for one `section`, or try again in a moment.",
+            "Many look at large halls at the moment; ask for one section, or try again in a moment.",
         );
         let _waiting = self.waiting.try_acquire().map_err(|_| busy)?;
         let permit = Arc::clone(&self.at_once).acquire_owned().await;

@@ -156,13 +156,13 @@ pub(super) struct PayPayload {
     user_errors: Vec<PayError>,
 }
 
-impl From<Result<payment::Paid, PayRefusal>> for PayPayload {
-    fn from(outcome: Result<payment::Paid, PayRefusal>) -> Self {
-        let (payment, refusal) = match outcome {
-            Ok(paid) => (Some(paid.payment.into()), paid.refusal),
-            Err(refusal) => (None, Some(refusal)),
+impl From<Result<payment::Paid, Vec<PayRefusal>>> for PayPayload {
+    fn from(outcome: Result<payment::Paid, Vec<PayRefusal>>) -> Self {
+        let (payment, refusals) = match outcome {
+            Ok(paid) => (Some(paid.payment.into()), paid.refusal.into_iter().collect()),
+            Err(refusals) => (None, refusals),
         };
-        Self { payment, user_errors: refusal.map(pay_error).map(told).into_iter().collect() }
+        Self { payment, user_errors: refusals.into_iter().map(pay_error).map(told).collect() }
     }
 }
 
@@ -240,7 +240,7 @@ const fn words(refusal: PayRefusal) -> (PayErrorCode, &'static str, &'static str
             "idempotencyKey",
         ),
         PayRefusal::CardTokenMissing => {
-            (Code::CardTokenMissing, "Paying by card needs the gateway's card token.", "cardToken")
+            (Code::CardTokenMissing, "Paying by card needs a card; choose one.", "cardToken")
         }
         PayRefusal::CardDeclined => {
             (Code::CardDeclined, "The card was declined; use another one.", "cardToken")
@@ -252,7 +252,7 @@ const fn words(refusal: PayRefusal) -> (PayErrorCode, &'static str, &'static str
         ),
         PayRefusal::ReturnUrlInvalid => (
             Code::ReturnUrlInvalid,
-            "The buyer comes back to an https address of an allowed origin.",
+            "You cannot be brought back to where you came from; an https address of this shop is needed.",
             "returnUrl",
         ),
         PayRefusal::GatewayUnavailable => (
@@ -292,25 +292,29 @@ pub(super) struct PaymentMutation;
 
 #[Object]
 impl PaymentMutation {
-    /// Pays a HOLD. The same key with the same input returns the same payment, as it stands then, and moves no more money.
+    /// Pays a HOLD. The same key with the same input returns the same payment, as it stands then, and moves no more money. Every
+    /// field at fault has an entry in `userErrors`.
     async fn pay(&self, ctx: &Context<'_>, input: PayInput) -> ApiResult<PayPayload> {
-        let actor = context::actor(ctx)?;
-        let outcome = match ReservationId::parse(&input.reservation_id) {
-            Some(reservation_id) => {
-                let order = PayOrder {
-                    reservation_id,
-                    method: input.method.into(),
-                    amount: input.amount.0,
-                    idempotency_key: input.idempotency_key,
-                    card_token: input.card_token,
-                    return_url: input.return_url,
-                    action_result: input.action_result,
-                };
-                settle(context::app(ctx)?.payments.pay(actor, &order).await)?
-            }
-            None => Err(PayRefusal::ReservationNotFound),
+        let (actor, payments) = (context::actor(ctx)?, &context::app(ctx)?.payments);
+        let reservation_id = ReservationId::parse(&input.reservation_id);
+        let order = PayOrder {
+            reservation_id: reservation_id.unwrap_or_else(ReservationId::new),
+            method: input.method.into(),
+            amount: input.amount.0,
+            idempotency_key: input.idempotency_key,
+            card_token: input.card_token,
+            return_url: input.return_url,
+            action_result: input.action_result,
         };
-        if outcome == Err(PayRefusal::ReservationNotFound) {
+        let outcome = match reservation_id {
+            Some(_) => settle(payments.pay(actor, &order).await)?,
+            None => {
+                let faults = payments.faults(&order);
+                Err([vec![PayRefusal::ReservationNotFound], faults].concat())
+            }
+        };
+        let not_found = PayRefusal::ReservationNotFound;
+        if matches!(&outcome, Err(refusals) if refusals.contains(&not_found)) {
             context::still_here(ctx, actor).await?;
         }
         Ok(outcome.into())

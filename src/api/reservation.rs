@@ -199,21 +199,23 @@ fn hold_error(refusal: HoldRefusal, seats: &[&str], asked: &AskedSeats<'_>) -> H
     let (code, message, path) = match refusal.code {
         HoldCode::QueueTokenInvalid => (
             Code::QueueTokenInvalid,
-            "This is not your queue token for this performance; enter its queue.",
+            "This is no place of yours in the line for this performance; enter the line first.",
             QUEUE_TOKEN,
         ),
-        HoldCode::QueueNotActive => {
-            (Code::QueueNotActive, "It is not your turn yet; watch `queueStatus`.", QUEUE_TOKEN)
-        }
+        HoldCode::QueueNotActive => (
+            Code::QueueNotActive,
+            "It is not your turn yet; your place in line is kept.",
+            QUEUE_TOKEN,
+        ),
         HoldCode::QueueEnded => {
-            (Code::QueueEnded, "Your turn is over; enter the queue again.", QUEUE_TOKEN)
+            (Code::QueueEnded, "Your turn is over; enter the line again.", QUEUE_TOKEN)
         }
         HoldCode::SeatNotFound => {
             (Code::SeatNotFound, "There is no such seat at this performance.", seats)
         }
         HoldCode::SeatHeld => (
             Code::SeatHeld,
-            "This seat is held; it may come back. What you hold yourself is in `reservations`.",
+            "This seat is held; it may come back. What you hold yourself is among your reservations.",
             seats,
         ),
         HoldCode::SeatSold => (Code::SeatSold, "This seat is sold.", seats),
@@ -274,7 +276,7 @@ fn cancel_error(refusal: CancelRefusal) -> CancelError {
         }
         CancelRefusal::Closed => (
             Code::CancellationClosed,
-            "It is too late to cancel; see `cancelUntil` of the performance.",
+            "It is too late to cancel: the time for that is over at this performance.",
         ),
         CancelRefusal::PaymentInProgress => {
             (Code::PaymentInProgress, "A payment is being decided; try again in a moment.")

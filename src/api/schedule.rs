@@ -15,7 +15,7 @@ use super::{
     list::{List, Text},
     loaders::{self, AvailabilityOf, RoomOf, SchedulesOf},
     scalars::{DateTime, PointsScalar},
-    user_error::{OrganizerError, payload},
+    user_error::{OrganizerError, payload_of_form},
     waiting_room::WaitingRoom,
 };
 use crate::{
@@ -238,10 +238,10 @@ impl From<SectionInput> for NewSection {
 }
 
 impl CreateScheduleInput {
-    fn parse(self) -> Result<NewSale, CatalogueRefusal> {
+    fn parse(self) -> NewSale {
         let schedule = NewSchedule {
-            concert_id: ConcertId::parse(&self.concert_id)
-                .ok_or(CatalogueRefusal::ConcertNotFound)?,
+            // A text that is no id names no concert, as an id does that nobody has.
+            concert_id: ConcertId::parse(&self.concert_id).unwrap_or_else(ConcertId::new),
             starts_at: self.starts_at.0,
             sales_open_at: self.sales_open_at.0,
             sales_close_at: self.sales_close_at.0,
@@ -250,7 +250,7 @@ impl CreateScheduleInput {
             sections: self.sections.into_iter().map(NewSection::from).collect(),
         };
         let waiting_room = self.waiting_room.map_or_else(WaitingRoomPatch::default, Into::into);
-        Ok(NewSale { schedule, waiting_room })
+        NewSale { schedule, waiting_room }
     }
 }
 
@@ -261,10 +261,10 @@ pub(super) struct SchedulePayload {
     user_errors: Vec<OrganizerError>,
 }
 
-impl From<Result<catalogue::Schedule, CatalogueRefusal>> for SchedulePayload {
-    fn from(outcome: Result<catalogue::Schedule, CatalogueRefusal>) -> Self {
+impl From<Result<catalogue::Schedule, Vec<CatalogueRefusal>>> for SchedulePayload {
+    fn from(outcome: Result<catalogue::Schedule, Vec<CatalogueRefusal>>) -> Self {
         let (schedule, user_errors) =
-            payload(outcome.map(Schedule::from).map_err(OrganizerError::from));
+            payload_of_form(outcome.map(Schedule::from), OrganizerError::from);
         Self { schedule, user_errors }
     }
 }
@@ -312,18 +312,16 @@ pub(super) struct ScheduleMutation;
 
 #[Object]
 impl ScheduleMutation {
-    /// Makes a performance with its seats, as a DRAFT. For organizers.
+    /// Makes a performance with its seats, as a DRAFT. Every field at fault has an entry in `userErrors`. For organizers.
     async fn create_schedule(
         &self,
         ctx: &Context<'_>,
         input: CreateScheduleInput,
     ) -> ApiResult<SchedulePayload> {
         let actor = context::organizer(ctx)?;
-        let outcome = match input.parse() {
-            Ok(new) => settle(context::app(ctx)?.sales.create(actor.person_id, new).await)?,
-            Err(refusal) => Err(refusal),
-        };
-        if outcome == Err(CatalogueRefusal::ConcertNotFound) {
+        let outcome =
+            settle(context::app(ctx)?.sales.create(actor.person_id, input.parse()).await)?;
+        if has_not_found(&outcome, &CatalogueRefusal::ConcertNotFound) {
             context::still_here(ctx, actor).await?;
         }
         Ok(outcome.into())
@@ -331,14 +329,18 @@ impl ScheduleMutation {
 
     /// Turns a DRAFT ON_SALE: fans see it, and may enter its waiting room. Safe to repeat. For organizers.
     async fn open_sale(&self, ctx: &Context<'_>, schedule_id: ID) -> ApiResult<SchedulePayload> {
-        change(ctx, &schedule_id, async |app, organizer, id| app.sales.open(organizer, id).await)
-            .await
+        change(ctx, &schedule_id, async |app, organizer, id| {
+            app.sales.open(organizer, id).await.map_err(Failure::from)
+        })
+        .await
     }
 
     /// Closes the sale for good; what was sold stays sold. Safe to repeat. For organizers.
     async fn close_sale(&self, ctx: &Context<'_>, schedule_id: ID) -> ApiResult<SchedulePayload> {
-        change(ctx, &schedule_id, async |app, organizer, id| app.sales.close(organizer, id).await)
-            .await
+        change(ctx, &schedule_id, async |app, organizer, id| {
+            app.sales.close(organizer, id).await.map_err(Failure::from)
+        })
+        .await
     }
 
     /// The performance does not take place: holds end, everybody is refunded, also after it began. Safe to repeat. For
@@ -349,12 +351,13 @@ impl ScheduleMutation {
         schedule_id: ID,
     ) -> ApiResult<SchedulePayload> {
         change(ctx, &schedule_id, async |app, organizer, id| {
-            app.sales.call_off(organizer, id).await
+            app.sales.call_off(organizer, id).await.map_err(Failure::from)
         })
         .await
     }
 
-    /// Changes the waiting room while it runs; fields left out stay as they are. For organizers.
+    /// Changes the waiting room while it runs; fields left out stay as they are. Every field at fault has an entry in
+    /// `userErrors`. For organizers.
     async fn configure_waiting_room(
         &self,
         ctx: &Context<'_>,
@@ -370,6 +373,10 @@ impl ScheduleMutation {
     }
 }
 
+fn has_not_found<T>(outcome: &Result<T, Vec<CatalogueRefusal>>, what: &CatalogueRefusal) -> bool {
+    matches!(outcome, Err(refusals) if refusals.contains(what))
+}
+
 /// Changes a schedule of the caller.
 async fn change(
     ctx: &Context<'_>,
@@ -378,15 +385,15 @@ async fn change(
         &App,
         PersonId,
         ScheduleId,
-    ) -> Result<catalogue::Schedule, Failure<CatalogueRefusal>>,
+    ) -> Result<catalogue::Schedule, Failure<Vec<CatalogueRefusal>>>,
 ) -> ApiResult<SchedulePayload> {
     let actor = context::organizer(ctx)?;
     let app = context::app(ctx)?;
     let outcome = match ScheduleId::parse(schedule_id) {
         Some(id) => settle(work(app, actor.person_id, id).await)?,
-        None => Err(CatalogueRefusal::ScheduleNotFound),
+        None => Err(vec![CatalogueRefusal::ScheduleNotFound]),
     };
-    if outcome == Err(CatalogueRefusal::ScheduleNotFound) {
+    if has_not_found(&outcome, &CatalogueRefusal::ScheduleNotFound) {
         context::still_here(ctx, actor).await?;
     }
     Ok(outcome.into())

@@ -150,7 +150,7 @@ impl SeatSubscription {
         // The place that was checked: the person may have left it by now, and entered again.
         let places = app.waiting_rooms.watch_token(id, admission).await?.ok_or(ApiError::new(
             RequestCode::QueueTokenInvalid,
-            "You have no place for this performance; enter its queue.",
+            "You have no place in the line for this performance; enter it first.",
         ))?;
         // The turn is over when the last place was told; the seats are not shown any longer than that.
         let over = stream::once(async move {

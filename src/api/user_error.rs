@@ -103,6 +103,18 @@ pub(super) fn told<E: Coded>(refusal: E) -> E {
     refusal
 }
 
+/// Takes an outcome apart into a payload's object and its `userErrors`, of a mutation that tells everything that is wrong with its
+/// input at once.
+pub(super) fn payload_of_form<T, R, E: Coded>(
+    outcome: Result<T, Vec<R>>,
+    mut error: impl FnMut(R) -> E,
+) -> (Option<T>, Vec<E>) {
+    match outcome {
+        Ok(value) => (Some(value), Vec::new()),
+        Err(refusals) => (None, refusals.into_iter().map(|it| told(error(it))).collect()),
+    }
+}
+
 /// Takes an outcome apart into a payload's object and its `userErrors`.
 pub(super) fn payload<T, E: Coded>(outcome: Result<T, E>) -> (Option<T>, Vec<E>) {
     match outcome {

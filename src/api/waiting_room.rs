@@ -201,14 +201,14 @@ pub(super) const fn pass_error(refusal: PassRefusal) -> ApiError {
     match refusal {
         PassRefusal::Invalid => ApiError::new(
             RequestCode::QueueTokenInvalid,
-            "This is not your queue token for this performance; enter its queue.",
+            "This is no place of yours in the line for this performance; enter the line first.",
         ),
         PassRefusal::NotActive => ApiError::new(
             RequestCode::QueueNotActive,
-            "It is not your turn yet; watch `queueStatus`.",
+            "It is not your turn yet; your place in line is kept.",
         ),
         PassRefusal::Ended => {
-            ApiError::new(RequestCode::QueueEnded, "Your turn is over; enter the queue again.")
+            ApiError::new(RequestCode::QueueEnded, "Your turn is over; enter the line again.")
         }
     }
 }
@@ -216,7 +216,7 @@ pub(super) const fn pass_error(refusal: PassRefusal) -> ApiError {
 fn schedule_not_found() -> ApiError {
     ApiError::new(
         RequestCode::NotFound,
-        "You have no place for this performance; enter its queue first.",
+        "You have no place in the line for this performance; enter it first.",
     )
 }
 

@@ -97,11 +97,11 @@ pub(super) struct ChargePayload {
     user_errors: Vec<ChargeError>,
 }
 
-impl From<Result<Charged, ChargeRefusal>> for ChargePayload {
-    fn from(outcome: Result<Charged, ChargeRefusal>) -> Self {
-        let (charged, refusal) = match outcome {
-            Ok(charged) => (Some(charged.clone()), charged.refusal),
-            Err(refusal) => (None, Some(refusal)),
+impl From<Result<Charged, Vec<ChargeRefusal>>> for ChargePayload {
+    fn from(outcome: Result<Charged, Vec<ChargeRefusal>>) -> Self {
+        let (charged, refusals) = match outcome {
+            Ok(charged) => (Some(charged.clone()), charged.refusal.into_iter().collect()),
+            Err(refusals) => (None, refusals),
         };
         let entry = charged.as_ref().and_then(|charged| charged.entry);
         Self {
@@ -109,7 +109,7 @@ impl From<Result<Charged, ChargeRefusal>> for ChargePayload {
             balance: entry.map(|entry| entry.balance_after.into()),
             status: charged.as_ref().map(|charged| charged.status.into()),
             action: charged.and_then(|charged| charged.action).map(PaymentAction::from),
-            user_errors: refusal.map(charge_error).map(told).into_iter().collect(),
+            user_errors: refusals.into_iter().map(charge_error).map(told).collect(),
         }
     }
 }
@@ -156,11 +156,9 @@ fn charge_error(refusal: ChargeRefusal) -> ChargeError {
             "This key was used before with other input; take a new one for a new charge.",
             "idempotencyKey",
         ),
-        ChargeRefusal::CardTokenMissing => (
-            Code::CardTokenMissing,
-            "Points are charged to a card; send the gateway's token for one.",
-            "cardToken",
-        ),
+        ChargeRefusal::CardTokenMissing => {
+            (Code::CardTokenMissing, "Points are charged to a card; choose one.", "cardToken")
+        }
         ChargeRefusal::CardDeclined => {
             (Code::CardDeclined, "The card was declined; use another one.", "cardToken")
         }
@@ -171,7 +169,7 @@ fn charge_error(refusal: ChargeRefusal) -> ChargeError {
         ),
         ChargeRefusal::ReturnUrlInvalid => (
             Code::ReturnUrlInvalid,
-            "The buyer comes back to an https address of an allowed origin.",
+            "You cannot be brought back to where you came from; an https address of this shop is needed.",
             "returnUrl",
         ),
         ChargeRefusal::GatewayUnavailable => (
@@ -227,7 +225,8 @@ pub(super) struct WalletMutation;
 
 #[Object]
 impl WalletMutation {
-    /// Adds points. The same key with the same input returns the same entry and adds no more.
+    /// Adds points. The same key with the same input returns the same entry and adds no more. Every field at fault has an entry in
+    /// `userErrors`.
     async fn charge(&self, ctx: &Context<'_>, input: ChargeInput) -> ApiResult<ChargePayload> {
         let actor = context::actor(ctx)?;
         let order = ChargeOrder {

@@ -47,8 +47,8 @@ impl NewSchedule {
     /// The schedule as it is stored: names trimmed, and everything within its limits.
     ///
     /// # Errors
-    /// [`CatalogueRefusal::ValueInvalid`].
-    pub fn checked(self) -> Result<Self, CatalogueRefusal> {
+    /// [`CatalogueRefusal::ValueInvalid`] for each field at fault.
+    pub fn checked(self) -> Result<Self, Vec<CatalogueRefusal>> {
         rules::schedule(self)
     }
 }
@@ -95,12 +95,12 @@ impl Catalogue {
     /// Makes a concert.
     ///
     /// # Errors
-    /// [`CatalogueRefusal::ValueInvalid`], or a fault.
+    /// [`CatalogueRefusal::ValueInvalid`] for each field at fault, or a fault.
     pub async fn create_concert(
         &self,
         organizer: PersonId,
         new: NewConcert,
-    ) -> Result<Concert, Failure<CatalogueRefusal>> {
+    ) -> Result<Concert, Failure<Vec<CatalogueRefusal>>> {
         self.db.tx(async |tx| Self::create_concert_in_tx(tx, organizer, new).await).await
     }
 
@@ -112,14 +112,23 @@ impl Catalogue {
         tx: &Tx,
         organizer: PersonId,
         new: NewConcert,
-    ) -> Result<Concert, Failure<CatalogueRefusal>> {
-        let new = rules::concert(new).map_err(Failure::Refused)?;
-        store::insert_concert(tx, ConcertId::new(), organizer, &new).await?.ok_or_else(|| {
-            Failure::Refused(CatalogueRefusal::value(
-                "timeZone",
-                "Not an IANA time zone; write one like Asia/Seoul.",
-            ))
-        })
+    ) -> Result<Concert, Failure<Vec<CatalogueRefusal>>> {
+        let refusals = match rules::concert(&new) {
+            Ok(sound) => {
+                match store::insert_concert(tx, ConcertId::new(), organizer, &sound).await? {
+                    Some(concert) => return Ok(concert),
+                    None => vec![no_time_zone()],
+                }
+            }
+            Err(mut refusals) => {
+                let told = refusals.iter().any(|refusal| refusal.is_about("timeZone"));
+                if !told && !store::is_time_zone(tx, new.time_zone.trim()).await? {
+                    refusals.push(no_time_zone());
+                }
+                refusals
+            }
+        };
+        Err(Failure::Refused(refusals))
     }
 
     /// The concert of a title, if this organizer has one; of several the first.
@@ -132,6 +141,18 @@ impl Catalogue {
         title: &str,
     ) -> Result<Option<TitledConcert>, Fault> {
         store::concert_of_title(tx, organizer, title).await
+    }
+
+    /// Whether this organizer has such a concert.
+    ///
+    /// # Errors
+    /// When Postgres cannot be asked.
+    pub async fn has_concert_in_tx(
+        tx: &Tx,
+        organizer: PersonId,
+        id: ConcertId,
+    ) -> Result<bool, Fault> {
+        store::has_concert(tx, organizer, id).await
     }
 
     /// Whether an organizer has a performance to come whose sale has been opened, and that was not called off.
@@ -176,6 +197,10 @@ impl Catalogue {
         let changed = store::set_status(tx, id, to).await?;
         Ok((stored(tx, id).await?, changed))
     }
+}
+
+fn no_time_zone() -> CatalogueRefusal {
+    CatalogueRefusal::value("timeZone", "Not an IANA time zone; write one like Asia/Seoul.")
 }
 
 /// A concert that was found by its title.

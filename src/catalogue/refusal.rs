@@ -38,6 +38,11 @@ impl CatalogueRefusal {
         }
     }
 
+    /// Whether it is about this field of the input itself.
+    pub fn is_about(&self, field: &str) -> bool {
+        matches!(self, Self::ValueInvalid { path, .. } if *path == [field])
+    }
+
     /// The same refusal with the field inside of `parents`.
     pub fn within(self, parents: &[&str]) -> Self {
         match self {

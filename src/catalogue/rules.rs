@@ -8,7 +8,7 @@ use std::{
 use chrono::Datelike;
 
 use super::{CatalogueRefusal, NewConcert, NewSchedule, NewSection, PlannedSeat, ScheduleStatus};
-use crate::kernel::{Points, Timestamp};
+use crate::kernel::{Checks, Points, Timestamp};
 
 const TEXT_MAX: usize = 200;
 const DESCRIPTION_MAX: usize = 5_000;
@@ -23,22 +23,30 @@ const ROWS: RangeInclusive<i32> = 1..=200;
 const SEATS_PER_ROW: RangeInclusive<i32> = 1..=500;
 const SEATS_PER_PERSON: RangeInclusive<i32> = 1..=20;
 
-type Checked<T> = Result<T, CatalogueRefusal>;
+type Refusals = Checks<CatalogueRefusal>;
+/// What was checked, or everything that is wrong with it.
+type Checked<T> = Result<T, Vec<CatalogueRefusal>>;
 
-/// A concert as it is stored: texts trimmed.
-pub(super) fn concert(new: NewConcert) -> Checked<NewConcert> {
-    let description = new.description.trim();
+/// A concert as it is stored: texts trimmed. Whether there is such a time zone, only Postgres knows.
+pub(super) fn concert(new: &NewConcert) -> Checked<NewConcert> {
+    let mut checks = Refusals::default();
+    let concert = NewConcert {
+        title: line(&mut checks, "title", &new.title, TEXT_MAX),
+        artist: line(&mut checks, "artist", &new.artist, TEXT_MAX),
+        venue: line(&mut checks, "venue", &new.venue, TEXT_MAX),
+        description: description(&mut checks, &new.description),
+        time_zone: line(&mut checks, "timeZone", &new.time_zone, TIME_ZONE_MAX),
+    };
+    checks.outcome(concert)
+}
+
+fn description(checks: &mut Refusals, text: &str) -> String {
+    let text = text.trim();
     let unfit = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
-    if description.chars().count() > DESCRIPTION_MAX || description.contains(unfit) {
-        return Err(CatalogueRefusal::value("description", "At most 5000 characters of text."));
-    }
-    Ok(NewConcert {
-        title: line("title", &new.title, TEXT_MAX)?,
-        artist: line("artist", &new.artist, TEXT_MAX)?,
-        venue: line("venue", &new.venue, TEXT_MAX)?,
-        description: description.to_owned(),
-        time_zone: line("timeZone", &new.time_zone, TIME_ZONE_MAX)?,
-    })
+    checks.unless(text.chars().count() <= DESCRIPTION_MAX && !text.contains(unfit), || {
+        CatalogueRefusal::value("description", "At most 5000 characters of text.")
+    });
+    text.to_owned()
 }
 
 /// Performances are planned in our time: an odd year is a mistake, and one that is far off never opens or never closes.
@@ -46,74 +54,90 @@ const YEARS: RangeInclusive<i32> = 2000..=2199;
 
 /// A schedule as it is stored: names trimmed, and everything within its limits.
 pub(super) fn schedule(mut new: NewSchedule) -> Checked<NewSchedule> {
-    for (field, instant) in [
-        ("startsAt", new.starts_at),
-        ("salesOpenAt", new.sales_open_at),
-        ("salesCloseAt", new.sales_close_at),
-    ] {
-        within_years(field, instant)?;
-    }
-    if new.sales_open_at >= new.sales_close_at {
-        return Err(CatalogueRefusal::value(
-            "salesCloseAt",
-            "Sales have to open before they close.",
-        ));
-    }
-    if new.sales_close_at > new.starts_at {
-        return Err(CatalogueRefusal::value(
-            "salesCloseAt",
-            "Sales have to close before the performance starts, or when it does.",
-        ));
-    }
-    if let Some(cancel_until) = new.cancel_until {
-        within_years("cancelUntil", cancel_until)?;
-        if cancel_until > new.starts_at {
-            return Err(CatalogueRefusal::value(
-                "cancelUntil",
-                "Not after the performance starts; leave it out for its very start.",
-            ));
-        }
-    }
-    CatalogueRefusal::unless_in("maxSeatsPerPerson", new.max_seats_per_person, SEATS_PER_PERSON)?;
-    new.sections = sections(new.sections)?;
-    Ok(new)
+    let mut checks = Refusals::default();
+    times(&mut checks, &new);
+    checks.keep(CatalogueRefusal::unless_in(
+        "maxSeatsPerPerson",
+        new.max_seats_per_person,
+        SEATS_PER_PERSON,
+    ));
+    new.sections = sections(&mut checks, new.sections);
+    checks.outcome(new)
 }
 
-fn sections(sections: Vec<NewSection>) -> Checked<Vec<NewSection>> {
+/// Times are compared where each of them makes sense; of one field only the first fault is told.
+fn times(checks: &mut Refusals, new: &NewSchedule) {
+    let starts = within_years(checks, "startsAt", new.starts_at);
+    let opens = within_years(checks, "salesOpenAt", new.sales_open_at);
+    let closes = within_years(checks, "salesCloseAt", new.sales_close_at);
+    if opens && closes && new.sales_open_at >= new.sales_close_at {
+        checks.add([CatalogueRefusal::value(
+            "salesCloseAt",
+            "Sales have to open before they close.",
+        )]);
+    } else if starts && closes && new.sales_close_at > new.starts_at {
+        checks.add([CatalogueRefusal::value(
+            "salesCloseAt",
+            "Sales have to close before the performance starts, or when it does.",
+        )]);
+    }
+    let Some(cancel_until) = new.cancel_until else { return };
+    if within_years(checks, "cancelUntil", cancel_until) && starts {
+        checks.unless(cancel_until <= new.starts_at, || {
+            let message = "Not after the performance starts; leave it out for its very start.";
+            CatalogueRefusal::value("cancelUntil", message)
+        });
+    }
+}
+
+fn sections(checks: &mut Refusals, sections: Vec<NewSection>) -> Vec<NewSection> {
     if sections.is_empty() || sections.len() > SECTIONS_MAX {
-        return Err(CatalogueRefusal::value("sections", "1 to 50 sections."));
+        // So many are not looked at one by one: each could have several faults.
+        checks.add([CatalogueRefusal::value("sections", "1 to 50 sections.")]);
+        return sections;
     }
     let mut names = HashSet::new();
     let mut prices: HashMap<String, Points> = HashMap::new();
     let mut checked = Vec::with_capacity(sections.len());
+    let mut all_fit = true;
     for (index, new) in sections.into_iter().enumerate() {
-        let at = |refusal: CatalogueRefusal| refusal.within(&["sections", &index.to_string()]);
-        let section = section(new).map_err(at)?;
-        if !names.insert(section.name.clone()) {
-            return Err(at(CatalogueRefusal::value("name", "Another section has this name.")));
+        let mut faults = Refusals::default();
+        let section = section(&mut faults, new);
+        let named_anew = names.insert(section.name.clone());
+        faults.unless(named_anew || !fits_line(&section.name, SECTION_NAME_MAX), || {
+            CatalogueRefusal::value("name", "Another section has this name.")
+        });
+        if fits_line(&section.grade, GRADE_MAX) && section.price.get() <= PRICE_MAX {
+            let price = *prices.entry(section.grade.clone()).or_insert(section.price);
+            faults.unless(price == section.price, || {
+                CatalogueRefusal::value("price", "A grade has one price.")
+            });
         }
-        if *prices.entry(section.grade.clone()).or_insert(section.price) != section.price {
-            return Err(at(CatalogueRefusal::value("price", "A grade has one price.")));
+        if let Err(found) = faults.outcome(()) {
+            all_fit = false;
+            let index = index.to_string();
+            checks.add(found.into_iter().map(|it| it.within(&["sections", &index])));
         }
         checked.push(section);
     }
-    if seat_count(&checked) > SEATS_MAX {
-        return Err(CatalogueRefusal::value("sections", "At most 100000 seats in all."));
-    }
-    Ok(checked)
+    checks.unless(!all_fit || seat_count(&checked) <= SEATS_MAX, || {
+        CatalogueRefusal::value("sections", "At most 100000 seats in all.")
+    });
+    checked
 }
 
-fn section(new: NewSection) -> Checked<NewSection> {
-    if new.price.get() > PRICE_MAX {
-        return Err(CatalogueRefusal::value("price", "0 to 10000000000 points."));
-    }
-    CatalogueRefusal::unless_in("rows", new.rows, ROWS)?;
-    CatalogueRefusal::unless_in("seatsPerRow", new.seats_per_row, SEATS_PER_ROW)?;
-    Ok(NewSection {
-        name: line("name", &new.name, SECTION_NAME_MAX)?,
-        grade: line("grade", &new.grade, GRADE_MAX)?,
+fn section(checks: &mut Refusals, new: NewSection) -> NewSection {
+    let section = NewSection {
+        name: line(checks, "name", &new.name, SECTION_NAME_MAX),
+        grade: line(checks, "grade", &new.grade, GRADE_MAX),
         ..new
-    })
+    };
+    checks.unless(section.price.get() <= PRICE_MAX, || {
+        CatalogueRefusal::value("price", "0 to 10000000000 points.")
+    });
+    checks.keep(CatalogueRefusal::unless_in("rows", section.rows, ROWS));
+    checks.keep(CatalogueRefusal::unless_in("seatsPerRow", section.seats_per_row, SEATS_PER_ROW));
+    section
 }
 
 /// Seats of all sections together.
@@ -130,14 +154,14 @@ pub(super) fn change_sale(
     now: ScheduleStatus,
     window_over: bool,
     to: ScheduleStatus,
-) -> Checked<()> {
+) -> Result<(), CatalogueRefusal> {
     use ScheduleStatus::{Cancelled, Closed, Draft, OnSale};
     let refused = |message| Err(CatalogueRefusal::WrongState(message));
     match (now, to) {
         (Cancelled, OnSale | Closed) => refused("The performance was called off."),
         (Closed, OnSale) => refused("The sale was closed, and does not open again."),
         (Draft | OnSale, OnSale) if window_over => {
-            refused("The time for selling is over; sales do not open after salesCloseAt.")
+            refused("The time for selling is over; a sale does not open after it.")
         }
         (Draft, Closed) => refused("The sale was never opened."),
         (Draft, Cancelled) => {
@@ -199,22 +223,26 @@ pub(super) fn row_label(index: i32) -> String {
 }
 
 /// A text of one line, trimmed.
-fn line(field: &str, text: &str, max: usize) -> Checked<String> {
+fn line(checks: &mut Refusals, field: &str, text: &str, max: usize) -> String {
     let text = text.trim();
-    if !text.is_empty() && text.chars().count() <= max && !text.contains(char::is_control) {
-        Ok(text.to_owned())
-    } else {
-        Err(CatalogueRefusal::value(field, format!("One line of 1 to {max} characters.")))
-    }
+    checks.unless(fits_line(text, max), || {
+        CatalogueRefusal::value(field, format!("One line of 1 to {max} characters."))
+    });
+    text.to_owned()
 }
 
-fn within_years(field: &str, instant: Timestamp) -> Checked<()> {
-    if YEARS.contains(&instant.year()) {
-        Ok(())
-    } else {
+fn fits_line(text: &str, max: usize) -> bool {
+    !text.is_empty() && text.chars().count() <= max && !text.contains(char::is_control)
+}
+
+/// Whether an instant is one of our time.
+fn within_years(checks: &mut Refusals, field: &str, instant: Timestamp) -> bool {
+    let fits = YEARS.contains(&instant.year());
+    checks.unless(fits, || {
         let message = format!("In the years {} to {}.", YEARS.start(), YEARS.end());
-        Err(CatalogueRefusal::value(field, message))
-    }
+        CatalogueRefusal::value(field, message)
+    });
+    fits
 }
 
 #[cfg(test)]

@@ -34,17 +34,19 @@ fn a_schedule(sections: Vec<NewSection>) -> NewSchedule {
     }
 }
 
-/// Which field was refused.
+/// Which fields were refused.
 fn fault<T: std::fmt::Debug>(result: Checked<T>) -> String {
-    match result {
-        Err(CatalogueRefusal::ValueInvalid { path, .. }) => path.join("."),
+    let refusals = result.expect_err("a fault");
+    let fields = refusals.into_iter().map(|refusal| match refusal {
+        CatalogueRefusal::ValueInvalid { path, .. } => path.join("."),
         other => format!("{other:?}"),
-    }
+    });
+    fields.collect::<Vec<_>>().join(" ")
 }
 
 #[test]
 fn a_concert_is_trimmed_and_may_have_a_description_of_several_lines() {
-    let concert = concert(a_concert()).unwrap();
+    let concert = concert(&a_concert()).unwrap();
     assert_eq!(concert.title, "Night Ferry");
     assert_eq!(concert.description, "Two sets.\n\tDoors at seven.");
 }
@@ -54,17 +56,17 @@ fn texts_have_their_limits() {
     let too_long = "é".repeat(201);
     for text in ["", "  ", "a\nb", "a\0", &too_long] {
         let text = || text.to_owned();
-        assert_eq!(fault(concert(NewConcert { title: text(), ..a_concert() })), "title");
-        assert_eq!(fault(concert(NewConcert { artist: text(), ..a_concert() })), "artist");
-        assert_eq!(fault(concert(NewConcert { venue: text(), ..a_concert() })), "venue");
-        assert_eq!(fault(concert(NewConcert { time_zone: text(), ..a_concert() })), "timeZone");
+        assert_eq!(fault(concert(&NewConcert { title: text(), ..a_concert() })), "title");
+        assert_eq!(fault(concert(&NewConcert { artist: text(), ..a_concert() })), "artist");
+        assert_eq!(fault(concert(&NewConcert { venue: text(), ..a_concert() })), "venue");
+        assert_eq!(fault(concert(&NewConcert { time_zone: text(), ..a_concert() })), "timeZone");
     }
     let description = "a".repeat(5_001);
-    assert_eq!(fault(concert(NewConcert { description, ..a_concert() })), "description");
+    assert_eq!(fault(concert(&NewConcert { description, ..a_concert() })), "description");
     let description = "a\0b".to_owned();
-    assert_eq!(fault(concert(NewConcert { description, ..a_concert() })), "description");
-    assert!(concert(NewConcert { title: "é".repeat(200), ..a_concert() }).is_ok());
-    assert!(concert(NewConcert { description: String::new(), ..a_concert() }).is_ok());
+    assert_eq!(fault(concert(&NewConcert { description, ..a_concert() })), "description");
+    assert!(concert(&NewConcert { title: "é".repeat(200), ..a_concert() }).is_ok());
+    assert!(concert(&NewConcert { description: String::new(), ..a_concert() }).is_ok());
 }
 
 #[test]
@@ -115,6 +117,52 @@ fn sections_have_their_limits() {
     assert!(schedule(a_schedule(vec![a_section("A", 200, 500)])).is_ok());
     assert!(schedule(a_schedule(vec![dear(10_000_000_000)])).is_ok());
     assert!(schedule(a_schedule(vec![dear(0)])).is_ok());
+}
+
+#[test]
+fn everything_that_is_wrong_with_a_concert_is_told_at_once() {
+    let bad = NewConcert {
+        title: String::new(),
+        artist: "a\nb".to_owned(),
+        venue: "é".repeat(201),
+        description: "a".repeat(5_001),
+        time_zone: " ".to_owned(),
+    };
+    assert_eq!(fault(concert(&bad)), "title artist venue description timeZone");
+    let two = NewConcert { title: String::new(), venue: String::new(), ..a_concert() };
+    assert_eq!(fault(concert(&two)), "title venue");
+}
+
+#[test]
+fn everything_that_is_wrong_with_a_schedule_is_told_at_once() {
+    let good = a_schedule(vec![a_section("Floor", 1, 1)]);
+    let bad = NewSchedule {
+        starts_at: DateTime::UNIX_EPOCH,
+        cancel_until: Some(DateTime::UNIX_EPOCH),
+        max_seats_per_person: 0,
+        sections: vec![
+            a_section("A", 0, 501),
+            NewSection { price: Points::new(10_000_000_001).unwrap(), ..a_section("", 1, 1) },
+            a_section("A", 1, 1),
+            NewSection { grade: " ".to_owned(), ..a_section("", 201, 0) },
+        ],
+        ..good.clone()
+    };
+    assert_eq!(
+        fault(schedule(bad)),
+        "startsAt cancelUntil maxSeatsPerPerson sections.0.rows sections.0.seatsPerRow sections.1.name sections.1.price \
+         sections.2.name sections.3.name sections.3.grade sections.3.rows sections.3.seatsPerRow"
+    );
+    // Times that are none of ours are not compared with each other.
+    let times = NewSchedule {
+        sales_open_at: good.sales_close_at,
+        sales_close_at: good.sales_open_at,
+        starts_at: good.starts_at,
+        cancel_until: Some(good.starts_at + TimeDelta::seconds(1)),
+        sections: (0..51).map(|n| a_section(&n.to_string(), 0, 0)).collect(),
+        ..good
+    };
+    assert_eq!(fault(schedule(times)), "salesCloseAt cancelUntil sections");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use sea_orm::{FromQueryResult, sea_query::ArrayType};
+use sea_orm::{FromQueryResult, Value, sea_query::ArrayType};
 
 use super::{
     Availability, Concert, Grade, NewConcert, NewSchedule, Schedule, ScheduleFilter,
@@ -173,6 +173,44 @@ pub(super) async fn availability(
     Ok(found)
 }
 
+/// A condition that holds when the named parameter is a time zone. Besides the zones, the view lists files of the zone
+/// database that are none.
+macro_rules! is_zone {
+    ($name:literal) => {
+        concat!(
+            "EXISTS (SELECT FROM pg_timezone_names WHERE name = ",
+            $name,
+            " AND name !~ '^(posix|right)/' AND name NOT IN ('posixrules', 'localtime', 'Factory'))"
+        )
+    };
+}
+
+/// Whether Postgres knows a time zone of this name.
+pub(super) async fn is_time_zone(tx: &Tx, name: &str) -> Result<bool, Fault> {
+    const SQL: &str = concat!("SELECT ", is_zone!("$1"), " AS found");
+    found(tx, SQL, vec![name.into()]).await
+}
+
+/// Whether an organizer has such a concert.
+pub(super) async fn has_concert(
+    tx: &Tx,
+    organizer: PersonId,
+    id: ConcertId,
+) -> Result<bool, Fault> {
+    const SQL: &str =
+        "SELECT EXISTS (SELECT FROM concert WHERE id = $1 AND organizer_id = $2) AS found";
+    found(tx, SQL, vec![id.into(), organizer.into()]).await
+}
+
+async fn found(tx: &Tx, sql: &str, values: Vec<Value>) -> Result<bool, Fault> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        found: bool,
+    }
+    let row: Option<Row> = tx.row(sql, values).await?;
+    Ok(row.is_some_and(|row| row.found))
+}
+
 /// `None` when Postgres does not know the time zone.
 pub(super) async fn insert_concert(
     tx: &Tx,
@@ -180,13 +218,12 @@ pub(super) async fn insert_concert(
     organizer: PersonId,
     new: &NewConcert,
 ) -> Result<Option<Concert>, Fault> {
-    // Besides the zones, the view lists files of the zone database that are none.
-    const SQL: &str = "
-        INSERT INTO concert (id, organizer_id, title, artist, venue, description, time_zone)
-        SELECT $1, $2, $3, $4, $5, $6, $7
-        WHERE EXISTS (SELECT FROM pg_timezone_names WHERE name = $7
-                      AND name !~ '^(posix|right)/' AND name NOT IN ('posixrules', 'localtime', 'Factory'))
-        RETURNING id, organizer_id, title, artist, venue, description, time_zone, created_at";
+    const SQL: &str = concat!(
+        "INSERT INTO concert (id, organizer_id, title, artist, venue, description, time_zone)
+         SELECT $1, $2, $3, $4, $5, $6, $7 WHERE ",
+        is_zone!("$7"),
+        " RETURNING id, organizer_id, title, artist, venue, description, time_zone, created_at"
+    );
     let values = vec![
         id.into(),
         organizer.into(),
@@ -285,15 +322,10 @@ pub(super) async fn concert_of_title(
 
 /// Whether an organizer has a performance to come whose sale has been opened, and that was not called off.
 pub(super) async fn has_sales_ahead(tx: &Tx, organizer: PersonId) -> Result<bool, Fault> {
-    #[derive(FromQueryResult)]
-    struct Row {
-        found: bool,
-    }
     const SQL: &str = "
         SELECT EXISTS (
             SELECT FROM concert c JOIN schedule s ON s.concert_id = c.id
             WHERE c.organizer_id = $1 AND s.status IN ('ON_SALE', 'CLOSED') AND s.starts_at > clock_timestamp()
         ) AS found";
-    let row: Option<Row> = tx.row(SQL, vec![organizer.into()]).await?;
-    Ok(row.is_some_and(|row| row.found))
+    found(tx, SQL, vec![organizer.into()]).await
 }

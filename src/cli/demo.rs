@@ -34,10 +34,10 @@ pub(super) async fn ensure(db: &Db, accounts: &Accounts) -> Result<usize, Failed
         }
         Ok(made)
     });
-    made.await.map_err(|failure: Failure<CatalogueRefusal>| match failure {
+    made.await.map_err(|failure: Failure<Vec<CatalogueRefusal>>| match failure {
         Failure::Fault(fault) => fault.into(),
-        Failure::Refused(refusal) => {
-            Failed::new(format!("The demo data break the catalogue's rules: {refusal:?}."))
+        Failure::Refused(refusals) => {
+            Failed::new(format!("The demo data break the catalogue's rules: {refusals:?}."))
         }
     })
 }

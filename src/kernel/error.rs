@@ -13,6 +13,16 @@ pub enum Failure<R> {
     Fault(Fault),
 }
 
+/// One reason, of a use case that tells everything that is wrong at once.
+impl<R> From<Failure<R>> for Failure<Vec<R>> {
+    fn from(failure: Failure<R>) -> Self {
+        match failure {
+            Failure::Refused(refusal) => Self::Refused(vec![refusal]),
+            Failure::Fault(fault) => Self::Fault(fault),
+        }
+    }
+}
+
 impl<R> From<Fault> for Failure<R> {
     fn from(fault: Fault) -> Self {
         Self::Fault(fault)

@@ -3,6 +3,7 @@
 //! No async, no I/O, no framework. Every other module may name this one, and it names none.
 
 mod address;
+mod checks;
 mod error;
 mod id;
 mod page;
@@ -11,6 +12,7 @@ mod text_enum;
 mod time;
 
 pub use address::{Address, AddressFault};
+pub use checks::Checks;
 pub use error::{Failure, Fault, FaultKind, RequestCode, TooOften};
 pub use id::{
     ConcertId, PaymentId, PersonId, QueueTokenId, RebuildId, RefundId, ReservationId, ScheduleId,

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     gateway::{Card, CardPayment},
-    kernel::{Actor, Failure, Fault, PaymentId},
+    kernel::{Actor, Checks, Failure, Fault, PaymentId},
     reservation::ATTEMPTS,
 };
 
@@ -18,17 +18,13 @@ impl Payments {
         &self,
         actor: Actor,
         order: &PayOrder,
-    ) -> Result<Paid, Failure<PayRefusal>> {
-        let refused = |refusal| Failure::Refused(refusal);
+    ) -> Result<Paid, Failure<Vec<PayRefusal>>> {
+        let refused = |refusal| Failure::Refused(vec![refusal]);
         let fingerprint = rules::fingerprint(order);
         if let Some(keyed) = self.keyed(actor, order, &fingerprint).await? {
-            return self.repeat(actor, order, keyed).await;
+            return Ok(self.repeat(actor, order, keyed).await?);
         }
-        let card_token = rules::card_token(order.card_token.as_deref())
-            .ok_or(refused(PayRefusal::CardTokenMissing))?;
-        let return_url = self
-            .return_url(order.return_url.as_deref())
-            .map_err(|()| refused(PayRefusal::ReturnUrlInvalid))?;
+        let (card_token, return_url) = self.card_of(order).map_err(Failure::Refused)?;
         if self.gateway.name().is_none() {
             return Err(refused(PayRefusal::GatewayUnavailable));
         }
@@ -45,12 +41,12 @@ impl Payments {
                 self.herald.tell_moved(&moved).await;
                 let card = Card { token: card_token, return_url: return_url.as_deref() };
                 self.ask(new_payment(id, &asked), card).await?;
-                return self.as_it_stands(actor, order, &fingerprint).await;
+                return Ok(self.as_it_stands(actor, order, &fingerprint).await?);
             }
             let facts =
                 store::pay_facts(&self.money, actor.person_id, order.reservation_id).await?;
             if let Some(keyed) = self.keyed(actor, order, &fingerprint).await? {
-                return self.repeat(actor, order, keyed).await;
+                return Ok(self.repeat(actor, order, keyed).await?);
             }
             let facts = facts.ok_or(refused(PayRefusal::ReservationNotFound))?;
             if let Some(refusal) = rules::why_not_by_card(&facts, order.amount, store::FAILURES_MAX)
@@ -59,6 +55,19 @@ impl Payments {
             }
         }
         Err(Fault::unavailable("the reservation changed too often to be paid").into())
+    }
+
+    /// The card of an order, and where its buyer comes back to; or everything that is wrong with them.
+    pub(super) fn card_of<'a>(
+        &self,
+        order: &'a PayOrder,
+    ) -> Result<(&'a str, Option<String>), Vec<PayRefusal>> {
+        let mut checks = Checks::default();
+        let token = rules::card_token(order.card_token.as_deref());
+        let token = checks.keep(token.ok_or(PayRefusal::CardTokenMissing));
+        let url = self.return_url(order.return_url.as_deref());
+        let url = checks.keep(url.map_err(|()| PayRefusal::ReturnUrlInvalid));
+        checks.outcome((token.unwrap_or_default(), url.flatten()))
     }
 
     /// Asks the gateway for the money, outside of every transaction, and writes down what it says.

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     gateway::{Card, CardPayment},
-    kernel::{Actor, Failure, Fault, POINTS_MAX, PaymentId, Points},
+    kernel::{Actor, Checks, Failure, Fault, POINTS_MAX, PaymentId, Points},
     wallet::{ChargeRefusal, WalletEntry, check_charge},
 };
 
@@ -46,16 +46,29 @@ impl Payments {
     /// Adds points to the caller's wallet, once per key: the same key with the same order returns the same entry.
     ///
     /// # Errors
-    /// A [`ChargeRefusal`] of which there is no record, or a fault. Nothing was added.
+    /// Every [`ChargeRefusal`], of which there is no record; or a fault. Nothing was added.
     pub async fn charge(
         &self,
         actor: Actor,
         order: &ChargeOrder,
-    ) -> Result<Charged, Failure<ChargeRefusal>> {
-        check_charge(order.amount, &order.idempotency_key).map_err(Failure::Refused)?;
-        match order.card_token.as_deref() {
-            Some(token) if !token.is_empty() => self.charge_by_card(actor, order, token).await,
-            _ => self.charge_without_card(actor, order).await,
+    ) -> Result<Charged, Failure<Vec<ChargeRefusal>>> {
+        let mut checks = Checks::default();
+        if let Err(refusals) = check_charge(order.amount, &order.idempotency_key) {
+            checks.add(refusals);
+        }
+        let by_card = order.card_token.as_deref().filter(|token| !token.is_empty());
+        let card_token = by_card.and_then(|token| {
+            let token = rules::card_token(Some(token));
+            checks.keep(token.ok_or(ChargeRefusal::CardTokenMissing))
+        });
+        // Of a charge that was made before it is told how it went, wherever the buyer would come back to now.
+        if by_card.is_some() && !checks.all_hold() {
+            let url = self.return_url(order.return_url.as_deref());
+            checks.keep(url.map_err(|()| ChargeRefusal::ReturnUrlInvalid));
+        }
+        match checks.outcome(card_token).map_err(Failure::Refused)? {
+            Some(token) => Ok(self.charge_by_card(actor, order, token).await?),
+            None => self.charge_without_card(actor, order).await,
         }
     }
 
@@ -63,16 +76,17 @@ impl Payments {
         &self,
         actor: Actor,
         order: &ChargeOrder,
-    ) -> Result<Charged, Failure<ChargeRefusal>> {
+    ) -> Result<Charged, Failure<Vec<ChargeRefusal>>> {
+        let refused = |refusal| Err(Failure::Refused(vec![refusal]));
         let key = order.idempotency_key.as_str();
         // Where there never was a gateway there is nothing to be found.
         if self.gateway.name().is_some()
             && store::charge_by_key(&self.money, actor.person_id, key).await?.is_some()
         {
-            return Err(Failure::Refused(ChargeRefusal::KeyReused));
+            return refused(ChargeRefusal::KeyReused);
         }
         if !self.cards.free_charge {
-            return Err(Failure::Refused(ChargeRefusal::CardTokenMissing));
+            return refused(ChargeRefusal::CardTokenMissing);
         }
         let entry = self.wallets.charge(actor, order.amount, key).await?;
         Ok(Charged {
@@ -87,12 +101,9 @@ impl Payments {
         &self,
         actor: Actor,
         order: &ChargeOrder,
-        token: &str,
+        card_token: &str,
     ) -> Result<Charged, Failure<ChargeRefusal>> {
         let refused = |refusal| Err(Failure::Refused(refusal));
-        let Some(card_token) = rules::card_token(Some(token)) else {
-            return refused(ChargeRefusal::CardTokenMissing);
-        };
         let charge = store::CardCharge {
             person_id: actor.person_id,
             amount: order.amount,

@@ -6,7 +6,7 @@ use tokio::time::timeout;
 
 use super::{Paid, PayOrder, PayRefusal, PaymentMethod, Payments, rules, store};
 use crate::{
-    kernel::{Actor, Failure, Fault, FaultKind, PaymentId},
+    kernel::{Actor, Checks, Failure, Fault, FaultKind, PaymentId},
     reservation::ATTEMPTS,
     telemetry::OutcomeLabels,
 };
@@ -21,15 +21,22 @@ impl Payments {
     /// Pays a HOLD of the caller, once per key: the same key with the same order returns the same payment, as it stands then.
     ///
     /// # Errors
-    /// A [`PayRefusal`] of which there is no record, or a fault. No money has moved, except by a card whose fault is
+    /// Every [`PayRefusal`], of which there is no record; or a fault. No money has moved, except by a card whose fault is
     /// [`FaultKind::Unanswered`]: asking again tells.
-    pub async fn pay(&self, actor: Actor, order: &PayOrder) -> Result<Paid, Failure<PayRefusal>> {
+    pub async fn pay(
+        &self,
+        actor: Actor,
+        order: &PayOrder,
+    ) -> Result<Paid, Failure<Vec<PayRefusal>>> {
         let result = match rules::check(order) {
             Ok(()) => match order.method {
-                PaymentMethod::Point => self.pay_with_points(actor, order).await,
+                PaymentMethod::Point => {
+                    self.pay_with_points(actor, order).await.map_err(Failure::from)
+                }
                 PaymentMethod::Card => self.pay_by_card(actor, order).await,
             },
-            Err(refusal) => Err(Failure::Refused(refusal)),
+            // Where the key can stand for nothing, no payment is found that the rest of the order would not matter to.
+            Err(_) => Err(Failure::Refused(self.faults(order))),
         };
         let outcome = match &result {
             Ok(Paid { refusal: None, .. }) => "ok",
@@ -38,6 +45,18 @@ impl Payments {
         };
         self.metrics.payments.get_or_create(&OutcomeLabels { outcome }).inc();
         result
+    }
+
+    /// Everything that is wrong with an order by itself, whatever it is to pay for.
+    pub fn faults(&self, order: &PayOrder) -> Vec<PayRefusal> {
+        let mut checks = Checks::default();
+        checks.keep(rules::check(order));
+        if order.method == PaymentMethod::Card
+            && let Err(refusals) = self.card_of(order)
+        {
+            checks.add(refusals);
+        }
+        checks.outcome(()).err().unwrap_or_default()
     }
 
     async fn pay_with_points(

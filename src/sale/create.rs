@@ -22,12 +22,12 @@ impl Sales {
     /// Makes a schedule with all its seats and its waiting room, as a DRAFT.
     ///
     /// # Errors
-    /// [`CatalogueRefusal::ConcertNotFound`] or [`CatalogueRefusal::ValueInvalid`], or a fault.
+    /// [`CatalogueRefusal::ConcertNotFound`], and [`CatalogueRefusal::ValueInvalid`] for each field at fault; or a fault.
     pub async fn create(
         &self,
         organizer: PersonId,
         new: NewSale,
-    ) -> Result<Schedule, Failure<CatalogueRefusal>> {
+    ) -> Result<Schedule, Failure<Vec<CatalogueRefusal>>> {
         self.db
             .tx(async |tx| {
                 // A hall may have a hundred thousand seats.
@@ -43,15 +43,33 @@ async fn create_in_tx(
     tx: &Tx,
     organizer: PersonId,
     new: NewSale,
-) -> Result<Schedule, Failure<CatalogueRefusal>> {
-    let plan = new.schedule.checked().map_err(Failure::Refused)?;
-    let room = WaitingRoomSettings::DEFAULT
-        .changed(&new.waiting_room)
-        .map_err(|refusal| Failure::Refused(refusal.within(&["waitingRoom"])))?;
+) -> Result<Schedule, Failure<Vec<CatalogueRefusal>>> {
+    let concert_id = new.schedule.concert_id;
+    let (plan, room) = match checked(new) {
+        Ok(sound) => sound,
+        Err(mut refusals) => {
+            if !Catalogue::has_concert_in_tx(tx, organizer, concert_id).await? {
+                refusals.insert(0, CatalogueRefusal::ConcertNotFound);
+            }
+            return Err(Failure::Refused(refusals));
+        }
+    };
     let schedule = Catalogue::add_schedule_in_tx(tx, organizer, &plan).await?;
     WaitingRooms::add_room_in_tx(tx, schedule.id, room).await?;
     Reservations::add_seats_in_tx(tx, schedule.id, &plan.sections).await?;
     Ok(schedule)
+}
+
+/// The parts of a performance as they are stored, or everything that is wrong with them.
+fn checked(new: NewSale) -> Result<(NewSchedule, WaitingRoomSettings), Vec<CatalogueRefusal>> {
+    let room = WaitingRoomSettings::DEFAULT.changed(&new.waiting_room);
+    let room = room.map_err(|refusals| {
+        refusals.into_iter().map(|refusal| refusal.within(&["waitingRoom"])).collect::<Vec<_>>()
+    });
+    match (new.schedule.checked(), room) {
+        (Ok(plan), Ok(room)) => Ok((plan, room)),
+        (plan, room) => Err(plan.err().into_iter().chain(room.err()).flatten().collect()),
+    }
 }
 
 /// Makes a concert with schedules on sale, unless this organizer has one of this title with a performance to come.
@@ -66,7 +84,7 @@ pub async fn ensure_in_tx(
     organizer: PersonId,
     concert: NewConcert,
     sales: impl FnOnce(ConcertId) -> Vec<NewSale> + Send,
-) -> Result<usize, Failure<CatalogueRefusal>> {
+) -> Result<usize, Failure<Vec<CatalogueRefusal>>> {
     let id = match Catalogue::concert_of_title_in_tx(tx, organizer, &concert.title).await? {
         Some(found) if found.upcoming => return Ok(0),
         Some(found) => found.id,

@@ -13,13 +13,13 @@ impl Wallets {
     /// Adds points to the caller's wallet, once per key: the same key with the same amount returns the same entry.
     ///
     /// # Errors
-    /// A [`ChargeRefusal`], or a fault; in both cases nothing was added.
+    /// Every [`ChargeRefusal`], or a fault; in both cases nothing was added.
     pub async fn charge(
         &self,
         actor: Actor,
         amount: Points,
         key: &str,
-    ) -> Result<WalletEntry, Failure<ChargeRefusal>> {
+    ) -> Result<WalletEntry, Failure<Vec<ChargeRefusal>>> {
         rules::check_charge(amount, key).map_err(Failure::Refused)?;
         let charge = Charge { person_id: actor.person_id, amount, key: key.to_owned() };
         if let Some(entry) = self.lanes.ask(charge.clone()).await? {
@@ -32,7 +32,7 @@ impl Wallets {
                 let refused_by = constraint(&error).map(str::to_owned);
                 match refused_by.as_deref() {
                     Some("wallet_entry_purpose_unique" | "wallet_balance_range") => {
-                        self.explain(&charge).await
+                        self.explain(&charge).await.map_err(Failure::from)
                     }
                     _ => Err(Failure::Fault(error.into())),
                 }

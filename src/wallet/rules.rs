@@ -1,7 +1,7 @@
 //! What may be charged. Pure.
 
 use super::ChargeRefusal;
-use crate::kernel::Points;
+use crate::kernel::{Checks, Points};
 
 /// Points that one charge adds at most.
 pub const CHARGE_MAX: i64 = 10_000_000;
@@ -14,38 +14,41 @@ pub fn key_is_valid(key: &str) -> bool {
 /// Checks a charge before anything is written.
 ///
 /// # Errors
-/// What is wrong with it.
-pub fn check_charge(amount: Points, key: &str) -> Result<(), ChargeRefusal> {
-    if !key_is_valid(key) {
-        Err(ChargeRefusal::KeyInvalid)
-    } else if !(1..=CHARGE_MAX).contains(&amount.get()) {
-        Err(ChargeRefusal::AmountInvalid)
-    } else {
-        Ok(())
-    }
+/// Everything that is wrong with it.
+pub fn check_charge(amount: Points, key: &str) -> Result<(), Vec<ChargeRefusal>> {
+    let mut checks = Checks::default();
+    checks.unless((1..=CHARGE_MAX).contains(&amount.get()), || ChargeRefusal::AmountInvalid);
+    checks.unless(key_is_valid(key), || ChargeRefusal::KeyInvalid);
+    checks.outcome(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(amount: i64, key: &str) -> Result<(), ChargeRefusal> {
+    fn check(amount: i64, key: &str) -> Result<(), Vec<ChargeRefusal>> {
         check_charge(Points::new(amount).unwrap(), key)
     }
 
     #[test]
     fn a_charge_is_one_to_ten_million_points() {
-        assert_eq!(check(0, "key"), Err(ChargeRefusal::AmountInvalid));
+        assert_eq!(check(0, "key"), Err(vec![ChargeRefusal::AmountInvalid]));
         assert_eq!(check(1, "key"), Ok(()));
         assert_eq!(check(CHARGE_MAX, "key"), Ok(()));
-        assert_eq!(check(CHARGE_MAX + 1, "key"), Err(ChargeRefusal::AmountInvalid));
+        assert_eq!(check(CHARGE_MAX + 1, "key"), Err(vec![ChargeRefusal::AmountInvalid]));
     }
 
     #[test]
     fn a_key_has_one_to_255_characters_however_many_bytes_they_take() {
-        assert_eq!(check(1, ""), Err(ChargeRefusal::KeyInvalid));
+        assert_eq!(check(1, ""), Err(vec![ChargeRefusal::KeyInvalid]));
         assert_eq!(check(1, &"가".repeat(255)), Ok(()));
-        assert_eq!(check(1, &"a".repeat(256)), Err(ChargeRefusal::KeyInvalid));
-        assert_eq!(check(1, "a\0b"), Err(ChargeRefusal::KeyInvalid), "Postgres cannot store it");
+        assert_eq!(check(1, &"a".repeat(256)), Err(vec![ChargeRefusal::KeyInvalid]));
+        assert_eq!(
+            check(1, "a\0b"),
+            Err(vec![ChargeRefusal::KeyInvalid]),
+            "Postgres cannot store it"
+        );
+        let both = vec![ChargeRefusal::AmountInvalid, ChargeRefusal::KeyInvalid];
+        assert_eq!(check(0, ""), Err(both), "both at once");
     }
 }

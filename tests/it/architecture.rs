@@ -8,6 +8,7 @@ mod planted;
 mod reading;
 mod sql;
 mod tables;
+mod words;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

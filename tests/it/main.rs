@@ -25,6 +25,7 @@ mod cost;
 mod crash;
 mod desk;
 mod docs;
+mod forms;
 mod gateway;
 mod holds;
 mod http;

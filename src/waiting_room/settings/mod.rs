@@ -57,8 +57,8 @@ impl WaitingRoomSettings {
     /// These settings after a change.
     ///
     /// # Errors
-    /// [`CatalogueRefusal::ValueInvalid`] names the first field that is out of its range.
-    pub fn changed(self, patch: &WaitingRoomPatch) -> Result<Self, CatalogueRefusal> {
+    /// [`CatalogueRefusal::ValueInvalid`] for each field that is out of its range.
+    pub fn changed(self, patch: &WaitingRoomPatch) -> Result<Self, Vec<CatalogueRefusal>> {
         rules::changed(self, patch)
     }
 }
@@ -68,20 +68,21 @@ impl WaitingRooms {
     /// the old settings any more.
     ///
     /// # Errors
-    /// [`CatalogueRefusal::ScheduleNotFound`] or [`CatalogueRefusal::ValueInvalid`], or a fault.
+    /// [`CatalogueRefusal::ScheduleNotFound`], or [`CatalogueRefusal::ValueInvalid`] for each field at fault; or a fault.
     pub async fn configure(
         &self,
         organizer: PersonId,
         id: ScheduleId,
         patch: WaitingRoomPatch,
-    ) -> Result<(), Failure<CatalogueRefusal>> {
+    ) -> Result<(), Failure<Vec<CatalogueRefusal>>> {
         self.db
             .tx(async |tx| {
                 let found = settings::lock(tx, id, organizer).await?;
-                let room = found.ok_or(Failure::Refused(CatalogueRefusal::ScheduleNotFound))?;
+                let room =
+                    found.ok_or(Failure::Refused(vec![CatalogueRefusal::ScheduleNotFound]))?;
                 let room = room.changed(&patch).map_err(Failure::Refused)?;
                 settings::update(tx, id, room).await?;
-                Ok::<_, Failure<CatalogueRefusal>>(settings::interrupt_rounds(tx, id).await?)
+                Ok::<_, Failure<Vec<CatalogueRefusal>>>(settings::interrupt_rounds(tx, id).await?)
             })
             .await?;
         self.announce_room(id).await;

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
+use super::words;
+
 /// Speaks to one instance, as one person or as nobody.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
@@ -37,7 +39,10 @@ impl Client {
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
-        request.send().await.expect("an answer").json().await.expect("an answer in JSON")
+        let answer = request.send().await.expect("an answer").json().await;
+        let answer = answer.expect("an answer in JSON");
+        words::assert_plain(&answer);
+        answer
     }
 
     /// Sends a request that has to succeed and returns its `data`.

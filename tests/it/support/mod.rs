@@ -21,6 +21,7 @@ pub(crate) mod socket;
 pub(crate) mod strict_postgres;
 pub(crate) mod webhooks;
 pub(crate) mod wire;
+pub(crate) mod words;
 pub(crate) mod world;
 
 use std::time::{Duration, Instant};
