@@ -1,4 +1,4 @@
-//! Concerts: `concerts` is `Catalogue::concerts`, `createConcert` is `Catalogue::create_concert`.
+//! Concerts: `concerts` and `myConcerts` are `Catalogue::concerts`, `createConcert` is `Catalogue::create_concert`.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use super::{
     user_error::{OrganizerError, payload_of_form},
 };
 use crate::{
-    catalogue::{self, CatalogueRefusal, NewConcert, Search},
-    kernel::{ConcertId, RequestCode},
+    catalogue::{self, CatalogueRefusal, ConcertFilter, NewConcert, Search},
+    kernel::{ConcertId, PageRequest, RequestCode},
 };
 
 /// A concert as the API shows it.
@@ -64,8 +64,15 @@ impl Concert {
             default_with = "Some(vec![ScheduleStatus::OnSale])"
         )]
         status: Option<Vec<ScheduleStatus>>,
+        #[graphql(
+            desc = "Leaves out what is not on sale, and what is sold out. Where every seat that is left is held, one may \
+                          come back, so that is among them.",
+            default = false
+        )]
+        available_only: bool,
     ) -> ApiResult<List<Schedule>> {
-        schedule::schedules_of(ctx, self.0.id, schedule::filter(ctx, from, to, status)).await
+        let filter = schedule::filter(ctx, from, to, status, available_only);
+        schedule::schedules_of(ctx, self.0.id, filter).await
     }
 }
 
@@ -125,8 +132,22 @@ impl From<CatalogueRefusal> for OrganizerError {
 }
 
 /// What a page of concerts costs beside its statement and its items.
-const fn page_price(searches: bool) -> usize {
-    if searches { budget::SEARCH } else { budget::CONCERTS }
+const fn page_price(chooses: bool) -> usize {
+    if chooses { budget::SEARCH } else { budget::CONCERTS }
+}
+
+/// A page of concerts, paid for.
+async fn list(
+    ctx: &Context<'_>,
+    request: &PageRequest<ConcertId>,
+    filter: &ConcertFilter,
+    price: usize,
+    continued: bool,
+) -> ApiResult<page::Connection<Concert>> {
+    budget::spend(ctx, budget::STATEMENT + price)?;
+    let found = context::app(ctx)?.catalogue.concerts(request, filter).await?;
+    let cursor = |concert: &catalogue::Concert| concert.id;
+    page::connection(ctx, found, continued, cursor, |it| Concert(Arc::new(it)))
 }
 
 /// Finding concerts.
@@ -135,9 +156,10 @@ pub(super) struct ConcertQuery;
 
 #[Object]
 impl ConcertQuery {
-    /// Concerts, the latest added first. At most three searches a request.
+    /// Concerts of which something is published, the latest added first. At most three searches a request; leaving out what is
+    /// sold out is one.
     #[graphql(
-        complexity = "page::page_cost(first, child_complexity) + page_price(search.is_some())"
+        complexity = "page::page_cost(first, child_complexity) + page_price(search.is_some() || available_only)"
     )]
     async fn concerts(
         &self,
@@ -149,6 +171,12 @@ impl ConcertQuery {
             desc = "Found in titles, artists and venues, whatever its case; at most 100 characters."
         )]
         search: Option<String>,
+        #[graphql(
+            desc = "Leaves out those without a performance that is on sale and not sold out. Where every seat that is left \
+                          is held, one may come back, so that is among them.",
+            default = false
+        )]
+        available_only: bool,
     ) -> ApiResult<page::Connection<Concert>> {
         let request = page::request(first, after.as_deref())?;
         let malformed = ApiError::new(
@@ -157,18 +185,37 @@ impl ConcertQuery {
         );
         let search =
             search.as_deref().map(|text| Search::new(text).ok_or(malformed)).transpose()?;
-        budget::spend(ctx, budget::STATEMENT + page_price(search.is_some()))?;
-        let found = context::app(ctx)?.catalogue.concerts(&request, search.as_ref()).await?;
-        let cursor = |concert: &catalogue::Concert| concert.id;
-        page::connection(ctx, found, after.is_some(), cursor, |it| Concert(Arc::new(it)))
+        let price = page_price(search.is_some() || available_only);
+        let filter = ConcertFilter::Published { search, available_only };
+        list(ctx, &request, &filter, price, after.is_some()).await
     }
 
-    /// One concert; null when there is none of this id.
-    async fn concert(&self, ctx: &Context<'_>, id: ID) -> ApiResult<Option<Concert>> {
-        match ConcertId::parse(&id) {
-            Some(id) => Ok(loaders::load(ctx, id).await?.map(Concert)),
-            None => Ok(None),
+    /// The caller's concerts, drafts among them, the latest added first. For organizers.
+    #[graphql(complexity = "page::page_cost(first, child_complexity) + page_price(false)")]
+    async fn my_concerts(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many; 0 to 100.", default_with = "Some(page::PAGE_DEFAULT)")]
+        first: Option<i32>,
+        #[graphql(desc = "The cursor of the last one already seen.")] after: Option<String>,
+    ) -> ApiResult<page::Connection<Concert>> {
+        let actor = context::organizer(ctx)?;
+        let request = page::request(first, after.as_deref())?;
+        let filter = ConcertFilter::Of(actor.person_id);
+        let found = list(ctx, &request, &filter, page_price(false), after.is_some()).await?;
+        if found.edges.is_empty() {
+            context::still_here(ctx, actor).await?;
         }
+        Ok(found)
+    }
+
+    /// One concert; null when there is none of this id, or none that the caller may see: one of which nothing is published is its
+    /// organizer's.
+    async fn concert(&self, ctx: &Context<'_>, id: ID) -> ApiResult<Option<Concert>> {
+        let Some(id) = ConcertId::parse(&id) else { return Ok(None) };
+        let viewer = context::caller(ctx).map(|actor| actor.person_id);
+        let found = loaders::load(ctx, id).await?;
+        Ok(found.filter(|concert| concert.visible_to(viewer)).map(Concert))
     }
 }
 

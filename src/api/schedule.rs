@@ -139,6 +139,7 @@ pub(super) fn filter(
     from: Option<DateTime>,
     to: Option<DateTime>,
     status: Option<Vec<ScheduleStatus>>,
+    available_only: bool,
 ) -> Arc<ScheduleFilter> {
     let status = match status {
         Some(status) => status.into_iter().map(Into::into).collect(),
@@ -148,6 +149,7 @@ pub(super) fn filter(
         from: from.map(|from| from.0),
         to: to.map(|to| to.0),
         status,
+        available_only,
         viewer: context::caller(ctx).map(|actor| actor.person_id),
     })
 }
@@ -290,9 +292,15 @@ impl ScheduleQuery {
             default_with = "Some(vec![ScheduleStatus::OnSale])"
         )]
         status: Option<Vec<ScheduleStatus>>,
+        #[graphql(
+            desc = "Leaves out what is not on sale, and what is sold out. Where every seat that is left is held, one may \
+                          come back, so that is among them.",
+            default = false
+        )]
+        available_only: bool,
     ) -> ApiResult<List<Schedule>> {
         match ConcertId::parse(&concert_id) {
-            Some(id) => schedules_of(ctx, id, filter(ctx, from, to, status)).await,
+            Some(id) => schedules_of(ctx, id, filter(ctx, from, to, status, available_only)).await,
             None => Ok(List::paid(Vec::new())),
         }
     }

@@ -21,6 +21,20 @@ impl Search {
     }
 }
 
+/// Which concerts are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConcertFilter {
+    /// Those of which something is published.
+    Published {
+        /// Those whose title, artist or venue has this text.
+        search: Option<Search>,
+        /// Those with a performance that is on sale, and of which not every seat is sold.
+        available_only: bool,
+    },
+    /// Those of this organizer, published or not.
+    Of(PersonId),
+}
+
 /// Which schedules of a concert are asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ScheduleFilter {
@@ -30,6 +44,8 @@ pub struct ScheduleFilter {
     pub to: Option<Timestamp>,
     /// Those of these states.
     pub status: Vec<ScheduleStatus>,
+    /// Those that are on sale, and of which not every seat is sold.
+    pub available_only: bool,
     /// The caller; drafts are shown to their organizer only.
     pub viewer: Option<PersonId>,
 }
@@ -42,12 +58,22 @@ impl Catalogue {
     pub async fn concerts(
         &self,
         page: &PageRequest<ConcertId>,
-        search: Option<&Search>,
+        filter: &ConcertFilter,
     ) -> Result<Page<Concert>, Fault> {
-        store::concerts_page(&self.browsing, page, search).await
+        match filter {
+            ConcertFilter::Published { search, available_only: false } => {
+                store::published(&self.browsing, page, search.as_ref()).await
+            }
+            ConcertFilter::Published { search, available_only: true } => {
+                store::available(&self.browsing, page, search.as_ref()).await
+            }
+            ConcertFilter::Of(organizer) => {
+                store::concerts_of(&self.browsing, page, *organizer).await
+            }
+        }
     }
 
-    /// The concerts of some ids, in no particular order; ids that name none are left out.
+    /// The concerts of some ids, published or not (see [`Concert::visible_to`]), in no particular order; ids that name none are left out.
     ///
     /// # Errors
     /// When Postgres cannot be asked.

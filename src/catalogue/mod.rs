@@ -12,7 +12,7 @@ mod store;
 use std::sync::Arc;
 
 use availability::Counts;
-pub use browse::{ScheduleFilter, Search};
+pub use browse::{ConcertFilter, ScheduleFilter, Search};
 pub use manage::{NewConcert, NewSchedule, NewSection, PlannedSeat, TitledConcert};
 pub use refusal::CatalogueRefusal;
 
@@ -55,6 +55,15 @@ pub struct Concert {
     pub time_zone: String,
     /// When it was made.
     pub created_at: Timestamp,
+    /// Whether anything of it is published: a performance that is no DRAFT, whatever became of it since.
+    pub published: bool,
+}
+
+impl Concert {
+    /// Whether `viewer` may see it: what is not published is its organizer's alone.
+    pub fn visible_to(&self, viewer: Option<PersonId>) -> bool {
+        self.published || viewer == Some(self.organizer_id)
+    }
 }
 
 text_enum! {

@@ -15,8 +15,16 @@ use crate::{
 
 text_column!(ScheduleStatus);
 
-impl From<entity::concert::Model> for Concert {
-    fn from(row: entity::concert::Model) -> Self {
+#[derive(Debug, FromQueryResult)]
+struct ConcertRow {
+    #[sea_orm(nested)]
+    concert: entity::concert::Model,
+    published: bool,
+}
+
+impl From<ConcertRow> for Concert {
+    fn from(row: ConcertRow) -> Self {
+        let ConcertRow { concert, published } = row;
         let entity::concert::Model {
             id,
             organizer_id,
@@ -26,8 +34,18 @@ impl From<entity::concert::Model> for Concert {
             description,
             time_zone,
             created_at,
-        } = row;
-        Self { id, organizer_id, title, artist, venue, description, time_zone, created_at }
+        } = concert;
+        Self {
+            id,
+            organizer_id,
+            title,
+            artist,
+            venue,
+            description,
+            time_zone,
+            created_at,
+            published,
+        }
     }
 }
 
@@ -79,33 +97,99 @@ macro_rules! schedules_where {
     };
 }
 
-pub(super) async fn concerts_page(
+/// Concerts, and whether anything of each is published. A scalar subquery looks one performance up for each; an EXISTS may become a
+/// walk through those of all concerts.
+macro_rules! concerts_where {
+    ($rest:expr) => {
+        concat!(
+            "WITH concerts AS (
+                SELECT c.id, c.organizer_id, c.title, c.artist, c.venue, c.description, c.time_zone, c.created_at,
+                       (SELECT s.id FROM schedule s WHERE s.concert_id = c.id AND s.status <> 'DRAFT' LIMIT 1) IS NOT NULL
+                           AS published
+                FROM concert c
+            ) ",
+            $rest
+        )
+    };
+}
+
+/// A condition that holds for what a search finds, and without a search; `$2` is its pattern. The collation knows the case of every
+/// script; that of the database may know English letters only.
+macro_rules! is_found {
+    () => {
+        "($2::text IS NULL OR title COLLATE \"und-x-icu\" ILIKE $2
+          OR artist COLLATE \"und-x-icu\" ILIKE $2 OR venue COLLATE \"und-x-icu\" ILIKE $2)"
+    };
+}
+
+/// The published ones, those made last first.
+pub(super) async fn published(
     db: &Db,
     page: &PageRequest<ConcertId>,
     search: Option<&Search>,
 ) -> Result<Page<Concert>, Fault> {
-    // The collation knows the case of every script; that of the database may know English letters only.
-    const SQL: &str = "
-        SELECT id, organizer_id, title, artist, venue, description, time_zone, created_at FROM concert
-        WHERE ($1::uuid IS NULL OR id < $1)
-          AND ($2::text IS NULL OR title COLLATE \"und-x-icu\" ILIKE $2
-               OR artist COLLATE \"und-x-icu\" ILIKE $2 OR venue COLLATE \"und-x-icu\" ILIKE $2)
-        ORDER BY id DESC LIMIT $3";
-    let values = vec![
-        page.after.map(|id| id.0).into(),
-        search.map(|search| search.pattern().to_owned()).into(),
-        (i64::from(page.first) + 1).into(),
-    ];
-    let rows: Vec<entity::concert::Model> = db.rows(SQL, values).await?;
+    const SQL: &str = concerts_where!(concat!(
+        "SELECT * FROM concerts
+         WHERE ($1::uuid IS NULL OR id < $1) AND published AND ",
+        is_found!(),
+        " ORDER BY id DESC LIMIT $3"
+    ));
+    concerts_page(db, SQL, page, search.map(|search| search.pattern().to_owned()).into()).await
+}
+
+/// Those with a performance on sale of which not every seat is sold, those made last first. Only concerts that are on sale at all are
+/// looked at, however many there have been, and those of them whose seats are gone one by one.
+pub(super) async fn available(
+    db: &Db,
+    page: &PageRequest<ConcertId>,
+    search: Option<&Search>,
+) -> Result<Page<Concert>, Fault> {
+    const SQL: &str = concerts_where!(concat!(
+        ", selling AS MATERIALIZED (
+             SELECT DISTINCT s.concert_id FROM schedule s
+             WHERE s.status = 'ON_SALE' AND s.sales_close_at > statement_timestamp()
+         )
+         SELECT * FROM concerts
+         WHERE id = ANY (ARRAY(SELECT concert_id FROM selling)) AND ($1::uuid IS NULL OR id < $1)
+           AND (SELECT s.id FROM schedule s
+                WHERE s.concert_id = concerts.id AND s.status = 'ON_SALE' AND s.sales_close_at > statement_timestamp()
+                  AND (SELECT seat.id FROM seat WHERE seat.schedule_id = s.id AND NOT seat.sold LIMIT 1) IS NOT NULL
+                LIMIT 1) IS NOT NULL AND ",
+        is_found!(),
+        " ORDER BY id DESC LIMIT $3"
+    ));
+    concerts_page(db, SQL, page, search.map(|search| search.pattern().to_owned()).into()).await
+}
+
+/// A page by a statement that takes where it begins as `$1` and how many rows as `$3`.
+async fn concerts_page(
+    db: &Db,
+    sql: &'static str,
+    page: &PageRequest<ConcertId>,
+    second: Value,
+) -> Result<Page<Concert>, Fault> {
+    let values = vec![page.after.map(|id| id.0).into(), second, (i64::from(page.first) + 1).into()];
+    let rows: Vec<ConcertRow> = db.rows(sql, values).await?;
     Ok(Page::from_rows(rows, page.first).map(Concert::from))
 }
 
+/// Those of an organizer, those made last first.
+pub(super) async fn concerts_of(
+    db: &Db,
+    page: &PageRequest<ConcertId>,
+    organizer: PersonId,
+) -> Result<Page<Concert>, Fault> {
+    const SQL: &str = concerts_where!(
+        "SELECT * FROM concerts
+         WHERE organizer_id = $2 AND ($1::uuid IS NULL OR id < $1)
+         ORDER BY id DESC LIMIT $3"
+    );
+    concerts_page(db, SQL, page, organizer.into()).await
+}
+
 pub(super) async fn concerts(db: &Db, ids: &[ConcertId]) -> Result<Vec<Concert>, Fault> {
-    const SQL: &str = "
-        SELECT id, organizer_id, title, artist, venue, description, time_zone, created_at FROM concert
-        WHERE id = ANY($1)";
-    let rows: Vec<entity::concert::Model> =
-        db.rows(SQL, vec![uuids(ids.iter().map(|id| id.0))]).await?;
+    const SQL: &str = concerts_where!("SELECT * FROM concerts WHERE id = ANY($1)");
+    let rows: Vec<ConcertRow> = db.rows(SQL, vec![uuids(ids.iter().map(|id| id.0))]).await?;
     Ok(rows.into_iter().map(Concert::from).collect())
 }
 
@@ -132,6 +216,9 @@ pub(super) async fn schedules_of(
                AND ($3::timestamptz IS NULL OR starts_at < $3)
                AND status = ANY($4)
                AND (status <> 'DRAFT' OR organizer_id = $5)
+               AND (NOT $6 OR (status = 'ON_SALE' AND (SELECT seat.id FROM seat
+                                                      WHERE seat.schedule_id = schedules.id AND NOT seat.sold
+                                                      LIMIT 1) IS NOT NULL))
              ORDER BY starts_at, id LIMIT 500
          ) AS found ORDER BY found.starts_at, found.id"
     );
@@ -141,6 +228,7 @@ pub(super) async fn schedules_of(
         filter.to.into(),
         array(ArrayType::String, filter.status.iter().map(|&status| status.into())),
         filter.viewer.map(|id| id.0).into(),
+        filter.available_only.into(),
     ];
     let rows: Vec<ScheduleRow> = db.rows(SQL, values).await?;
     Ok(rows.into_iter().map(Schedule::from).collect())
@@ -202,7 +290,7 @@ pub(super) async fn has_concert(
     found(tx, SQL, vec![id.into(), organizer.into()]).await
 }
 
-async fn found(tx: &Tx, sql: &str, values: Vec<Value>) -> Result<bool, Fault> {
+async fn found(tx: &Tx, sql: &'static str, values: Vec<Value>) -> Result<bool, Fault> {
     #[derive(FromQueryResult)]
     struct Row {
         found: bool,
@@ -222,7 +310,7 @@ pub(super) async fn insert_concert(
         "INSERT INTO concert (id, organizer_id, title, artist, venue, description, time_zone)
          SELECT $1, $2, $3, $4, $5, $6, $7 WHERE ",
         is_zone!("$7"),
-        " RETURNING id, organizer_id, title, artist, venue, description, time_zone, created_at"
+        " RETURNING id, organizer_id, title, artist, venue, description, time_zone, created_at, false AS published"
     );
     let values = vec![
         id.into(),
@@ -233,7 +321,7 @@ pub(super) async fn insert_concert(
         new.description.as_str().into(),
         new.time_zone.as_str().into(),
     ];
-    let row: Option<entity::concert::Model> = tx.row(SQL, values).await?;
+    let row: Option<ConcertRow> = tx.row(SQL, values).await?;
     Ok(row.map(Concert::from))
 }
 

@@ -33,7 +33,9 @@ use Who::{Anyone, Organizer, SignedIn};
 /// of things that exist, `$mail` for an address that is new each time.
 const TABLE: &[(&str, &str, Who, &str)] = &[
     ("Query", "concerts", Anyone, "{ concerts { nodes { id } } }"),
+    // What nothing is published of is its organizer's.
     ("Query", "concert", Anyone, "{ concert(id: \"$concert\") { id } }"),
+    ("Query", "myConcerts", Organizer, "{ myConcerts { nodes { id } } }"),
     // Drafts are their organizer's.
     ("Query", "schedules", Anyone, "{ schedules(concertId: \"$concert\") { id } }"),
     ("Query", "schedule", Anyone, "{ schedule(id: \"$schedule\") { id } }"),
@@ -300,7 +302,8 @@ async fn another_organizers_things_do_not_exist() {
     let show = shop::show(&world, &instance, Setup { open_sale: false, ..Setup::default() }).await;
     let other = shop::person(&world, &instance, "ORGANIZER").await;
     for (root, field, _, template) in TABLE.iter().filter(|(_, _, who, _)| *who == Organizer) {
-        if *field == "createConcert" {
+        // These two name nothing of anybody's.
+        if ["createConcert", "myConcerts"].contains(field) {
             continue;
         }
         let missing = operation(template, &show)
@@ -405,15 +408,41 @@ async fn a_draft_is_its_organizers_alone() {
     let query = "query ($s: ID!, $c: ID!) { schedule(id: $s) { id } schedules(concertId: $c, status: null) { id }
                    concert(id: $c) { id schedules(status: [DRAFT]) { id } } }";
     let variables = json!({ "s": show.id, "c": show.concert_id });
-    for nobody in [instance.client(), fan.clone(), other] {
+    let strangers = [instance.client(), fan.clone(), other.clone()];
+    for nobody in &strangers {
         let seen = nobody.data(query, variables.clone()).await;
-        let concert = json!({ "id": show.concert_id, "schedules": [] });
-        assert_eq!(seen, json!({ "schedule": null, "schedules": [], "concert": concert }));
+        assert_eq!(seen, json!({ "schedule": null, "schedules": [], "concert": null }));
     }
-    let seen = show.organizer.data(query, variables).await;
+    let seen = show.organizer.data(query, variables.clone()).await;
     assert_eq!(seen["schedule"]["id"], show.id.as_str());
     assert_eq!(seen["schedules"], json!([{ "id": show.id }]));
     assert_eq!(seen["concert"]["schedules"], json!([{ "id": show.id }]));
+
+    // No list has it but its organizer's own.
+    let all = "{ concerts { nodes { id } } }";
+    for client in strangers.iter().chain([&show.organizer]) {
+        assert_eq!(client.data(all, json!({})).await["concerts"]["nodes"], json!([]));
+    }
+    let own = "{ myConcerts { nodes { id schedules(status: null) { id status } } } }";
+    assert_eq!(other.data(own, json!({})).await["myConcerts"]["nodes"], json!([]));
+    let mine = show.organizer.data(own, json!({})).await;
+    let draft =
+        json!({ "id": show.concert_id, "schedules": [{ "id": show.id, "status": "DRAFT" }] });
+    assert_eq!(mine["myConcerts"]["nodes"], json!([draft]));
+
+    // One performance that is published makes its concert public, and its other drafts nobody's.
+    let published = "INSERT INTO schedule SELECT (jsonb_populate_record(s, jsonb_build_object(
+                         'id', gen_random_uuid(), 'status', 'CLOSED'))).* FROM schedule s";
+    world.sql(published).await;
+    for nobody in &strangers {
+        let seen = nobody.data(query, variables.clone()).await;
+        let concert = json!({ "id": show.concert_id, "schedules": [] });
+        assert_eq!((&seen["schedule"], &seen["concert"]), (&Value::Null, &concert));
+        assert_eq!(
+            nobody.data(all, json!({})).await["concerts"]["nodes"].as_array().unwrap().len(),
+            1
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,6 @@
 //! Concerts and schedules: finding them, making them, and running a sale.
 
+mod available;
 mod manage;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
@@ -35,6 +36,23 @@ async fn create_concert(organizer: &Client, input: Value) -> Value {
 async fn concert(organizer: &Client, title: &str) -> String {
     let made = create_concert(organizer, concert_input(title)).await;
     made["concert"]["id"].as_str().unwrap_or_else(|| panic!("{made}")).to_owned()
+}
+
+/// Makes a concert of which something is published: a performance whose sale is over.
+async fn published(world: &World, organizer: &Client, title: &str) -> String {
+    let id = concert(organizer, title).await;
+    publish(world, &id).await;
+    id
+}
+
+/// Publishes a concert by a performance of long ago, without seats.
+async fn publish(world: &World, concert_id: &str) {
+    world
+        .sql(&format!(
+            "INSERT INTO schedule (id, concert_id, status, starts_at, sales_open_at, sales_close_at, max_seats_per_person, seat_count)
+             VALUES (gen_random_uuid(), '{concert_id}', 'CLOSED', '2001-01-03', '2001-01-01', '2001-01-02', 1, 1)"
+        ))
+        .await;
 }
 
 fn schedule_input(concert_id: &str) -> Value {
@@ -90,7 +108,7 @@ async fn concerts_are_paged_forward_newest_first() {
     assert_eq!(page(&nobody, "").await, none);
     assert_eq!(page(&nobody, "(first: 0)").await, none);
     for n in 1..=25 {
-        concert(&organizer, &format!("{n}")).await;
+        published(&world, &organizer, &format!("{n}")).await;
     }
     let titles =
         |from: u32, to: u32| -> Vec<String> { (to..=from).rev().map(|n| n.to_string()).collect() };
@@ -113,7 +131,7 @@ async fn concerts_are_paged_forward_newest_first() {
         }
         after = format!(", after: {}", info["endCursor"]);
         // What is made meanwhile does not move the pages behind it.
-        concert(&organizer, "new").await;
+        published(&world, &organizer, "new").await;
     }
     assert_eq!((seen, sizes), (titles(25, 1), vec![10, 10, 5]));
 
@@ -142,11 +160,13 @@ async fn search_finds_text_as_it_is() {
     let (organizer, nobody) =
         (shop::person(&world, &instance, "ORGANIZER").await, instance.client());
     for title in ["100% Live", "under_score", "back\\slash", "Straße ÄÖ", "plain"] {
-        concert(&organizer, title).await;
+        published(&world, &organizer, title).await;
     }
     let mut other = concert_input("Night");
     (other["artist"], other["venue"]) = (json!("Sora Lane"), json!("Harbour Hall"));
-    create_concert(&organizer, other).await;
+    let other = create_concert(&organizer, other).await;
+    publish(&world, other["concert"]["id"].as_str().unwrap()).await;
+    concert(&organizer, "plain draft").await;
     for (search, titles) in [
         ("%", &["100% Live"][..]),
         ("_", &["under_score"]),

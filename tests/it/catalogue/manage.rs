@@ -56,7 +56,7 @@ async fn a_concert_is_kept_as_given() {
                 "timeZone": "America/Argentina/Buenos_Aires" })
     );
     let query = "query ($id: ID!) { concert(id: $id) { title schedules { id } } }";
-    let found = instance.client().data(query, json!({ "id": id })).await;
+    let found = organizer.data(query, json!({ "id": id })).await;
     assert_eq!(found["concert"], json!({ "title": "밤의 배", "schedules": [] }));
 }
 

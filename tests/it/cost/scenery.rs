@@ -63,6 +63,13 @@ fn plant(hall: &Show, fan: &Buyer) -> Vec<String> {
                  'id', p.id, 'concert_id', p.concert_id, 'seat_count', 20))).*
              FROM schedule s, planted p WHERE s.id = '{schedule}'"
         ),
+        // Nobody sees a concert of which nothing is published.
+        format!(
+            "INSERT INTO schedule SELECT (jsonb_populate_record(s, jsonb_build_object(
+                 'id', gen_random_uuid(), 'concert_id', c.id, 'seat_count', 20, 'status', 'CLOSED'))).*
+             FROM schedule s, concert c
+             WHERE s.id = '{schedule}' AND NOT EXISTS (SELECT FROM schedule other WHERE other.concert_id = c.id)"
+        ),
         copy("waiting_room"),
         copy("admission"),
         copy("queue_counter"),
@@ -121,6 +128,7 @@ impl Scenery {
             ("reservation", "id") => json!("00000000-0000-0000-0000-000000000000"),
             (_, "first") => json!(100),
             (_, "status") => Value::Null,
+            (_, "availableOnly") => json!(false),
             _ if argument["type"]["kind"] != "NON_NULL" => return None,
             _ => panic!(
                 "no value for `{name}` of `{field}`; give it one in tests/it/cost/scenery.rs"
