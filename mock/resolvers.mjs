@@ -138,7 +138,7 @@ export function resolvers(world, baseUrl) {
   return {
     UserError: { __resolveType: ({ __typename }) => __typename },
     Query: {
-      concerts: (_, args) => connection(world.concerts.filter(matches(args.search ?? "")), args),
+      concerts: (_, args) => connection(world.concerts.filter((concert) => matches(args.search ?? "")(concert) && (!args.availableOnly || concert.isAvailable())), args),
       concert: (_, { id }) => world.concerts.find((concert) => concert.id === id) ?? null,
       schedules: (_, { concertId, ...args }) => world.concerts.find(({ id }) => id === concertId)?.schedules(args) ?? [],
       schedule: (_, { id }) => world.schedule(id) ?? null,

@@ -16,13 +16,14 @@ export const ROOMS = [
   { name: "paused", status: "PAUSED", position: () => 5, behind: 40 },
   { name: "sold out", status: "SOLD_OUT", position: () => 0, behind: 0 },
   { name: "turn of 10 seconds", status: "OPEN", position: () => 0, behind: 0, activeMs: 10_000 },
+  { name: "everything held", status: "OPEN", position: () => 3, behind: 40, everythingHeld: true },
 ];
 const ACTIVE_MS = 120_000, HOLD_MS = 300_000;
 
 const CONCERTS = [
   ["Continental Drift", "The Tectonics", "Han River Dome, Seoul", "Asia/Seoul", [0, 1, 2]],
   ["Songs for an Empty Platform", "Last Train", "Alte Post, Berlin", "Europe/Berlin", [3, 4]],
-  ["An Evening of Small Hours", "Nocturne Quartet", "Harbour Hall, Sydney", "Australia/Sydney", [5, 6]],
+  ["An Evening of Small Hours", "Nocturne Quartet", "Harbour Hall, Sydney", "Australia/Sydney", [5, 6, 7]],
 ];
 const GRADES = [["VIP", 150_000, "Front", 1], ["R", 110_000, "Floor", 2], ["S", 70_000, "Balcony", 2]];
 
@@ -40,7 +41,8 @@ export class World {
     this.concerts = CONCERTS.map(([title, artist, venue, timeZone, rooms], index) => {
       const concert = { id: id(CONCERT, index + 1), title, artist, venue, timeZone, description: `${artist} play ${title}. One night, no support.` };
       concert.list = rooms.map((room) => this.#schedule(concert, room, opened));
-      concert.schedules = ({ status, from, to }) => inTime(concert.list, status, from, to);
+      concert.schedules = ({ status, from, to, availableOnly }) => inTime(concert.list, status, from, to).filter((each) => !availableOnly || isAvailable(each));
+      concert.isAvailable = () => concert.list.some(isAvailable);
       return concert;
     });
   }
@@ -51,7 +53,7 @@ export class World {
 
   #schedule(concert, number, opened) {
     const room = ROOMS[number];
-    const seats = hall(number, room.status === "SOLD_OUT");
+    const seats = hall(number, room);
     const startsAt = opened + (60 + number) * DAY;
     const open = room.status === "PREQUEUE" ? this.#now() + DAY : opened;
     const free = () => seats.filter(({ status }) => status === "AVAILABLE");
@@ -65,7 +67,7 @@ export class World {
         return { grade, price, total: all.length, remaining: all.filter(({ status }) => status === "AVAILABLE").length };
       }),
       waitingRoom: () => ({
-        status: room.status, waitingCount: room.behind, activeCount: 20, maxActive: 20, admitPerRound: 5, roundSeconds: 1,
+        status: room.status, everythingHeld: room.everythingHeld ?? false, waitingCount: room.behind, activeCount: 20, maxActive: 20, admitPerRound: 5, roundSeconds: 1,
         estimatedWaitSeconds: room.status === "OPEN" ? 5 : null, drawCommitment: "0".repeat(64), drawSecret: null,
       }),
     };
@@ -117,6 +119,7 @@ export class World {
     const waiting = status === "WAITING";
     return {
       token: `mock-place.${schedule.id}.${number}`, scheduleId: schedule.id, status, roomStatus: room.status,
+      endedBecause: status === "EXPIRED" ? (place.ended ? "LEFT" : "IDLE") : null, everythingHeld: room.everythingHeld ?? false,
       position: waiting ? position : null, waitingCount: room.behind + (waiting ? (position ?? 0) : 0),
       estimatedWaitSeconds: waiting && position !== null && room.status === "OPEN" ? Math.ceil(position / 5) : null,
       enteredAt: at(enteredAt), activatedAt: activatedAt && at(activatedAt), expiresAt: status === "ACTIVE" ? at(expiresAt) : null,
@@ -208,12 +211,16 @@ export class World {
 
 export const price = (seats) => seats.reduce((sum, seat) => sum + seat.price, 0);
 
-/** In each row the third seat is held and the fourth is sold, by others; what is sold out is sold out. */
-function hall(number, soldOut) {
+/** On sale, and a seat of it is not sold. */
+const isAvailable = ({ status, seats }) => status === "ON_SALE" && seats.some((seat) => seat.status !== "SOLD_OUT");
+
+/** In each row the third seat is held and the fourth is sold, by others; what is sold out is sold out, and where everything is held
+    nothing is free. */
+function hall(number, { status: does, everythingHeld }) {
   let count = 0;
   return GRADES.flatMap(([grade, price, section, rows]) =>
     Array.from({ length: rows }, (_, row) => Array.from({ length: 10 }, (_, seat) => {
-      const status = soldOut || seat === 3 ? "SOLD_OUT" : seat === 2 ? "HOLD" : "AVAILABLE";
+      const status = does === "SOLD_OUT" || seat === 3 ? "SOLD_OUT" : everythingHeld || seat === 2 ? "HOLD" : "AVAILABLE";
       count += 1;
       return { id: id(SEAT, (number + 1) * 1_000 + count), section, row: "ABC"[row], number: seat + 1, grade, price, status, version: 1 };
     })).flat());

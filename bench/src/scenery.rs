@@ -294,6 +294,7 @@ impl Set<'_> {
             passed_over_at: None,
             activated_at: None,
             expires_at: None,
+            ended_because: None,
             now: Timestamp::UNIX_EPOCH,
         };
         self.app.waiting_rooms.sign(&token).map_err(|fault| fault.report().to_string().into())

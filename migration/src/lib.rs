@@ -47,6 +47,7 @@ const SCRIPTS: &[Script] = &[
     Script { name: "0021_external_identity", sql: include_str!("sql/0021_external_identity.sql") },
     Script { name: "0022_resting", sql: include_str!("sql/0022_resting.sql") },
     Script { name: "0023_concert_lists", sql: include_str!("sql/0023_concert_lists.sql") },
+    Script { name: "0024_why_ended", sql: include_str!("sql/0024_why_ended.sql") },
     Script {
         name: "0025_payments_of_reservation",
         sql: include_str!("sql/0025_payments_of_reservation.sql"),

@@ -9,7 +9,7 @@ import WebSocket from "ws";
 import { start } from "../server.mjs";
 import { ROOMS, id } from "../world.mjs";
 
-const PLACE = "token status position roomStatus expiresAt remainingSeconds";
+const PLACE = "token status position roomStatus everythingHeld expiresAt remainingSeconds";
 const ENTER = `mutation ($id: ID!) { enterQueue(scheduleId: $id) { queueToken { ${PLACE} } userErrors { code message path } } }`;
 const HOLD = `mutation ($input: HoldSeatInput!) { holdSeat(input: $input) { reservation { id status totalPrice remainingSeconds } userErrors { code seatIds } } }`;
 const PAY = `mutation ($input: PayInput!) { pay(input: $input) { payment { id status failureCode action { redirectUrl } reservation { status } } userErrors { code } } }`;
@@ -102,6 +102,14 @@ test("what it invents is the same each time it starts", async () => {
   assert.equal(fresh.data.concerts.nodes.flatMap(({ schedules }) => schedules).length, ROOMS.length);
 });
 
+test("what is sold out can be left out", async () => {
+  const { data } = await ask(`{ concerts { nodes { title schedules { id } left: schedules(availableOnly: true) { id } } } available: concerts(availableOnly: true) { nodes { title } } }`);
+  const all = data.concerts.nodes.flatMap(({ schedules }) => schedules.map((each) => each.id));
+  const left = data.concerts.nodes.flatMap((concert) => concert.left.map((each) => each.id));
+  assert.deepEqual(all.filter((each) => !left.includes(each)), [schedule("sold out")]);
+  assert.equal(data.available.nodes.length, data.concerts.nodes.length);
+});
+
 test("a session ends, and is refreshed", async () => {
   const session = "session { accessToken refreshToken expiresAt user { email } } userErrors { code }";
   const logIn = `mutation ($input: LogInInput!) { logIn(input: $input) { ${session} } }`;
@@ -145,6 +153,10 @@ test("each line plays what its name says", async () => {
   assert.deepEqual(await told("not open yet"), { status: "WAITING", position: null, roomStatus: "PREQUEUE" });
   assert.deepEqual(await told("paused"), { status: "WAITING", position: 5, roomStatus: "PAUSED" });
   assert.equal((await entered("sold out")).userErrors[0].code, "SOLD_OUT");
+  const held = (await fan.ask(ENTER, { id: schedule("everything held") })).queueToken;
+  assert.deepEqual(pick(held, ["status", "roomStatus", "everythingHeld"]), { status: "WAITING", roomStatus: "OPEN", everythingHeld: true });
+  const left = await fan.ask("mutation ($id: ID!) { leaveQueue(scheduleId: $id) { queueToken { status endedBecause } } }", { id: schedule("paused") });
+  assert.deepEqual(left.queueToken, { status: "EXPIRED", endedBecause: "LEFT" });
   assert((await entered("turn of 10 seconds")).queueToken.remainingSeconds <= 10);
   assert.equal((await fan.ask(ENTER, { id: id(2, 99) })).userErrors[0].code, "SCHEDULE_NOT_FOUND");
 });

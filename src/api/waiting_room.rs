@@ -26,10 +26,35 @@ pub(super) enum QueueStatus {
     Waiting,
     /// In: may look at seats, hold and pay.
     Active,
-    /// Done: paid.
+    /// Done: the person owns as many seats as one person may at this performance (`maxSeatsPerPerson`). The payment that makes them
+    /// do so ends their place in line, WAITING or ACTIVE, with whichever of their queue tokens the seats were held. A payment for
+    /// fewer leaves it as it is. It stays USED when a reservation is refunded afterwards; then the person may enter again, at the
+    /// end of the line.
     Used,
-    /// Over without a purchase: left, idle, away for too long, or the sale closed.
+    /// Over for another reason: `endedBecause` says which.
     Expired,
+}
+
+/// Why a place has EXPIRED.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "waiting_room::QueueEnd")]
+pub(super) enum QueueEnd {
+    /// Given up: `leaveQueue`.
+    Left,
+    /// The person was ACTIVE, and did nothing for as long as the waiting room allows (`idleSeconds`).
+    Idle,
+    /// The person was ACTIVE for as long as the waiting room allows in all (`activeSeconds`).
+    TimeOver,
+    /// The person was away when it was their turn, and for five minutes after it.
+    Away,
+    /// The sale was closed, or salesCloseAt has passed.
+    SaleClosed,
+    /// The same, and every seat was sold by then.
+    SoldOut,
+    /// The performance does not take place.
+    ScheduleCancelled,
+    /// The person had just paid for as many seats as one person may when this place was given: there was nothing to wait for.
+    SeatLimitReached,
 }
 
 /// What a waiting room does at the moment.
@@ -67,9 +92,20 @@ impl QueueToken {
         self.0.token.status.into()
     }
 
+    /// Why it has EXPIRED. Null unless it has, and for places that ended before this was noted.
+    async fn ended_because(&self) -> Option<QueueEnd> {
+        self.0.token.ended_because.map(QueueEnd::from)
+    }
+
     /// What the waiting room does, so that watching the place tells when it is PAUSED or SOLD_OUT; null when unknown.
     async fn room_status(&self) -> Option<WaitingRoomStatus> {
         self.0.room.map(WaitingRoomStatus::from)
+    }
+
+    /// Whether no seat is free while some are only held: what is held may come back, and nobody is admitted before. Null when
+    /// unknown.
+    async fn everything_held(&self) -> Option<bool> {
+        self.0.everything_held
     }
 
     /// 1 for the next in line; null unless WAITING, and null before the draw of a pre-queue.
@@ -115,6 +151,9 @@ impl QueueToken {
 #[derive(Debug, Clone, SimpleObject)]
 pub(super) struct WaitingRoom {
     status: WaitingRoomStatus,
+    /// Whether no seat is free while some are only held: what is held may come back, and nobody is admitted before. False unless
+    /// OPEN or PAUSED.
+    everything_held: bool,
     waiting_count: i32,
     active_count: i32,
     /// How many people may be ACTIVE at once.
@@ -136,6 +175,7 @@ impl From<Summary> for WaitingRoom {
         let count = |value: i64| i32::try_from(value).unwrap_or(i32::MAX);
         Self {
             status: summary.status.into(),
+            everything_held: summary.everything_held,
             waiting_count: count(summary.waiting),
             active_count: count(summary.active),
             max_active: summary.max_active,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{QueueStatus, WaitingRooms};
+use super::{QueueEnd, QueueStatus, WaitingRooms};
 use crate::{
     kernel::{PersonId, ScheduleId, Timestamp},
     telemetry::EndedLabels,
@@ -25,6 +25,9 @@ pub struct Change {
     /// When their ACTIVE time ends.
     #[serde(with = "chrono::serde::ts_milliseconds_option", default)]
     pub expires_at: Option<Timestamp>,
+    /// Why the place has EXPIRED; `None` while it has not, and where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_because: Option<QueueEnd>,
     /// They were ACTIVE before as well, so the line has let them go long ago. Others need not know.
     #[serde(skip)]
     pub was_active: bool,

@@ -89,5 +89,6 @@ fn change_of(token: &QueueToken) -> Change {
         activated_at: token.activated_at,
         expires_at: token.expires_at,
         was_active: false,
+        ended_because: token.ended_because,
     }
 }

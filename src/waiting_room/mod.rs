@@ -51,9 +51,9 @@ text_enum! {
         Waiting = "WAITING",
         /// In: may look at seats, hold and pay.
         Active = "ACTIVE",
-        /// Done: paid.
+        /// Done: the person owns as many seats as one person may.
         Used = "USED",
-        /// Over without a purchase: left, idle, away for too long, or the sale closed.
+        /// Over for another reason, a [`QueueEnd`].
         Expired = "EXPIRED",
     }
 }
@@ -62,6 +62,28 @@ impl QueueStatus {
     /// Whether nothing follows any more.
     pub const fn ended(self) -> bool {
         matches!(self, Self::Used | Self::Expired)
+    }
+}
+
+text_enum! {
+    /// Why a place has EXPIRED.
+    pub enum QueueEnd {
+        /// Its person gave it up.
+        Left = "LEFT",
+        /// The person was in, and did nothing for as long as one may.
+        Idle = "IDLE",
+        /// The person was in for as long as one may be.
+        TimeOver = "TIME_OVER",
+        /// The person was away when it was their turn, and for too long after it.
+        Away = "AWAY",
+        /// The sale ended.
+        SaleClosed = "SALE_CLOSED",
+        /// The sale ended, and every seat was sold.
+        SoldOut = "SOLD_OUT",
+        /// The performance was called off.
+        ScheduleCancelled = "SCHEDULE_CANCELLED",
+        /// The person had become the owner of as many seats as one may before the place was given.
+        SeatLimitReached = "SEAT_LIMIT_REACHED",
     }
 }
 
@@ -122,6 +144,8 @@ pub struct QueueToken {
     pub activated_at: Option<Timestamp>,
     /// When the ACTIVE time ends.
     pub expires_at: Option<Timestamp>,
+    /// Why it has EXPIRED; `None` unless it has, and where that was not noted.
+    pub ended_because: Option<QueueEnd>,
     /// The database's clock when this was read.
     pub now: Timestamp,
 }

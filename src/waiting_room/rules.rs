@@ -31,6 +31,8 @@ pub(super) struct RoomFacts {
     pub paused: bool,
     /// Every seat is SOLD_OUT.
     pub sold_out: bool,
+    /// No seat can be held at this instant.
+    pub none_free: bool,
 }
 
 /// What a room does, by the clock and its schedule.
@@ -46,6 +48,11 @@ pub(super) fn room_status(facts: &RoomFacts) -> RoomStatus {
     } else {
         RoomStatus::Open
     }
+}
+
+/// Whether nobody is admitted because every seat that is not sold is held, and may come back.
+pub(super) fn everything_held(facts: &RoomFacts) -> bool {
+    facts.none_free && matches!(room_status(facts), RoomStatus::Open | RoomStatus::Paused)
 }
 
 /// Where a number stands in a line, 1 for the front; `line` is in order.

@@ -14,6 +14,7 @@ fn facts() -> RoomFacts {
         sales_close_at: open + TimeDelta::hours(1),
         paused: false,
         sold_out: false,
+        none_free: false,
     }
 }
 
@@ -32,6 +33,23 @@ fn sold_out_outranks_paused_and_closed_outranks_both() {
     assert_eq!(room_status(&both), RoomStatus::SoldOut);
     assert_eq!(room_status(&RoomFacts { sold_out: false, ..both }), RoomStatus::Paused);
     assert_eq!(room_status(&RoomFacts { on_sale: false, ..both }), RoomStatus::Closed);
+}
+
+#[test]
+fn everything_is_held_only_while_seats_are_sold_and_one_may_come_back() {
+    let held = RoomFacts { none_free: true, ..facts() };
+    assert!(everything_held(&held));
+    assert!(everything_held(&RoomFacts { paused: true, ..held }));
+    assert!(!everything_held(&facts()));
+    let before = held.sales_open_at - TimeDelta::milliseconds(1);
+    for other in [
+        RoomFacts { sold_out: true, ..held },
+        RoomFacts { on_sale: false, ..held },
+        RoomFacts { now: before, ..held },
+        RoomFacts { now: held.sales_close_at, ..held },
+    ] {
+        assert!(!everything_held(&other), "{other:?}");
+    }
 }
 
 /// A full room of 50 whose places were kept for 20 s each of late: 150 a minute.

@@ -32,6 +32,8 @@ pub struct Place {
     pub token: QueueToken,
     /// What the waiting room does, when known.
     pub room: Option<RoomStatus>,
+    /// Whether no seat is free and some are only held, when known: see [`Summary::everything_held`].
+    pub everything_held: Option<bool>,
     /// 1 for the next in line; `None` unless WAITING, and before the draw of a pre-queue.
     pub position: Option<i64>,
     /// Everybody WAITING, this person included.
@@ -65,7 +67,8 @@ impl Place {
             _ => summary.map_or(0, |summary| summary.waiting).max(position.unwrap_or(0)),
         };
         let room = summary.map(|summary| summary.status);
-        Self { token, room, position, waiting, wait_seconds }
+        let everything_held = summary.map(|summary| summary.everything_held);
+        Self { token, room, everything_held, position, waiting, wait_seconds }
     }
 
     /// The position, as far as the API can count.

@@ -2,6 +2,7 @@
 //!
 //! A new module goes into `lib.rs` and into [`FLOORS`]; a rule that has to be broken somewhere gets a row with the reason.
 
+mod ends;
 mod formulas;
 mod locks;
 mod planted;
@@ -163,6 +164,7 @@ fn faults(house: &[Source]) -> Vec<String> {
             faults.extend(tables::faults(source));
             faults.extend(locks::faults(source));
             faults.extend(formulas::faults(source));
+            faults.extend(ends::faults(source));
         }
     }
     faults

@@ -5,8 +5,10 @@ mod cost;
 mod crowd;
 mod draw;
 mod dying_tasks;
+mod ends;
 mod enter;
 mod enter_script;
+mod everything_held;
 mod index;
 mod limits;
 mod live;
@@ -46,7 +48,7 @@ fn setup(max_active: i32, admit_per_round: i32, round_seconds: f64) -> Setup {
 /// The waiting room as everybody sees it.
 async fn room(client: &Client, schedule_id: &str) -> Value {
     let query = "query ($id: ID!) { schedule(id: $id) { waitingRoom {
-        status waitingCount activeCount maxActive admitPerRound roundSeconds estimatedWaitSeconds } } }";
+        status everythingHeld waitingCount activeCount maxActive admitPerRound roundSeconds estimatedWaitSeconds } } }";
     client.data(query, json!({ "id": schedule_id })).await["schedule"]["waitingRoom"].take()
 }
 

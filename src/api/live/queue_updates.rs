@@ -10,7 +10,7 @@ use super::{Plan, Updates};
 use crate::{
     api::plan::{self, plain, quoted},
     kernel::Timestamp,
-    waiting_room::{Place, Watch},
+    waiting_room::{Place, QueueEnd, RoomStatus, Watch},
 };
 
 /// A field of a queue token.
@@ -19,7 +19,9 @@ pub(in crate::api) enum Leaf {
     Token,
     ScheduleId,
     Status,
+    EndedBecause,
     RoomStatus,
+    EverythingHeld,
     Position,
     WaitingCount,
     EstimatedWaitSeconds,
@@ -36,7 +38,9 @@ impl plan::Leaf for Leaf {
         ("token", Self::Token),
         ("scheduleId", Self::ScheduleId),
         ("status", Self::Status),
+        ("endedBecause", Self::EndedBecause),
         ("roomStatus", Self::RoomStatus),
+        ("everythingHeld", Self::EverythingHeld),
         ("position", Self::Position),
         ("waitingCount", Self::WaitingCount),
         ("estimatedWaitSeconds", Self::EstimatedWaitSeconds),
@@ -56,8 +60,10 @@ impl Leaf {
             Self::Token => quoted(out, signed),
             Self::ScheduleId => quoted(out, token.schedule_id.0),
             Self::Status => quoted(out, token.status.as_str()),
-            Self::RoomStatus => match place.room {
-                Some(room) => quoted(out, room.as_str()),
+            Self::EndedBecause => word(out, token.ended_because.map(QueueEnd::as_str)),
+            Self::RoomStatus => word(out, place.room.map(RoomStatus::as_str)),
+            Self::EverythingHeld => match place.everything_held {
+                Some(held) => plain(out, held),
                 None => out.push_str("null"),
             },
             Self::Position => or_null(out, place.shown_position()),
@@ -69,6 +75,13 @@ impl Leaf {
             Self::RemainingSeconds => plain(out, place.remaining_seconds()),
             Self::PollAfterSeconds => plain(out, place.poll_after_seconds()),
         }
+    }
+}
+
+fn word(out: &mut String, word: Option<&str>) {
+    match word {
+        Some(word) => quoted(out, word),
+        None => out.push_str("null"),
     }
 }
 
@@ -120,7 +133,7 @@ mod tests {
     use crate::{
         api::waiting_room::QueueToken,
         kernel::{PersonId, QueueTokenId, ScheduleId},
-        waiting_room::{self, QueueStatus, RoomStatus},
+        waiting_room::{self, QueueStatus},
     };
 
     struct Query;
@@ -156,8 +169,10 @@ mod tests {
         let status = sample::select(QueueStatus::ALL);
         let figures = (option::of(any::<i64>()), any::<i64>(), option::of(any::<i32>()));
         let room = option::of(sample::select(RoomStatus::ALL));
-        (any::<u128>(), (status, room), times, figures).prop_map(|(id, kinds, times, figures)| {
-            let (status, room) = kinds;
+        let end = option::of(sample::select(QueueEnd::ALL));
+        let kinds = (status, end, room, option::of(any::<bool>()));
+        (any::<u128>(), kinds, times, figures).prop_map(|(id, kinds, times, figures)| {
+            let (status, ended_because, room, everything_held) = kinds;
             let (entered_at, activated_at, expires_at, now) = times;
             let (position, waiting, wait_seconds) = figures;
             let token = waiting_room::QueueToken {
@@ -171,9 +186,10 @@ mod tests {
                 passed_over_at: None,
                 activated_at,
                 expires_at,
+                ended_because,
                 now,
             };
-            Place { token, room, position, waiting, wait_seconds }
+            Place { token, room, everything_held, position, waiting, wait_seconds }
         })
     }
 

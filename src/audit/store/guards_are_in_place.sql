@@ -16,6 +16,7 @@ FROM (VALUES
     ('wallet_entry_kind_agrees'), ('wallet_entry_payment_fkey'), ('payment_status_agrees'),
     ('payment_amount_range'), ('payment_reservation_fkey'), ('payment_purpose_agrees'), ('payment_pending_agrees'),
     ('payment_refund_agrees'), ('schedule_status_known'), ('schedule_cancelled_agrees'), ('queue_token_status_agrees'),
+    ('queue_token_ended_because_known'), ('queue_token_ended_because_agrees'),
     -- A reservation has its person and its performance by its token.
     ('reservation_queue_token_fkey'), ('queue_token_person_fkey'), ('queue_token_schedule_fkey')
 ) AS guard (name)

@@ -132,6 +132,7 @@ fn made(order: &HoldOrder, row: &HeldRow) -> Held {
         activated_at: row.activated_at,
         expires_at: row.token_expires_at,
         was_active: true,
+        ended_because: None,
     };
     Held { reservation, seats: Vec::new(), token }
 }

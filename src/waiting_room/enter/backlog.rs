@@ -221,6 +221,7 @@ mod tests {
             passed_over_at: None,
             activated_at: None,
             expires_at: None,
+            ended_because: None,
             now: Timestamp::UNIX_EPOCH,
         };
         (Newcomer { token, reply: entry.reply, span: entry.span }, answer)

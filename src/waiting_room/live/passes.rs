@@ -197,8 +197,16 @@ mod tests {
 
     fn change(number: i64, status: QueueStatus, version: i64) -> Change {
         let person_id = PersonId::new();
-        let (activated_at, expires_at, was_active) = (None, None, false);
-        Change { number, person_id, status, version, activated_at, expires_at, was_active }
+        Change {
+            number,
+            person_id,
+            status,
+            version,
+            activated_at: None,
+            expires_at: None,
+            ended_because: None,
+            was_active: false,
+        }
     }
 
     fn sound() -> Passes {

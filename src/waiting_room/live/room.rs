@@ -17,9 +17,10 @@ use super::{
     passes::Passes,
     positions::{Gap, Positions},
     screen::{Screen, ScreenWatch},
+    view::View,
 };
 use crate::{
-    kernel::{PersonId, ScheduleId, Timestamp},
+    kernel::{PersonId, ScheduleId},
     waiting_room::{
         Change, Event, QueueStatus, QueueToken, RoomStatus, Summary, announce::Message,
         index::Ranks, rules,
@@ -28,19 +29,6 @@ use crate::{
 
 /// Changes of status remembered for people who subscribe while they are being told.
 const REMEMBERED_CHANGES: usize = 2_048;
-
-/// What a watcher is shown; only the newest is kept for a slow reader.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct View {
-    pub status: QueueStatus,
-    pub room: Option<RoomStatus>,
-    pub position: Option<i64>,
-    pub waiting: i64,
-    pub wait_seconds: Option<i32>,
-    pub version: i64,
-    pub activated_at: Option<Timestamp>,
-    pub expires_at: Option<Timestamp>,
-}
 
 #[derive(Debug)]
 struct Watcher {
@@ -136,16 +124,8 @@ impl Room {
         position: Option<i64>,
     ) -> Result<ScreenWatch, Gap> {
         let mut state = self.state();
-        let mut view = View {
-            status: token.status,
-            room: None,
-            position: position.filter(|_| token.status == QueueStatus::Waiting),
-            waiting: state.summary.map_or(0, |summary| summary.waiting),
-            wait_seconds: None,
-            version: token.version,
-            activated_at: token.activated_at,
-            expires_at: token.expires_at,
-        };
+        let waiting = state.summary.map_or(0, |summary| summary.waiting);
+        let mut view = View::of(token, position, waiting);
         if token.status == QueueStatus::Waiting {
             if let (Some(ranks), Some(summary)) = (ranks, &mut state.summary) {
                 summary.waiting = ranks.waiting;
@@ -163,9 +143,9 @@ impl Room {
         // What was told between reading the token and now.
         if let Some(change) = state.recent.iter().rev().find(|change| change.number == token.number)
         {
-            view = changed(view, change);
+            view = view.changed(change);
         }
-        view = state.estimated(view);
+        view = view.estimated(state.summary.as_ref());
         let watcher = state.watchers.entry(token.number).or_insert_with(|| Watcher {
             person_id: token.person_id,
             watches: 0,
@@ -173,7 +153,7 @@ impl Room {
             shown_at: Instant::now(),
         });
         watcher.watches += 1;
-        if rank(view.status) > rank(watcher.screen.view().status) {
+        if view.is_further_than(&watcher.screen.view()) {
             watcher.screen.show(view);
         }
         Ok(watcher.screen.watch())
@@ -382,9 +362,9 @@ impl State {
         let Some(summary) = self.summary else { return };
         for watcher in self.watchers.values_mut() {
             let current = watcher.screen.view();
-            if !current.status.ended() && current.room != Some(summary.status) {
+            if !current.status.ended() && !current.tells(&summary) {
                 watcher.shown_at = Instant::now();
-                watcher.screen.show(estimate(current, Some(&summary)));
+                watcher.screen.show(current.estimated(Some(&summary)));
             }
         }
     }
@@ -422,9 +402,9 @@ impl State {
         let summary = self.summary;
         if let Some(watcher) = self.watchers.get_mut(&change.number) {
             let current = watcher.screen.view();
-            let mut next = changed(current, change);
+            let next = current.changed(change);
             if next != current {
-                next = estimate(next, summary.as_ref());
+                let next = next.estimated(summary.as_ref());
                 watcher.shown_at = Instant::now();
                 watcher.screen.show(next);
             }
@@ -442,52 +422,13 @@ impl State {
         if current.status != QueueStatus::Waiting {
             return;
         }
-        let next = estimate(View { position: Some(position), ..current }, summary.as_ref());
+        let next = View { position: Some(position), ..current }.estimated(summary.as_ref());
         let shown = current.position.unwrap_or(i64::MAX);
         let told_or_untold = current.wait_seconds.is_some() != next.wait_seconds.is_some();
         if told_or_untold || rules::worth_showing(shown, position, watcher.shown_at.elapsed()) {
             watcher.shown_at = Instant::now();
             watcher.screen.show(next);
         }
-    }
-
-    fn estimated(&self, view: View) -> View {
-        estimate(view, self.summary.as_ref())
-    }
-}
-
-fn estimate(view: View, summary: Option<&Summary>) -> View {
-    let Some(summary) = summary else { return view };
-    let wait_seconds = view.position.and_then(|position| summary.wait_seconds(position));
-    let waiting = summary.waiting.max(view.position.unwrap_or(0));
-    View { room: Some(summary.status), wait_seconds, waiting, ..view }
-}
-
-/// A person's view after a change; a state never goes back to an earlier one.
-fn changed(view: View, change: &Change) -> View {
-    if view.status.ended()
-        || rank(change.status) < rank(view.status)
-        || change.version < view.version
-    {
-        return view;
-    }
-    View {
-        status: change.status,
-        room: view.room,
-        position: view.position.filter(|_| change.status == QueueStatus::Waiting),
-        wait_seconds: view.wait_seconds.filter(|_| change.status == QueueStatus::Waiting),
-        waiting: view.waiting,
-        version: change.version,
-        activated_at: change.activated_at.or(view.activated_at),
-        expires_at: change.expires_at,
-    }
-}
-
-const fn rank(status: QueueStatus) -> u8 {
-    match status {
-        QueueStatus::Waiting => 0,
-        QueueStatus::Active => 1,
-        QueueStatus::Used | QueueStatus::Expired => 2,
     }
 }
 

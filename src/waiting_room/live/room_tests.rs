@@ -1,12 +1,13 @@
 use super::*;
 use crate::{
-    kernel::QueueTokenId,
+    kernel::{QueueTokenId, Timestamp},
     waiting_room::{Draw, Line},
 };
 
 fn summary() -> Summary {
     Summary {
         status: RoomStatus::Open,
+        everything_held: false,
         organizer_id: PersonId::new(),
         draft: false,
         waiting: 2,
@@ -31,6 +32,7 @@ fn waiting(schedule_id: ScheduleId, number: i64) -> QueueToken {
         passed_over_at: None,
         activated_at: None,
         expires_at: None,
+        ended_because: None,
         now: Timestamp::UNIX_EPOCH,
     }
 }

@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use super::room::View;
+use super::view::View;
 
 /// The newest view, and whom to wake at the next.
 #[derive(Debug)]
@@ -115,12 +115,14 @@ mod tests {
         View {
             status: QueueStatus::Waiting,
             room: None,
+            everything_held: None,
             position: Some(position),
             waiting: 10,
             wait_seconds: None,
             version: 1,
             activated_at: None,
             expires_at: None,
+            ended_because: None,
         }
     }
 

@@ -148,12 +148,14 @@ impl Watch {
             status: view.status,
             activated_at: view.activated_at,
             expires_at: view.expires_at,
+            ended_because: view.ended_because,
             now,
             ..self.token.clone()
         };
         Place {
             token,
             room: view.room,
+            everything_held: view.everything_held,
             position: view.position,
             waiting: view.waiting,
             wait_seconds: view.wait_seconds,

@@ -5,6 +5,9 @@ use crate::{
     waiting_room::{RoomStatus, WaitingRooms, rules, store::rounds},
 };
 
+/// What a room that is OPEN has for a status among the metrics while every seat that is not sold is held.
+const EVERYTHING_HELD: &str = "EVERYTHING_HELD";
+
 impl WaitingRooms {
     /// Counts who is in and who is away in the rooms that are open and says what each does, for those who look at the metrics,
     /// and takes the others off the page. Lines are counted when they are compared.
@@ -17,8 +20,14 @@ impl WaitingRooms {
         let watchers = self.rooms.watchers();
         for room in rooms {
             let metrics = self.metrics.rooms.of(room.schedule_id);
-            let status = rules::room_status(&room.facts());
-            metrics.has_status(status.as_str(), RoomStatus::ALL.iter().map(|one| one.as_str()));
+            let facts = room.facts();
+            let status = match rules::room_status(&facts) {
+                // A line that stands still because of that stands still by right, and an alarm has to know.
+                RoomStatus::Open if rules::everything_held(&facts) => EVERYTHING_HELD,
+                status => status.as_str(),
+            };
+            let all = RoomStatus::ALL.iter().map(|one| one.as_str());
+            metrics.has_status(status, all.chain([EVERYTHING_HELD]));
             metrics.active.set(room.active);
             metrics.absent.set(room.absent);
             let watchers = watchers.get(&room.schedule_id).copied().unwrap_or(0);

@@ -55,10 +55,13 @@ over AS MATERIALIZED (
        OR (locked.status = 'WAITING' AND locked.passed_over_at <= clock.now - make_interval(secs => $3))
 ),
 ended AS (
-    UPDATE queue_token t SET status = 'EXPIRED', ended_at = clock.now
+    UPDATE queue_token t
+    SET status = 'EXPIRED', ended_at = clock.now,
+        ended_because = why_ended(t.status, t.activated_at, t.expires_at, clock.now,
+                                  (SELECT w.active_seconds FROM waiting_room w WHERE w.schedule_id = $1), 'AWAY')
     FROM over, clock
     WHERE t.id = over.id
-    RETURNING t.number, t.person_id, t.status, t.version, t.activated_at, t.expires_at
+    RETURNING t.number, t.person_id, t.status, t.version, t.activated_at, t.expires_at, t.ended_because
 ),
 -- The count of ACTIVE people is that of the snapshot. Nobody else lets people in, so by now there may only be fewer.
 free AS MATERIALIZED (
@@ -99,11 +102,11 @@ bumped AS (
     UPDATE admission SET version = version + 1
     WHERE schedule_id = $1 AND EXISTS (SELECT 1 FROM admitted)
 )
-SELECT a.number, a.person_id, a.status, a.version, a.activated_at, a.expires_at,
+SELECT a.number, a.person_id, a.status, a.version, a.activated_at, a.expires_at, NULL AS ended_because,
        (1000 * extract(epoch FROM a.activated_at - greatest(a.entered_at, room.sales_open_at)))::bigint AS waited_ms
 FROM admitted a, room
 UNION ALL
-SELECT number, person_id, status, version, activated_at, expires_at, NULL FROM ended
+SELECT number, person_id, status, version, activated_at, expires_at, ended_because, NULL FROM ended
 UNION ALL
-SELECT number, person_id, status, version, activated_at, expires_at, NULL FROM passed
+SELECT number, person_id, status, version, activated_at, expires_at, NULL, NULL FROM passed
 ORDER BY number

@@ -28,10 +28,22 @@ leaving AS MATERIALIZED (
     SELECT id FROM (SELECT id, version FROM seen UNION ALL SELECT id, version FROM held) both_times
     GROUP BY id, version HAVING count(*) = 2
 ),
+-- What there is to be told: that the performance was called off, or that nothing was left when the sale ended.
+why AS MATERIALIZED (
+    SELECT CASE WHEN s.status = 'CANCELLED' THEN 'SCHEDULE_CANCELLED'
+                WHEN (SELECT seat.id FROM seat WHERE seat.schedule_id = s.id AND NOT seat.sold LIMIT 1) IS NULL THEN 'SOLD_OUT'
+                ELSE 'SALE_CLOSED' END AS because,
+           w.active_seconds
+    FROM room, schedule s, waiting_room w
+    WHERE s.id = room.schedule_id AND w.schedule_id = room.schedule_id
+),
 ended AS (
-    UPDATE queue_token t SET status = 'EXPIRED', ended_at = clock_timestamp()
+    UPDATE queue_token t
+    SET status = 'EXPIRED', ended_at = clock_timestamp(),
+        ended_because = why_ended(t.status, t.activated_at, t.expires_at, start.now, why.active_seconds, why.because)
+    FROM why, start
     WHERE t.id = ANY (ARRAY(SELECT id FROM leaving))
-    RETURNING t.number, t.person_id, t.status, t.version, t.activated_at, t.expires_at
+    RETURNING t.number, t.person_id, t.status, t.version, t.activated_at, t.expires_at, t.ended_because
 ),
 finished AS (
     UPDATE waiting_room w SET drained_at = clock_timestamp()
@@ -40,4 +52,4 @@ finished AS (
       AND NOT EXISTS (SELECT 1 FROM queue_token t
                       WHERE t.schedule_id = $1 AND t.status IN ('WAITING', 'ACTIVE'))
 )
-SELECT number, person_id, status, version, activated_at, expires_at FROM ended ORDER BY number
+SELECT number, person_id, status, version, activated_at, expires_at, ended_because FROM ended ORDER BY number

@@ -53,6 +53,7 @@ impl Row {
             passed_over_at: self.passed_over_at,
             activated_at: self.activated_at,
             expires_at: self.expires_at,
+            ended_because: None,
             now: self.now,
         };
         Some(row.into())
@@ -145,9 +146,9 @@ pub(in crate::waiting_room) async fn settle(
             ORDER BY t.number
             FOR NO KEY UPDATE
         )
-        UPDATE queue_token t SET status = 'EXPIRED', ended_at = clock_timestamp()
+        UPDATE queue_token t SET status = 'EXPIRED', ended_at = clock_timestamp(), ended_because = 'SEAT_LIMIT_REACHED'
         FROM held WHERE t.id = held.id
-        RETURNING t.number, t.person_id, t.status, t.version, t.activated_at, t.expires_at";
+        RETURNING t.number, t.person_id, t.status, t.version, t.activated_at, t.expires_at, t.ended_because";
     let values = || vec![schedule_id.into(), uuids(people.iter().map(|person| person.0))];
     db.run(FENCE, values()).await?;
     // A statement of its own, which sees what the one before has waited for.

@@ -6,7 +6,7 @@ use super::TokenRow;
 use crate::{
     db::{Db, Session, Tx, bigints, uuids},
     kernel::{Fault, PersonId, ScheduleId, Timestamp},
-    waiting_room::{Change, Entrant, QueueStatus, QueueToken},
+    waiting_room::{Change, Entrant, QueueEnd, QueueStatus, QueueToken},
 };
 
 /// Ends the person's live token; `None` when there is none.
@@ -16,10 +16,13 @@ pub(in crate::waiting_room) async fn leave(
     person_id: PersonId,
 ) -> Result<Option<QueueToken>, Fault> {
     const SQL: &str = "
-        UPDATE queue_token SET status = 'EXPIRED', ended_at = clock_timestamp()
+        UPDATE queue_token
+        SET status = 'EXPIRED', ended_at = clock_timestamp(),
+            ended_because = why_ended(status, activated_at, expires_at, clock_timestamp(),
+                                      (SELECT w.active_seconds FROM waiting_room w WHERE w.schedule_id = $1), 'LEFT')
         WHERE schedule_id = $1 AND person_id = $2 AND status IN ('WAITING', 'ACTIVE')
         RETURNING id, schedule_id, person_id, number, status, version, entered_at, passed_over_at, activated_at, expires_at,
-                  clock_timestamp() AS now";
+                  ended_because, clock_timestamp() AS now";
     let row: Option<TokenRow> = db.row(SQL, vec![schedule_id.into(), person_id.into()]).await?;
     Ok(row.map(QueueToken::from))
 }
@@ -43,9 +46,9 @@ pub(in crate::waiting_room) async fn leave_all(
             ORDER BY number
             FOR NO KEY UPDATE
         )
-        UPDATE queue_token t SET status = 'EXPIRED', ended_at = clock_timestamp()
+        UPDATE queue_token t SET status = 'EXPIRED', ended_at = clock_timestamp(), ended_because = 'LEFT'
         FROM live WHERE t.id = live.id
-        RETURNING t.schedule_id, t.number, t.person_id, t.status, t.version, t.activated_at, t.expires_at";
+        RETURNING t.schedule_id, t.number, t.person_id, t.status, t.version, t.activated_at, t.expires_at, t.ended_because";
     let rows: Vec<LeftRow> = tx.rows(SQL, vec![person_id.into()]).await?;
     Ok(rows.into_iter().map(|row| (row.schedule_id, row.change.into())).collect())
 }
@@ -61,9 +64,9 @@ pub(in crate::waiting_room) async fn leave_erased(
             ORDER BY t.number
             FOR NO KEY UPDATE OF t SKIP LOCKED
         )
-        UPDATE queue_token t SET status = 'EXPIRED', ended_at = clock_timestamp()
+        UPDATE queue_token t SET status = 'EXPIRED', ended_at = clock_timestamp(), ended_because = 'LEFT'
         FROM live WHERE t.id = live.id
-        RETURNING t.schedule_id, t.number, t.person_id, t.status, t.version, t.activated_at, t.expires_at";
+        RETURNING t.schedule_id, t.number, t.person_id, t.status, t.version, t.activated_at, t.expires_at, t.ended_because";
     let rows: Vec<LeftRow> = db.rows(SQL, vec![]).await?;
     Ok(rows.into_iter().map(|row| (row.schedule_id, row.change.into())).collect())
 }
@@ -81,9 +84,12 @@ pub(in crate::waiting_room) async fn end_lapsed(
             ORDER BY number
             FOR NO KEY UPDATE
         )
-        UPDATE queue_token t SET status = 'EXPIRED', ended_at = clock_timestamp()
+        UPDATE queue_token t
+        SET status = 'EXPIRED', ended_at = clock_timestamp(),
+            ended_because = why_ended(t.status, t.activated_at, t.expires_at, clock_timestamp(),
+                                      (SELECT w.active_seconds FROM waiting_room w WHERE w.schedule_id = $1), 'IDLE')
         FROM lapsed WHERE t.id = lapsed.id
-        RETURNING t.number, t.person_id, t.status, t.version, t.activated_at, t.expires_at";
+        RETURNING t.number, t.person_id, t.status, t.version, t.activated_at, t.expires_at, t.ended_because";
     let rows: Vec<ChangeRow> =
         db.rows(SQL, vec![schedule_id.into(), uuids(people.iter().map(|person| person.0))]).await?;
     Ok(rows.into_iter().map(Change::from).collect())
@@ -97,6 +103,7 @@ pub(super) struct ChangeRow {
     pub version: i64,
     pub activated_at: Option<Timestamp>,
     pub expires_at: Option<Timestamp>,
+    pub ended_because: Option<QueueEnd>,
 }
 
 impl From<ChangeRow> for Change {
@@ -109,6 +116,7 @@ impl From<ChangeRow> for Change {
             activated_at: row.activated_at,
             expires_at: row.expires_at,
             was_active: false,
+            ended_because: row.ended_because,
         }
     }
 }
@@ -121,10 +129,10 @@ pub(in crate::waiting_room) async fn recent_changes(
     seconds: f64,
 ) -> Result<Vec<Change>, Fault> {
     const SQL: &str = "
-        SELECT number, person_id, status, version, activated_at, expires_at FROM queue_token
+        SELECT number, person_id, status, version, activated_at, expires_at, ended_because FROM queue_token
         WHERE schedule_id = $1 AND coalesce(ended_at, activated_at) > clock_timestamp() - make_interval(secs => $2)
         UNION
-        SELECT number, person_id, status, version, activated_at, expires_at FROM queue_token
+        SELECT number, person_id, status, version, activated_at, expires_at, ended_because FROM queue_token
         WHERE schedule_id = $1 AND status = 'ACTIVE' AND last_action_at > clock_timestamp() - make_interval(secs => $2)
         ORDER BY number";
     let rows: Vec<ChangeRow> = db.rows(SQL, vec![schedule_id.into(), seconds.into()]).await?;
@@ -138,7 +146,7 @@ pub(in crate::waiting_room) async fn states_of(
     numbers: &[i64],
 ) -> Result<Vec<Change>, Fault> {
     const SQL: &str = "
-        SELECT number, person_id, status, version, activated_at, expires_at FROM queue_token
+        SELECT number, person_id, status, version, activated_at, expires_at, ended_because FROM queue_token
         WHERE schedule_id = $1 AND number = ANY($2)";
     let rows: Vec<ChangeRow> =
         db.rows(SQL, vec![schedule_id.into(), bigints(numbers.iter().copied())]).await?;

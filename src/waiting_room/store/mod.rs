@@ -13,7 +13,7 @@ use sea_orm::FromQueryResult;
 pub use touched::TouchedToken;
 
 use super::{
-    Change, DRAW_SECRET_BYTES, Draw, QueueRefusal, QueueStatus, QueueToken, RoomStatus,
+    Change, DRAW_SECRET_BYTES, Draw, QueueEnd, QueueRefusal, QueueStatus, QueueToken, RoomStatus,
     live::Found,
     rules::{self, Line, RoomFacts},
 };
@@ -22,7 +22,7 @@ use crate::{
     kernel::{Fault, PersonId, QueueTokenId, ScheduleId, Timestamp},
 };
 
-text_column!(QueueRefusal, QueueStatus, RoomStatus);
+text_column!(QueueEnd, QueueRefusal, QueueStatus, RoomStatus);
 
 #[derive(Debug, FromQueryResult)]
 pub(super) struct TokenRow {
@@ -36,6 +36,7 @@ pub(super) struct TokenRow {
     passed_over_at: Option<Timestamp>,
     activated_at: Option<Timestamp>,
     expires_at: Option<Timestamp>,
+    ended_because: Option<QueueEnd>,
     now: Timestamp,
 }
 
@@ -54,6 +55,7 @@ impl From<TokenRow> for QueueToken {
             passed_over_at: row.passed_over_at,
             activated_at: row.activated_at,
             expires_at: row.expires_at,
+            ended_because: row.ended_because,
             now: row.now,
         }
     }
@@ -72,30 +74,42 @@ pub(super) async fn has_unsold(db: &Db, schedule_id: ScheduleId) -> Result<bool,
     Ok(row.is_some_and(|row| row.unsold))
 }
 
+/// Tokens as [`TokenRow`] has them. Why one has ended stands in its row, or follows from its time when nobody has written it down
+/// yet; only then the room is looked up.
+macro_rules! tokens_where {
+    ($rest:literal) => {
+        concat!(
+            "WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
+             SELECT t.id, t.schedule_id, t.person_id, t.number, t.status, t.version, t.entered_at, t.passed_over_at,
+                    t.activated_at, t.expires_at, clock.now,
+                    CASE WHEN t.status = 'ACTIVE' AND t.expires_at <= clock.now
+                         THEN why_ended(t.status, t.activated_at, t.expires_at, clock.now,
+                                        (SELECT w.active_seconds FROM waiting_room w WHERE w.schedule_id = t.schedule_id), NULL)
+                         ELSE t.ended_because END AS ended_because
+             FROM queue_token t CROSS JOIN clock ",
+            $rest
+        )
+    };
+}
+
 /// The person's live token for a schedule, else their latest.
 pub(super) async fn latest(
     db: &Db,
     schedule_id: ScheduleId,
     person_id: PersonId,
 ) -> Result<Option<QueueToken>, Fault> {
-    const SQL: &str = "
-        SELECT id, schedule_id, person_id, number, status, version, entered_at, passed_over_at, activated_at, expires_at,
-               clock_timestamp() AS now
-        FROM queue_token
-        WHERE person_id = $1 AND schedule_id = $2
-        ORDER BY status IN ('WAITING', 'ACTIVE') DESC, entered_at DESC
-        LIMIT 1";
+    const SQL: &str = tokens_where!(
+        "WHERE t.person_id = $1 AND t.schedule_id = $2
+         ORDER BY t.status IN ('WAITING', 'ACTIVE') DESC, t.entered_at DESC
+         LIMIT 1"
+    );
     let row: Option<TokenRow> = db.row(SQL, vec![person_id.into(), schedule_id.into()]).await?;
     Ok(row.map(QueueToken::from))
 }
 
 /// A token by its id.
 pub(super) async fn by_id(db: &Db, id: QueueTokenId) -> Result<Option<QueueToken>, Fault> {
-    const SQL: &str = "
-        SELECT id, schedule_id, person_id, number, status, version, entered_at, passed_over_at, activated_at, expires_at,
-               clock_timestamp() AS now
-        FROM queue_token
-        WHERE id = $1";
+    const SQL: &str = tokens_where!("WHERE t.id = $1");
     let row: Option<TokenRow> = db.row(SQL, vec![id.into()]).await?;
     Ok(row.map(QueueToken::from))
 }
@@ -144,7 +158,7 @@ pub(super) async fn touch(db: &Db, id: QueueTokenId) -> Result<Option<Touched>, 
             RETURNING t.id, t.version, t.expires_at, t.last_action_at
         )
         SELECT CASE WHEN t.status = 'ACTIVE' AND t.expires_at <= clock.now THEN 'EXPIRED' ELSE t.status END AS status,
-               touched.id IS NOT NULL AS touched, t.number, t.person_id, t.activated_at,
+               touched.id IS NOT NULL AS touched, t.number, t.person_id, t.activated_at, t.ended_because,
                coalesce(touched.version, t.version) AS version,
                coalesce(touched.expires_at, t.expires_at) AS expires_at,
                extract(epoch FROM least(
@@ -199,7 +213,7 @@ pub(super) async fn touch_all(
             expires_at = greatest(t.expires_at, active_until(t.activated_at, clock.now, due.idle_seconds, due.active_seconds))
         FROM due, clock
         WHERE t.id = due.id
-        RETURNING t.schedule_id, t.number, t.person_id, t.status, t.version, t.activated_at, t.expires_at";
+        RETURNING t.schedule_id, t.number, t.person_id, t.status, t.version, t.activated_at, t.expires_at, t.ended_because";
     let rows: Vec<TouchedRow> = db.rows(SQL, vec![uuids(ids.iter().map(|id| id.0))]).await?;
     Ok(rows.into_iter().map(|row| (row.schedule_id, row.change.into())).collect())
 }
@@ -218,6 +232,7 @@ pub(super) struct RoomRow {
     /// Only once the draw is over.
     pub draw_secret: Option<Vec<u8>>,
     pub sold_out: bool,
+    pub none_free: bool,
     pub max_active: i32,
     pub admit_per_round: i32,
     pub round_ms: i32,
@@ -239,6 +254,7 @@ impl RoomRow {
             sales_close_at: self.sales_close_at,
             paused: self.paused,
             sold_out: self.sold_out,
+            none_free: self.none_free,
         }
     }
 

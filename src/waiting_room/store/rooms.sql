@@ -7,6 +7,10 @@ SELECT s.id AS schedule_id, clock.now, c.organizer_id, s.status AS schedule_stat
        CASE WHEN w.drawn_at IS NOT NULL THEN w.draw_secret END AS draw_secret,
        -- The LIMIT has one seat looked up for each room; an EXISTS may become one walk through all seats of all rooms.
        coalesce((SELECT false FROM seat WHERE seat.schedule_id = s.id AND NOT seat.sold LIMIT 1), true) AS sold_out,
+       s.status = 'ON_SALE' AND (SELECT seat.id FROM seat
+                                 WHERE seat.schedule_id = s.id AND NOT seat.sold
+                                   AND is_free(seat.status, seat.hold_expires_at, clock.now)
+                                 LIMIT 1) IS NULL AS none_free,
        w.max_active, w.admit_per_round, w.round_ms, inside.active,
        (SELECT count(*) FROM queue_token t
         WHERE t.schedule_id = s.id AND t.activated_at > clock.start AND coalesce(t.ended_at, t.activated_at) > clock.start) AS admitted,

@@ -223,6 +223,7 @@ pub(in crate::waiting_room) struct Headcount {
     sales_close_at: Timestamp,
     paused: bool,
     sold_out: bool,
+    none_free: bool,
 }
 
 impl Headcount {
@@ -234,6 +235,7 @@ impl Headcount {
             sales_close_at: self.sales_close_at,
             paused: self.paused,
             sold_out: self.sold_out,
+            none_free: self.none_free,
         }
     }
 }
@@ -245,6 +247,10 @@ pub(in crate::waiting_room) async fn headcounts(db: &Db) -> Result<Vec<Headcount
         SELECT w.schedule_id, clock.now, s.status = 'ON_SALE' AS on_sale, s.sales_open_at, s.sales_close_at, w.paused,
                -- As in rooms.sql.
                coalesce((SELECT false FROM seat WHERE seat.schedule_id = s.id AND NOT seat.sold LIMIT 1), true) AS sold_out,
+               s.status = 'ON_SALE' AND (SELECT seat.id FROM seat
+                                         WHERE seat.schedule_id = s.id AND NOT seat.sold
+                                           AND is_free(seat.status, seat.hold_expires_at, clock.now)
+                                         LIMIT 1) IS NULL AS none_free,
                (SELECT count(*) FROM queue_token t
                 WHERE t.schedule_id = s.id AND t.status = 'ACTIVE' AND t.expires_at > clock.now) AS active,
                (SELECT count(*) FROM queue_token t

@@ -36,6 +36,8 @@ impl TouchedToken {
             expires_at: self.token_expires_at,
             // Only a round makes somebody ACTIVE.
             was_active: status == QueueStatus::Active,
+            // A turn that such a statement ends is USED.
+            ended_because: None,
         })
     }
 }

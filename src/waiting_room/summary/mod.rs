@@ -18,6 +18,8 @@ use crate::kernel::{Fault, PersonId};
 pub struct Summary {
     /// What the room does.
     pub status: RoomStatus,
+    /// Every seat that is not sold is held: nobody is admitted until one comes back. Never unless the room is OPEN or PAUSED.
+    pub everything_held: bool,
     /// Who sells.
     pub organizer_id: PersonId,
     /// The organizer has not opened the sale.
@@ -40,8 +42,10 @@ pub struct Summary {
 
 impl Summary {
     fn of(row: &store::RoomRow, waiting: i64) -> Result<Self, Fault> {
+        let facts = row.facts();
         Ok(Self {
-            status: rules::room_status(&row.facts()),
+            status: rules::room_status(&facts),
+            everything_held: rules::everything_held(&facts),
             organizer_id: row.organizer_id,
             draft: row.schedule_status == "DRAFT",
             waiting,

@@ -89,6 +89,7 @@ pub(crate) fn signed(instance: &Instance, fan: &Client, show: &Show, token_id: &
         passed_over_at: None,
         activated_at: None,
         expires_at: None,
+        ended_because: None,
         now,
     };
     instance.app.waiting_rooms.sign(&token).expect("a signature")
@@ -178,7 +179,7 @@ pub(crate) async fn show(world: &World, instance: &Instance, setup: Setup) -> Sh
 }
 
 /// Everything that tests look at in a queue token.
-pub(crate) const QUEUE_TOKEN: &str = "token scheduleId status roomStatus position waitingCount estimatedWaitSeconds enteredAt \
+pub(crate) const QUEUE_TOKEN: &str = "token scheduleId status endedBecause roomStatus everythingHeld position waitingCount estimatedWaitSeconds enteredAt \
                                       activatedAt expiresAt remainingSeconds pollAfterSeconds";
 
 impl Client {

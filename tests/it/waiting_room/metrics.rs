@@ -100,7 +100,7 @@ async fn what_a_room_does_is_on_the_page_of_every_instance() {
     let is = async |wanted: &str| {
         for instance in [&a, &b] {
             eventually(&format!("the room to be {wanted}"), async || {
-                (status(instance, &show).await == (vec![wanted.to_owned()], 5)).then_some(())
+                (status(instance, &show).await == (vec![wanted.to_owned()], 6)).then_some(())
             })
             .await;
         }
@@ -116,6 +116,12 @@ async fn what_a_room_does_is_on_the_page_of_every_instance() {
     let buyer = shop::fan(&world, &a).await;
     let token = buyer.admitted(&show.id).await;
     let held = buyer.held(&show.id, &show.seats[0], &token).await;
+    // Nobody is let in, and rightly so: the one seat may come back.
+    is("EVERYTHING_HELD").await;
+    configure(&show, json!({ "paused": true })).await;
+    is("PAUSED").await;
+    configure(&show, json!({ "paused": false })).await;
+    is("EVERYTHING_HELD").await;
     buyer.charge(1_000, "c").await;
     assert_eq!(refusal(&buyer.pay(held["id"].as_str().unwrap(), 1_000, "p").await), None);
     is("SOLD_OUT").await;

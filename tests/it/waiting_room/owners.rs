@@ -72,7 +72,11 @@ async fn who_enters_while_their_payment_is_being_committed_hears_that_they_own_t
     let (entered, ()) = tokio::join!(fan.enter(&show.id), paid);
     assert_eq!(refusal(&entered), Some("SEAT_LIMIT_REACHED"), "{entered}");
     assert_eq!(tokens(&world, &show, "status IN ('WAITING', 'ACTIVE')").await, 0);
-    assert_eq!(fan.queue_status(&show.id).await["status"], "EXPIRED");
+    let ended = fan.queue_status(&show.id).await;
+    assert_eq!(
+        (&ended["status"], &ended["endedBecause"]),
+        (&json!("EXPIRED"), &json!("SEAT_LIMIT_REACHED"))
+    );
 }
 
 /// A payment that began before somebody entered, and is committed after, has seen no new place. It has to look again.

@@ -173,7 +173,8 @@ async fn who_stays_away_for_five_minutes_after_their_turn_loses_the_place() {
     assert_eq!(stage.status(&back).await, "WAITING AWAY");
     assert_eq!(back.queue_status(&stage.show.id).await["position"], 1);
     let mut late = gone.watch_queue(&stage.show.id).await;
-    assert_eq!(late.field().await["status"], "EXPIRED");
+    let ended = late.field().await;
+    assert_eq!((&ended["status"], &ended["endedBecause"]), (&json!("EXPIRED"), &json!("AWAY")));
     assert_eq!(late.next().await, Pushed::Complete);
     assert_eq!(entered(&gone, &stage.show.id).await["position"], 2);
 }
