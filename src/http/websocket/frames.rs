@@ -50,6 +50,8 @@ pub(super) struct Count {
     partial_since: Option<Instant>,
     /// A close frame has come.
     closed: bool,
+    /// A length came in more bytes than it needs, which others may read as another frame.
+    overlong: bool,
 }
 
 impl Frames {
@@ -65,6 +67,11 @@ impl Frames {
     /// Whether more frames came than may. Nothing is read any more then.
     pub(super) const fn are_too_many(&self) -> bool {
         self.count.frames > self.count.limit
+    }
+
+    /// Whether a frame told its length in more bytes than it needs. Nothing is read any more then.
+    pub(super) const fn are_overlong(&self) -> bool {
+        self.count.overlong
     }
 
     /// Whether a message has been on its way for longer than that: what has come of it is kept until it is whole.
@@ -90,6 +97,7 @@ impl Count {
             unfinished: false,
             partial_since: None,
             closed: false,
+            overlong: false,
         }
     }
 
@@ -111,14 +119,15 @@ impl Count {
         }
         self.head_bytes += 1;
         let [first, second, length @ ..] = self.head;
-        let (head_bytes, payload) = match second & 0x7f {
-            126 => (4, u64::from(u16::from_be_bytes([length[0], length[1]]))),
-            127 => (10, u64::from_be_bytes(length)),
-            short => (2, u64::from(short)),
+        let (head_bytes, payload, least) = match second & 0x7f {
+            126 => (4, u64::from(u16::from_be_bytes([length[0], length[1]])), 126),
+            127 => (10, u64::from_be_bytes(length), 0x1_0000),
+            short => (2, u64::from(short), 0),
         };
         if self.head_bytes < 2 || self.head_bytes < head_bytes {
             return;
         }
+        self.overlong |= payload < least;
         let mask = if second & 0x80 == 0 { 0 } else { MASK_BYTES };
         self.rest = payload.saturating_add(mask);
         self.head_bytes = 0;
@@ -175,7 +184,7 @@ impl AsyncRead for Frames {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if !self.are_too_many() {
+        if !self.are_too_many() && !self.are_overlong() {
             let before = buffer.filled().len();
             ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
             let now = Instant::now();
@@ -186,6 +195,9 @@ impl AsyncRead for Frames {
         }
         if self.are_too_many() {
             return Poll::Ready(Err(io::Error::other("too many frames")));
+        }
+        if self.are_overlong() {
+            return Poll::Ready(Err(io::Error::other("an overlong length")));
         }
         Poll::Ready(Ok(()))
     }
@@ -281,6 +293,20 @@ mod tests {
             prop_assert_eq!(count.frames as usize, frames.len());
             prop_assert_eq!((count.closed, count.rest, count.head_bytes), (closed, 0, 0));
         }
+    }
+
+    #[test]
+    fn a_length_in_more_bytes_than_it_needs_is_noted() {
+        let overlong = |head: &[u8]| {
+            let mut count = Count::new(2, Instant::now());
+            count.read(head);
+            count.overlong
+        };
+        assert!(overlong(&[0x89, 0xfe, 0, 125]));
+        assert!(!overlong(&[0x89, 0xfe, 0, 126]));
+        assert!(!overlong(&[0x89, 0xfe, 0]), "not all of it has come");
+        assert!(overlong(&[0x81, 0xff, 0, 0, 0, 0, 0, 0, 0xff, 0xff]));
+        assert!(!overlong(&[0x81, 0xff, 0, 0, 0, 0, 0, 1, 0, 0]));
     }
 
     #[test]

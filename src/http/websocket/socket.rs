@@ -235,6 +235,7 @@ impl Socket {
     fn broken(&self, error: &Error) -> End {
         match error {
             _ if self.wire.get_ref().are_too_many() => Close::TooManyMessages.into(),
+            _ if self.wire.get_ref().are_overlong() => Close::BrokenFrame.into(),
             Error::Capacity(_) => Close::TooBig.into(),
             Error::Utf8(_) => Close::BrokenText.into(),
             Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => End::Gone,
