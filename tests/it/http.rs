@@ -2,6 +2,7 @@
 
 mod codes;
 mod health;
+mod hostile;
 mod webhooks;
 
 use serde_json::{Value, json};

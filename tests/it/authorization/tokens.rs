@@ -6,6 +6,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
 use crate::support::{
+    base64,
     client::Client,
     shop::{self, Setup},
     socket::Pushed,
@@ -31,20 +32,6 @@ fn session(person: &Client) -> Value {
 fn with(mut claims: Value, name: &str, value: Value) -> Value {
     claims[name] = value;
     claims
-}
-
-/// Base64 as tokens have it.
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut text = String::new();
-    for chunk in bytes.chunks(3) {
-        let word = chunk.iter().fold(0_u32, |word, &byte| word << 8 | u32::from(byte))
-            << (8 * (3 - chunk.len()));
-        for digit in 0..=chunk.len() {
-            text.push(char::from(DIGITS[(word >> (18 - 6 * digit)) as usize & 63]));
-        }
-    }
-    text
 }
 
 /// Refused over HTTP, whatever is asked for, and on a WebSocket.

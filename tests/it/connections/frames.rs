@@ -10,41 +10,13 @@ use tokio::{
 };
 
 use super::connect;
-use crate::support::{eventually, world::World};
+use crate::support::{
+    eventually,
+    frames::{CLOSE, FINAL, MORE, PING, TEXT, frame, head},
+    world::World,
+};
 
 const SOON: Duration = Duration::from_secs(10);
-/// The final frame of a message has the first bit.
-const FINAL: u8 = 0x80;
-const MORE: u8 = 0;
-const TEXT: u8 = 1;
-const CLOSE: u8 = 8;
-const PING: u8 = 9;
-
-/// A frame, masked as clients have to.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mask = [0x1f, 0x2e, 0x3d, 0x4c];
-    let mut bytes = head(first, 0x80, payload.len() as u64);
-    bytes.extend(mask);
-    bytes.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
-    bytes
-}
-
-/// The first bytes of a frame, without the mask.
-fn head(first: u8, masked: u8, length: u64) -> Vec<u8> {
-    let mut bytes = vec![first];
-    match length {
-        0..=125 => bytes.push(masked | u8::try_from(length).unwrap()),
-        126..=0xffff => {
-            bytes.push(masked | 126);
-            bytes.extend(u16::try_from(length).unwrap().to_be_bytes());
-        }
-        _ => {
-            bytes.push(masked | 127);
-            bytes.extend(length.to_be_bytes());
-        }
-    }
-    bytes
-}
 
 /// A text of which nothing but the length has come.
 fn announced(length: u64) -> Vec<u8> {

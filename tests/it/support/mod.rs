@@ -5,6 +5,7 @@ pub(crate) mod cards;
 pub(crate) mod client;
 pub(crate) mod collector;
 pub(crate) mod database;
+pub(crate) mod frames;
 pub(crate) mod like_stripe;
 pub(crate) mod owners;
 pub(crate) mod pair;
@@ -41,4 +42,18 @@ pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Opt
         assert!(start.elapsed() < Duration::from_secs(10), "waited in vain: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// Base64 as tokens have it.
+pub(crate) fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let word = chunk.iter().fold(0_u32, |word, &byte| word << 8 | u32::from(byte))
+            << (8 * (3 - chunk.len()));
+        for digit in 0..=chunk.len() {
+            text.push(char::from(DIGITS[(word >> (18 - 6 * digit)) as usize & 63]));
+        }
+    }
+    text
 }
