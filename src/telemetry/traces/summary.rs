@@ -3,11 +3,13 @@
 /// Longer names are cut after a table.
 const BYTES_MAX: usize = 100;
 
-/// The verbs and tables of a statement, writes only where it writes: `UPDATE queue_token INSERT reservation UPDATE seat`.
+/// The verbs and tables of a statement, writes only where it writes: `UPDATE queue_token INSERT reservation UPDATE seat`. Of what is
+/// read the outermost table is told, and the first of those.
 pub(super) fn summary(sql: &str) -> String {
     let words = words(sql);
-    let mut reads = Vec::new();
+    let mut read: Option<(usize, (&str, &str))> = None;
     let mut writes = Vec::new();
+    let mut depth = 0_usize;
     // Names of steps are no tables.
     let steps: Vec<&str> = words
         .windows(2)
@@ -25,6 +27,14 @@ pub(super) fn summary(sql: &str) -> String {
             "UPDATE" if !locks => ("UPDATE", next(1)),
             "DELETE" if is(1, "FROM") => ("DELETE", next(2)),
             "FROM" if at > 0 && !is_no_clause(&words[..at]) => ("SELECT", next(1)),
+            "(" => {
+                depth += 1;
+                continue;
+            }
+            ")" => {
+                depth = depth.saturating_sub(1);
+                continue;
+            }
             _ => continue,
         };
         let table = table.trim_matches('"');
@@ -32,17 +42,22 @@ pub(super) fn summary(sql: &str) -> String {
             continue;
         }
         let told = (verb, table);
-        let list = if verb == "SELECT" { &mut reads } else { &mut writes };
-        // A DELETE has a FROM, too.
-        let deletes = verb == "SELECT" && words[at - 1].eq_ignore_ascii_case("DELETE");
-        if !list.contains(&told) && !deletes {
-            list.push(told);
+        if verb != "SELECT" {
+            if !writes.contains(&told) {
+                writes.push(told);
+            }
+        } else if !words[at - 1].eq_ignore_ascii_case("DELETE")
+            && read.is_none_or(|(outer, _)| depth < outer)
+        {
+            read = Some((depth, told));
         }
     }
     let first = words.first().map_or_else(String::new, |word| word.to_ascii_uppercase());
-    let told = if writes.is_empty() { &reads[..reads.len().min(1)] } else { &writes };
+    if writes.is_empty() {
+        writes.extend(read.map(|(_, told)| told));
+    }
     let mut name = String::new();
-    for (verb, table) in told {
+    for (verb, table) in writes {
         if name.len() + verb.len() + table.len() + 2 > BYTES_MAX {
             break;
         }
@@ -86,7 +101,7 @@ fn words(sql: &str) -> Vec<&str> {
             found.push(&rest[..end]);
             end
         } else {
-            if c == '(' {
+            if matches!(c, '(' | ')') {
                 found.push(&rest[..1]);
             }
             c.len_utf8()
@@ -123,6 +138,10 @@ mod tests {
                     UPDATE reservation SET x = 1 FROM held RETURNING id)
                  UPDATE seat SET status = 'SOLD' FROM gone WHERE true",
                 "UPDATE reservation UPDATE seat",
+            ),
+            (
+                "WITH all_of_it AS (SELECT c.id, (SELECT s.id FROM schedule s LIMIT 1) AS first FROM concert c) SELECT * FROM all_of_it",
+                "SELECT concert",
             ),
             ("SELECT extract(epoch FROM at) FROM seat WHERE at IS DISTINCT FROM $1", "SELECT seat"),
             ("BEGIN", "BEGIN"),
