@@ -156,7 +156,8 @@ impl Scene {
             "sea_orm",
             "postgres://",
             "redis://",
-            "/work/",
+            // Wherever this was built.
+            env!("CARGO_MANIFEST_DIR"),
             "/home/",
             "src/",
             ".rs:",
