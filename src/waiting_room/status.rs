@@ -125,33 +125,39 @@ impl WaitingRooms {
         if token.status != QueueStatus::Waiting {
             return Ok(None);
         }
-        let schedule_id = token.schedule_id;
-        let first = |ranks: Ranks| {
-            let position = ranks.positions.first().copied().filter(|position| *position > 0)?;
-            Some(Located { position, waiting: Some(ranks.waiting) })
-        };
-        let looked = self.index.look(schedule_id, &[token.person_id], rules::POLL_PRESENCE).await;
+        let ranks = self.indexed(token, rules::POLL_PRESENCE).await;
         // Present first, then back: else a round in between finds them away, and passes them over again.
         self.welcome_back(token).await?;
-        match looked {
-            Ok(Some(ranks)) => {
-                if let Some(located) = first(ranks) {
-                    return Ok(Some(located));
-                }
-                // In the journal and not in the index: the index is behind, and this heals it.
-                let people = [(token.person_id, token.number)];
-                let entered = self.index.enter(schedule_id, &people, rules::POLL_PRESENCE).await;
-                if let Some(located) = entered.ok().flatten().and_then(first) {
-                    return Ok(Some(located));
-                }
-            }
-            Ok(None) => self.rebuild_soon(schedule_id),
-            Err(fault) => {
-                tracing::debug!(fault = %fault.report(), "position comes from the journal");
-            }
+        if let Some(ranks) = ranks
+            && let Some(position) = ranks.positions.first()
+        {
+            return Ok(Some(Located { position: *position, waiting: Some(ranks.waiting) }));
         }
         let position = self.position_from_journal(token).await?;
         Ok(Some(Located { position, waiting: None }))
+    }
+
+    /// Where a WAITING person stands by the index, who counts as present for `presence`; `None` while the index cannot tell.
+    pub(super) async fn indexed(&self, token: &QueueToken, presence: Duration) -> Option<Ranks> {
+        let (schedule_id, person_id) = (token.schedule_id, token.person_id);
+        let stands = |ranks: &Ranks| ranks.positions.first().is_some_and(|position| *position > 0);
+        match self.index.look(schedule_id, &[person_id], presence).await {
+            Ok(Some(ranks)) if stands(&ranks) => Some(ranks),
+            // In the journal and not in the index: the index is behind, and this heals it.
+            Ok(Some(_)) => {
+                let people = [(person_id, token.number)];
+                let entered = self.index.enter(schedule_id, &people, presence).await;
+                entered.ok().flatten().filter(stands)
+            }
+            Ok(None) => {
+                self.rebuild_soon(schedule_id);
+                None
+            }
+            Err(fault) => {
+                tracing::debug!(fault = %fault.report(), "position comes from the journal");
+                None
+            }
+        }
     }
 
     pub(super) async fn position_from_journal(&self, token: &QueueToken) -> Result<i64, Fault> {

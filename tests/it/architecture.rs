@@ -69,10 +69,6 @@ const LOOPS: &[(&str, &str)] = &[
     ("kv/fan_out.rs", "keeps one connection of the process subscribed, and reconnects it"),
     ("seat_map/watch.rs", "follows one hall for as long as somebody looks at it"),
     ("waiting_room/live/follow.rs", "follows one room for as long as somebody waits in it"),
-    (
-        "waiting_room/enter/newcomers.rs",
-        "newcomers wait a moment for those whom another instance has before them",
-    ),
     ("tasks/mod.rs", "starts again what died, after a pause"),
     (
         "telemetry/traces/export.rs",

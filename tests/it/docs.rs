@@ -163,7 +163,7 @@ fn places(cell: &str) -> Vec<(Vec<String>, String)> {
                 names.clear();
             }
             names.push(name.to_owned());
-        } else if part.ends_with(".rs") {
+        } else if part.ends_with(".rs") || part.ends_with(".lua") {
             found.push((names.clone(), part.to_owned()));
         }
     }

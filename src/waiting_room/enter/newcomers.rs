@@ -1,25 +1,19 @@
 //! Putting people into the index whose place is committed, in the order of their commits, and answering them.
 //!
-//! The order matters. A place that is told before people in front of it, already committed, are in line would rise. While
-//! Redis is slow the answers wait, and all who were committed meanwhile go into the index together.
+//! The order matters: a place that is told before people in front of it, already committed, are in line would rise. Those
+//! whom another instance has committed and not brought yet stand in line without a name (`expect` in index/lua/line.lua).
+//! While Redis is slow the answers wait, and all who were committed meanwhile go into the index together.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
 use super::backlog::{Duty, Newcomer};
 use crate::{
     kernel::{PersonId, ScheduleId},
     telemetry::Span,
     waiting_room::{
-        Place, QueueStatus, QueueToken, WaitingRooms,
-        index::{CHUNK, Ranks},
-        rules,
-        status::Located,
+        Place, QueueStatus, QueueToken, WaitingRooms, index::CHUNK, rules, status::Located,
     },
 };
-
-/// How often newcomers look for those before them to come into the index, with a pause before each look.
-const HOLE_LOOKS: usize = 5;
-const HOLE_PAUSE: Duration = Duration::from_millis(10);
 
 impl WaitingRooms {
     /// Answers until nobody waits to be answered.
@@ -72,12 +66,6 @@ impl WaitingRooms {
                 self.rebuild_now(schedule_id).await;
                 ranks = self.index.enter(schedule_id, chunk, rules::POLL_PRESENCE).await;
             }
-            if let Ok(Some(first)) = &ranks
-                && first.hole > 0
-                && let Some(later) = self.look_without_hole(schedule_id, chunk, first).await
-            {
-                ranks = Ok(Some(later));
-            }
             match ranks {
                 Ok(Some(ranks)) => {
                     let waiting = Some(ranks.waiting);
@@ -96,33 +84,6 @@ impl WaitingRooms {
             }
         }
         located
-    }
-
-    /// Ranks of newcomers. Another instance may have committed people before them, and not indexed them yet. These are
-    /// waited for: else newcomers would be told a place that is too small, and see it rise. Waits for a moment only, because
-    /// that instance may be dead.
-    async fn look_without_hole(
-        &self,
-        schedule_id: ScheduleId,
-        people: &[(PersonId, i64)],
-        first: &Ranks,
-    ) -> Option<Ranks> {
-        let persons: Vec<PersonId> = people.iter().map(|(person, _)| *person).collect();
-        let (last, _) = people.iter().enumerate().max_by_key(|(_, (_, number))| *number)?;
-        let wanted = first.positions.get(last)? + first.hole;
-        let mut newest = None;
-        for _ in 0..HOLE_LOOKS {
-            tokio::time::sleep(HOLE_PAUSE).await;
-            let looked = self.index.look(schedule_id, &persons, rules::POLL_PRESENCE).await;
-            let Ok(Some(ranks)) = looked else { break };
-            let filled = ranks.positions.get(last).is_some_and(|position| *position >= wanted);
-            newest = Some(ranks);
-            if filled {
-                break;
-            }
-        }
-        // Some of them may have left the line meanwhile.
-        newest.filter(|ranks| ranks.positions.iter().all(|position| *position > 0))
     }
 
     async fn locate_newcomer(

@@ -184,11 +184,13 @@ impl WaitingRooms {
     async fn build(&self, schedule_id: ScheduleId, token: RebuildId) -> Result<(), Fault> {
         self.metrics.rooms.of(schedule_id).rebuilds.inc();
         let start = Instant::now();
-        let Generation { generation, now: since, drained } =
+        let Generation { generation, now: since, last_number, drained } =
             store::rebuild::next_generation(&self.background, schedule_id).await?;
         let lost = Fault::unavailable("another instance has taken the rebuild over");
         let Some((last, people)) = self.fill(schedule_id, token).await? else { return Err(lost) };
-        if !self.index.swap(schedule_id, token, generation, rules::POLL_PRESENCE).await? {
+        let presence = rules::POLL_PRESENCE;
+        if !self.index.swap(schedule_id, token, generation, presence, last.max(last_number)).await?
+        {
             return Err(lost);
         }
         self.replay(schedule_id, last, since).await?;

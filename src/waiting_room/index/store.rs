@@ -52,8 +52,6 @@ pub(in crate::waiting_room) struct Ranks {
     pub waiting: i64,
     /// What the numbers of everybody in line add up to, as in `Tally` of `waiting_room::store::rebuild`.
     pub sum: i64,
-    /// After entering: how many numbers below these people's were given out and have not come into the line yet.
-    pub hole: i64,
     /// For each person asked about, in that order: 1 for the front, 0 when not in line.
     pub positions: Vec<i64>,
 }
@@ -61,7 +59,7 @@ pub(in crate::waiting_room) struct Ranks {
 impl Ranks {
     fn parse(answer: Option<Vec<i64>>) -> Result<Option<Self>, Fault> {
         let Some(answer) = answer else { return Ok(None) };
-        let [generation, seq, waiting, sum, hole, positions @ ..] = answer.as_slice() else {
+        let [generation, seq, waiting, sum, positions @ ..] = answer.as_slice() else {
             return Err(Fault::internal("a script of the waiting room answered too little"));
         };
         let unsigned = |value: i64| u64::try_from(value).unwrap_or(0);
@@ -70,7 +68,6 @@ impl Ranks {
             seq: unsigned(*seq),
             waiting: *waiting,
             sum: *sum,
-            hole: *hole,
             positions: positions.to_vec(),
         }))
     }
@@ -303,13 +300,14 @@ impl Index {
     }
 
     /// Puts the line that was built into use, and has every instance read its ranks again; everybody counts as present for
-    /// `presence`. `false` when the claim is lost.
+    /// `presence`. Nobody who is in line and not in what was built has a number up to `last`. `false` when the claim is lost.
     pub(in crate::waiting_room) async fn swap(
         &self,
         schedule_id: ScheduleId,
         token: RebuildId,
         generation: i64,
         presence: Duration,
+        last: i64,
     ) -> Result<bool, Fault> {
         let keys = self.keys(schedule_id);
         let mut call = SWAP.on([
@@ -324,7 +322,7 @@ impl Index {
             keys.high,
         ]);
         call.arg(token.to_string()).arg(self.channel(schedule_id));
-        call.arg(generation).arg(millis(presence));
+        call.arg(generation).arg(millis(presence)).arg(last);
         let swapped: i64 = self.kv.script(&call).await?;
         Ok(swapped == 1)
     }

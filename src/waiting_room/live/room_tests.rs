@@ -38,7 +38,7 @@ fn waiting(schedule_id: ScheduleId, number: i64) -> QueueToken {
 }
 
 fn ranks(positions: Vec<i64>) -> Ranks {
-    Ranks { generation: 1, seq: 7, waiting: 2, sum: 0, hole: 0, positions }
+    Ranks { generation: 1, seq: 7, waiting: 2, sum: 0, positions }
 }
 
 #[test]

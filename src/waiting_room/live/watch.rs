@@ -73,28 +73,15 @@ impl WaitingRooms {
 
     async fn join(&self, room: &Room, token: &QueueToken) -> Result<ScreenWatch, Fault> {
         for _ in 0..LOOKS {
-            let looked = if token.status == QueueStatus::Waiting {
-                self.index
-                    .look(token.schedule_id, &[token.person_id], rules::ACTIVE_PRESENCE)
-                    .await
-                    .ok()
-                    .flatten()
-            } else {
-                None
-            };
-            let position = looked
-                .as_ref()
-                .and_then(|ranks| ranks.positions.first().copied())
-                .filter(|p| *p > 0);
-            let position = match position {
-                None if token.status == QueueStatus::Waiting => {
-                    Some(self.position_from_journal(token).await?)
-                }
-                other => other,
-            };
-            let sound = looked
-                .filter(|ranks| ranks.positions.first().is_some_and(|position| *position > 0));
-            if let Ok(screen) = room.join(token, sound.as_ref(), position) {
+            let (mut ranks, mut position) = (None, None);
+            if token.status == QueueStatus::Waiting {
+                ranks = self.indexed(token, rules::ACTIVE_PRESENCE).await;
+                position = match ranks.as_ref().and_then(|ranks| ranks.positions.first()) {
+                    Some(position) => Some(*position),
+                    None => Some(self.position_from_journal(token).await?),
+                };
+            }
+            if let Ok(screen) = room.join(token, ranks.as_ref(), position) {
                 return Ok(screen);
             }
         }

@@ -16,6 +16,8 @@ pub(in crate::waiting_room) struct Generation {
     pub generation: i64,
     /// The database's clock before anything of the line is read.
     pub now: Timestamp,
+    /// The last number that was given out by then, or a little earlier.
+    pub last_number: i64,
     /// Whether the sale is over and everybody was sent home.
     pub drained: bool,
 }
@@ -27,9 +29,9 @@ pub(in crate::waiting_room) async fn next_generation(
 ) -> Result<Generation, Fault> {
     const SQL: &str = "
         UPDATE admission a SET generation = a.generation + 1
-        FROM waiting_room w
+        FROM waiting_room w JOIN queue_counter c USING (schedule_id)
         WHERE a.schedule_id = $1 AND w.schedule_id = a.schedule_id
-        RETURNING a.generation, clock_timestamp() AS now, w.drained_at IS NOT NULL AS drained";
+        RETURNING a.generation, clock_timestamp() AS now, c.last_number, w.drained_at IS NOT NULL AS drained";
     let row: Option<Generation> = db.row(SQL, vec![schedule_id.into()]).await?;
     row.ok_or(Fault::internal("a schedule without an admission row"))
 }

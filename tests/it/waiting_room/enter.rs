@@ -307,3 +307,39 @@ async fn a_position_told_on_entering_never_rises_though_hundreds_enter_at_once()
         assert!(risen.is_empty(), "{risen:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn places_told_before_those_in_front_are_in_the_index_are_true_and_stay() {
+    let world = World::new().await;
+    let a = world.quiet_instance(&[]).await;
+    let show = shop::show(&world, &a, setup(1, 1, 60.0)).await;
+    let fans = shop::fans(&world, &a, 5).await;
+    let [first, second, third, fourth, late] = &fans[..] else { panic!("five fans") };
+    assert_eq!(entered(first, &show.id).await["position"], 1);
+    // As an instance leaves it that stands still between the commit of two people and the index, or is killed there.
+    for (fan, number) in [(second, 2), (third, 3)] {
+        let (show, person, token) = (&show.id, id_of(fan), uuid::Uuid::now_v7());
+        let sql = format!(
+            "INSERT INTO queue_token (id, schedule_id, person_id, number, entered_at)
+             VALUES ('{token}', '{show}', '{person}', {number}, clock_timestamp());
+             UPDATE queue_counter SET last_number = {number} WHERE schedule_id = '{show}'"
+        );
+        world.sql(&sql).await;
+    }
+    assert_eq!(entered(fourth, &show.id).await["position"], 4);
+    assert_eq!(entered(late, &show.id).await["position"], 5);
+    let mut watch = late.watch_queue(&show.id).await;
+    assert_eq!(watch.field().await["position"], 5);
+    let rebuilds = a.app.metrics.rooms.of(schedule(&show)).rebuilds.get();
+    assert!(a.app.waiting_rooms.compare().await.is_ok());
+    assert_eq!(fourth.queue_status(&show.id).await["position"], 4);
+    // Whoever asks is in the index from then on; whoever leaves makes room, whether they ever came or not.
+    assert_eq!(second.queue_status(&show.id).await["position"], 2);
+    assert_eq!(fourth.queue_status(&show.id).await["position"], 4);
+    third.leave(&show.id).await;
+    watch.until("position 4", |token| token["position"] == 4).await;
+    assert_eq!(fourth.queue_status(&show.id).await["position"], 3);
+    second.leave(&show.id).await;
+    watch.until("position 3", |token| token["position"] == 3).await;
+    assert_eq!(a.app.metrics.rooms.of(schedule(&show)).rebuilds.get(), rebuilds);
+}

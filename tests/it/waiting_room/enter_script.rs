@@ -30,7 +30,7 @@ async fn put(kv: &Kv, schedule_id: &str, person: &str, number: i64) -> Vec<i64> 
 
 /// The same; their position.
 async fn index(kv: &Kv, schedule_id: &str, person: &str, number: i64) -> i64 {
-    put(kv, schedule_id, person, number).await[5]
+    put(kv, schedule_id, person, number).await[4]
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -52,20 +52,28 @@ async fn somebody_in_the_index_of_an_empty_line_is_taken_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_comes_before_those_in_front_of_them_learns_how_many_are_missing() {
+async fn who_comes_before_those_in_front_of_them_stands_behind_them_all_the_same() {
     let world = World::new().await;
     let a = world.quiet_instance(&[]).await;
     let show = shop::show(&world, &a, setup(1, 1, 0.1)).await;
     // Builds the line.
     entered(&shop::fan(&world, &a).await, &show.id).await;
     let kv = &a.app.kv;
-    let hole = async |person, number| put(kv, &show.id, person, number).await[4];
-    assert_eq!(hole("drawn", -7).await, 0);
-    assert_eq!(hole("second", 2).await, 0);
-    assert_eq!(hole("sixth", 6).await, 3, "3, 4 and 5 are on their way");
-    assert_eq!(hole("fourth", 4).await, 0, "late themselves");
-    assert_eq!(hole("seventh", 7).await, 0, "a hole is told once");
-    assert_eq!(hole("sixth", 6).await, 0);
+    let mut topic = kv.listen(&format!("room:{{{}}}:events", show.id)).await;
+    let stands = async |person, number| index(kv, &show.id, person, number).await;
+    assert_eq!(stands("second", 2).await, 2);
+    assert_eq!(stands("sixth", 6).await, 6, "3, 4 and 5 are on their way");
+    assert_eq!(stands("seventh", 7).await, 7, "still");
+    assert_eq!(stands("fourth", 4).await, 4);
+    assert_eq!(stands("fifth", 5).await, 5);
+    assert_eq!(stands("fifth", 5).await, 5, "twice is once");
+    assert_eq!(stands("sixth", 6).await, 6, "nobody's place has risen");
+    assert_eq!(indexed(kv, &show.id).await, [1, 2, 3, 4, 5, 6, 7]);
+    // Nobody had to be told. A drawn number was not expected.
+    assert_eq!(stands("drawn", -7).await, 1);
+    let Some(Signal::Message(message)) = topic.next().await else { panic!("nothing was told") };
+    let message: Value = serde_json::from_slice(&message).expect("JSON");
+    assert_eq!(message["late"], json!([-7]), "{message}");
 }
 
 /// The smallest number that the draw can give.
@@ -113,9 +121,13 @@ async fn of_two_drawn_numbers_of_one_person_the_one_that_comes_last_counts() {
     for number in [5, 4, 6] {
         index(kv, &show.id, "third", number).await;
     }
-    assert_eq!(indexed(kv, &show.id).await, [FIRST_DRAWN, -7, 1, 6]);
+    assert_eq!(
+        indexed(kv, &show.id).await,
+        [FIRST_DRAWN, -7, 1, 2, 3, 6],
+        "2 and 3 are on their way"
+    );
     let mut told = Vec::new();
-    while told.len() < 5 {
+    while told.len() < 6 {
         if let Some(Signal::Message(message)) = topic.next().await {
             let message: Value = serde_json::from_slice(&message).expect("JSON");
             told.push((message["gone"].clone(), message["late"].clone()));
@@ -126,6 +138,7 @@ async fn of_two_drawn_numbers_of_one_person_the_one_that_comes_last_counts() {
         (json!([]), json!([-7])),
         (json!([FIRST_DRAWN]), json!([-3])),
         (json!([-3]), json!([FIRST_DRAWN])),
+        (json!([4]), json!([])),
         (json!([5]), json!([])),
     ];
     assert_eq!(told, expected);

@@ -17,3 +17,26 @@ local function mark(number) return math.abs(number) % 1000003 end
 -- Numbers are whole and up to 2^53, negative ones too. Concatenating such a number would round it.
 local function written(number) return string.format('%.0f', number) end
 
+-- Numbers are given out in the order of commits, and come here from several instances in any order. A number that has been
+-- passed by a larger one stands in line already, without its person: nobody who comes now is told a place that is too small.
+local function nobody(number) return '#' .. written(number) end
+
+-- More missing numbers than can be on their way at once are no sign of that. The comparison with the journal finds out.
+local MISSING_MAX = 3000
+
+-- Lets the numbers between two others stand in line without their people, but for those that have left already; what is
+-- added to the line's sum.
+local function expect(waiting, left, above, below)
+  local missing, sum = {}, 0
+  if below - above - 1 > MISSING_MAX then return 0 end
+  for number = above + 1, below - 1 do
+    if not redis.call('ZSCORE', left, written(number)) then
+      missing[#missing + 1] = written(number)
+      missing[#missing + 1] = nobody(number)
+      sum = sum + mark(number)
+    end
+  end
+  if #missing > 0 then redis.call('ZADD', waiting, unpack(missing)) end
+  return sum
+end
+

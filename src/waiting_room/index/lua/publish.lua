@@ -18,6 +18,11 @@ if #ARGV > 3 then
       end
       redis.call('ZREM', KEYS[3], ARGV[i])
     end
+    -- They have left before they came here.
+    if redis.call('ZREM', KEYS[2], nobody(tonumber(ARGV[i + 1]))) == 1 then
+      gone[#gone + 1] = ARGV[i + 1]
+      sum = sum + mark(tonumber(ARGV[i + 1]))
+    end
   end
   redis.call('DECRBY', KEYS[6], written(sum))
   redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', now - 30000)
