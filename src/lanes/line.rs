@@ -101,11 +101,19 @@ struct State<W: GroupWork> {
     next_place: u64,
     /// How many groups are being served.
     busy: usize,
+    /// Whether the last group was of several: others ask at the same time.
+    rush: bool,
     /// Keys of the groups that are being served.
     under_way: HashSet<W::Key>,
 }
 
 impl<W: GroupWork> State<W> {
+    /// Whether others may be about to join those who wait. At rest nobody is, and looking for them costs a single request more
+    /// than all the rest of its way through the lanes.
+    fn may_grow(&self) -> bool {
+        self.rush || self.waiting.len() > 1
+    }
+
     /// How long an idle lane leaves those who wait to the lanes that are busy: they share the next group. A lane more, for a
     /// few of them, would make two small groups of one, and each costs the database as much as many requests do.
     fn better_later(&self) -> Option<Duration> {
@@ -120,8 +128,13 @@ impl<W: GroupWork> State<W> {
 impl<W: GroupWork> Line<W> {
     /// A line that nobody waits in, with room for `backlog` requests.
     pub(super) fn new(backlog: usize) -> Self {
-        let state =
-            State { waiting: VecDeque::new(), next_place: 0, busy: 0, under_way: HashSet::new() };
+        let state = State {
+            waiting: VecDeque::new(),
+            next_place: 0,
+            busy: 0,
+            rush: false,
+            under_way: HashSet::new(),
+        };
         Self { state: Mutex::new(state), changed: Notify::new(), backlog }
     }
 
@@ -175,8 +188,10 @@ impl<W: GroupWork> Line<W> {
     ) -> Option<(Group<W>, Flight<'_, W>)> {
         loop {
             let changed = self.changed.notified();
-            // What has arrived over other connections joins, too: its tasks are run before this one goes on.
-            yield_now().await;
+            if self.state().may_grow() {
+                // What has arrived over other connections joins, too: its tasks are run before this one goes on.
+                yield_now().await;
+            }
             match self.take() {
                 Taken::Group(group, keys) => return Some((group, Flight { line: self, keys })),
                 Taken::Later(wait) => drop(timeout(wait, changed).await),
@@ -238,6 +253,7 @@ impl<W: GroupWork> Line<W> {
         under_way.extend(keys.iter().cloned());
         let more = !waiting.is_empty();
         state.busy += 1;
+        state.rush = group.requests.len() > 1;
         drop(state);
         if more {
             // For another lane: this one has enough to do.
@@ -268,9 +284,12 @@ impl<W: GroupWork> Drop for Flight<'_, W> {
         for key in &self.keys {
             state.under_way.remove(key);
         }
+        let awaited = !state.waiting.is_empty();
         drop(state);
-        // Those who waited for it are taken by this lane if it lives, and by another if it does not.
-        self.line.changed.notify_one();
+        if awaited {
+            // Those who waited for it are taken by this lane if it lives, and by another if it does not.
+            self.line.changed.notify_one();
+        }
     }
 }
 
