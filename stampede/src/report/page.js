@@ -38,7 +38,7 @@ function ticks(from, to, count) {
 }
 function timeTicks(from, to) {
   const zero = R.setting.opening, span = to - from;
-  const step = [5, 10, 15, 30, 60, 120, 300, 600, 1200, 3600].find((s) => span / s <= 9) || 7200;
+  const step = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 3600].find((s) => span / s <= 9) || 7200;
   const out = [];
   for (let v = zero + Math.ceil((from - zero) / step) * step; v <= to; v += step) out.push(v);
   return out;
@@ -61,7 +61,7 @@ function chart(card, o) {
   if (x1 <= x0) x1 = x0 + 1;
   const stacked = o.kind === 'stack', sums = new Map();
   if (stacked) for (const s of all) for (const [x, y] of s.points) sums.set(x, (sums.get(x) || 0) + y);
-  let y1 = o.y1 ?? Math.max(...(stacked ? sums.values() : all.flatMap((s) => s.points.map((p) => p[1]))), o.least || 1e-9) * 1.06;
+  let y1 = o.y1 ?? Math.max(...(stacked ? sums.values() : all.flatMap((s) => s.points.map((p) => p[1]))), o.least || 1) * 1.06;
   const logX = o.logX, fx = (v) => logX ? Math.log10(Math.max(v, x0)) : v;
   const px = (v) => L + (W - L - Rr) * (fx(v) - fx(x0)) / (fx(x1) - fx(x0)), py = (v) => T + (H - T - B) * (1 - Math.min(v, y1) / y1);
   const root = svg('svg', { viewBox: `0 0 ${W} ${H}`, role: 'img', 'aria-label': o.title });
