@@ -2,7 +2,10 @@
 
 use async_graphql::{Enum, Error, ErrorExtensionValues};
 
-use crate::kernel::{Failure, Fault, FaultKind, RequestCode, TooOften};
+use crate::{
+    kernel::{Failure, Fault, FaultKind, RequestCode, TooOften},
+    telemetry::Seldom,
+};
 
 /// What stands in errors[].extensions.code. extensions also holds `retryable` (Boolean) and `requestId`, and
 /// `retryAfterSeconds` where waiting helps. The QUEUE_ codes are for `seats` and `seatChanges`.
@@ -94,11 +97,17 @@ impl From<Fault> for ApiError {
                 Self::caller_gone()
             }
             FaultKind::TooOften { what, seconds } => {
-                tracing::info!(?what, seconds, "somebody did something too often");
+                static LINES: Seldom = Seldom::new();
+                if let Some(left_out) = LINES.pass() {
+                    tracing::info!(?what, seconds, left_out, "somebody did something too often");
+                }
                 Self::too_often(what, seconds)
             }
             FaultKind::Unavailable => {
-                tracing::warn!(fault = %fault.report(), "request could not be served");
+                static LINES: Seldom = Seldom::new();
+                if let Some(left_out) = LINES.pass() {
+                    tracing::warn!(fault = %fault.report(), left_out, "request could not be served");
+                }
                 Self::new(RequestCode::Overloaded, "The service is busy; try again in a moment.")
             }
             FaultKind::Unanswered => {

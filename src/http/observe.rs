@@ -15,7 +15,7 @@ use crate::{
     kernel::RequestCode,
     telemetry::{
         Course, OperationLabels, OperationOutcome as Outcome, Part, RefusalLabels, RequestLabels,
-        Span,
+        Seldom, Span,
     },
 };
 
@@ -168,10 +168,13 @@ impl Observation {
     /// Says where the time went. Parts may have run at the same time, and there is time that no part has: parsing, hashing,
     /// writing the answer.
     fn log_slow(&self, kind: &'static str, duration_us: u64) {
+        static LINES: Seldom = Seldom::new();
         self.transport.metrics.operations.slow.inc();
+        let Some(left_out) = LINES.pass() else { return };
         let took = |part| self.course.as_ref().and_then(|course| course.micros(part));
         let times = |part| self.course.as_ref().and_then(|course| course.times(part));
         tracing::warn!(
+            left_out,
             kind,
             operation = self.operation.as_deref(),
             field = self.field.as_deref(),

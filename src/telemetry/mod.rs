@@ -6,6 +6,7 @@ mod lines;
 mod metrics;
 mod operations;
 mod rooms;
+mod seldom;
 mod traces;
 
 pub use course::{Asked, Course, Part, Step, refused};
@@ -17,6 +18,7 @@ pub use metrics::{
 };
 pub use operations::{OperationLabels, OperationMetrics, OperationOutcome, RefusalLabels};
 pub use rooms::{RoomMetrics, RoomsMetrics};
+pub use seldom::Seldom;
 pub use traces::{
     Export, Parent, Span, TraceAddress, TraceHeaders, TraceSettings, start as start_traces,
 };
