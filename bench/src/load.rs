@@ -10,7 +10,7 @@ use std::{
 use stampede::net::http::exchange;
 use tokio::net::TcpStream;
 
-use crate::{Result, cpu::Processes};
+use crate::{Result, cpu::Processes, standing};
 
 /// Not counted: connections are new and plans are cold.
 pub(crate) const WARM_UP: Duration = Duration::from_secs(2);
@@ -24,6 +24,8 @@ pub(crate) struct Target {
     /// Refusals are answers too.
     tolerant: bool,
     pace: Option<Duration>,
+    /// Each connection comes from an address of its own.
+    scattered: bool,
 }
 
 /// What was measured.
@@ -45,7 +47,14 @@ pub(crate) struct Measured {
 impl Target {
     /// Each request is sent once at most.
     pub(crate) fn new(address: SocketAddr, requests: Vec<Vec<Vec<u8>>>) -> Self {
-        Self { address, requests: Arc::new(requests), repeat: false, tolerant: false, pace: None }
+        Self {
+            address,
+            requests: Arc::new(requests),
+            repeat: false,
+            tolerant: false,
+            pace: None,
+            scattered: false,
+        }
     }
 
     /// The requests are sent again and again.
@@ -56,6 +65,21 @@ impl Target {
     /// Refusals do not end the benchmark, nor connections that the server closes.
     pub(crate) fn whatever_is_answered(self) -> Self {
         Self { tolerant: true, ..self }
+    }
+
+    /// Each connection comes from an address of its own, so that no limit per address stops them.
+    pub(crate) fn scattered(self) -> Self {
+        Self { scattered: true, ..self }
+    }
+
+    async fn connect(&self, connection: usize) -> Result<TcpStream> {
+        let stream = if self.scattered {
+            standing::connect_from(standing::source(connection), self.address).await?
+        } else {
+            TcpStream::connect(self.address).await?
+        };
+        stream.set_nodelay(true)?;
+        Ok(stream)
     }
 
     /// This many requests a second over all connections, whether or not the answers keep up. Latencies are then counted from
@@ -76,10 +100,8 @@ pub(crate) async fn run(
     let connections = target.requests.len();
     // Fans have connected before they ask.
     let mut streams = Vec::with_capacity(connections);
-    for _ in 0..connections {
-        let stream = TcpStream::connect(target.address).await?;
-        stream.set_nodelay(true)?;
-        streams.push(stream);
+    for connection in 0..connections {
+        streams.push(target.connect(connection).await?);
     }
     let start = Instant::now();
     let counted = start + WARM_UP..start + WARM_UP + time;
@@ -173,7 +195,7 @@ async fn drive(
             }
             let asked = exchange(&mut stream, request, &mut answer).await;
             if target.tolerant && asked.is_err() {
-                stream = TcpStream::connect(target.address).await?;
+                stream = target.connect(connection).await?;
                 continue;
             }
             asked?;

@@ -19,6 +19,7 @@ mod rush;
 mod scenery;
 mod server;
 mod sockets;
+mod standing;
 
 use std::{error::Error, time::Duration};
 
@@ -67,7 +68,7 @@ enum Part {
     },
     /// The floor of `push`: plain axum sending ready bytes to sockets. Started by the benchmark itself.
     FloorSockets,
-    /// What floods of log-ins, of one fan's requests and of dear queries do to others' latency.
+    /// What floods of log-ins, of one fan's requests, of dear queries and of idle connections do to others' latency.
     Flood,
     /// How long holds and refusals take while a crowd sells out one hall.
     Rush(rush::RushOptions),
