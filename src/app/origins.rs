@@ -43,12 +43,17 @@ fn origin(text: &str) -> Result<String, String> {
     if url.host_str().is_none_or(str::is_empty) {
         return Err(format!("its host is missing: {WRITTEN}"));
     }
+    if authority.contains('*') {
+        return Err(format!(
+            "no pattern is understood, so list each origin, or * alone for all: {WRITTEN}"
+        ));
+    }
     // Of other schemes, as apps have them, a browser sends what the app is called by.
-    let usual = ["http", "https"].contains(&url.scheme());
-    Ok(if usual {
-        url.origin().ascii_serialization()
-    } else {
-        format!("{}://{authority}", scheme.to_ascii_lowercase())
+    Ok(match url.scheme() {
+        "http" | "https" => url.origin().ascii_serialization(),
+        // Pages have the one, WebSockets of native clients the other.
+        "ws" | "wss" => url.origin().ascii_serialization().replacen("ws", "http", 1),
+        _ => format!("{}://{}", scheme.to_ascii_lowercase(), authority.to_ascii_lowercase()),
     })
 }
 
@@ -68,6 +73,15 @@ mod tests {
         );
         assert_eq!(read("http://[::1]:3000"), ["http://[::1]:3000"]);
         assert_eq!(read("capacitor://localhost"), ["capacitor://localhost"]);
+        assert_eq!(read("Capacitor://LocalHost"), ["capacitor://localhost"]);
+        assert_eq!(
+            read("wss://Shop.example, WS://shop.example:80"),
+            ["https://shop.example", "http://shop.example"]
+        );
+        assert_eq!(
+            read("https://bühne.example, https://공연.example:443"),
+            ["https://xn--bhne-0ra.example", "https://xn--ob0bt78b.example"]
+        );
     }
 
     #[test]
@@ -84,6 +98,10 @@ mod tests {
             ("https://", "it is none"),
             ("file://", "its host is missing"),
             ("https://shop.example:port", "it is none"),
+            ("https://*.shop.example", "no pattern is understood"),
+            ("https://*", "no pattern is understood"),
+            ("https://shop.example:*", "it is none"),
+            ("app://*", "no pattern is understood"),
         ] {
             let told = bad.parse::<Origins>().unwrap_err();
             assert!(

@@ -1,6 +1,6 @@
 //! What surrounds every route: the request's id, the limit on bodies, panics, CORS and the headers that browsers heed.
 
-use std::{borrow::Cow, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{borrow::Cow, panic::AssertUnwindSafe, sync::Arc};
 
 use async_graphql::Response as GraphqlResponse;
 use axum::{
@@ -13,15 +13,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::FutureExt;
-use tower_http::{
-    cors::{AllowOrigin, CorsLayer},
-    limit::RequestBodyLimitLayer,
-};
+use tower_http::limit::RequestBodyLimitLayer;
 use uuid::Uuid;
 
 use super::{
     accept::{self, Media},
     connection::Connection,
+    cross_origin::CrossOrigin,
     error::{self, Refusal},
     linger,
     rate_limits::RateLimits,
@@ -52,38 +50,25 @@ const ONCE: [HeaderName; 9] = [
     header::SEC_WEBSOCKET_VERSION,
 ];
 
+/// What every answer goes through.
+#[derive(Clone)]
+struct Through {
+    tasks: Tasks,
+    cross_origin: Arc<CrossOrigin>,
+}
+
 /// Puts the layers around the routes.
 pub(super) fn around(
     routes: Router,
-    cors: Option<CorsLayer>,
+    cross_origin: CrossOrigin,
     rates: Arc<RateLimits>,
     tasks: Tasks,
 ) -> Router {
     let routes = routes.layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX));
-    // Inside of CORS, so that pages of other origins can read what they are told.
     let routes = routes.layer(from_fn_with_state(rates, limited));
-    let routes = match cors {
-        Some(cors) => routes.layer(cors),
-        None => routes,
-    };
-    routes.layer(from_fn_with_state(tasks, through))
-}
-
-/// Lets pages of these origins use the server; without any, browsers keep to the server's own.
-pub(super) fn cors(origins: &[String]) -> Option<CorsLayer> {
-    let allowed = if origins.iter().any(|origin| origin == "*") {
-        AllowOrigin::any()
-    } else {
-        AllowOrigin::list(origins.iter().filter_map(|origin| origin.parse().ok()))
-    };
-    (!origins.is_empty()).then(|| {
-        CorsLayer::new()
-            .allow_origin(allowed)
-            .allow_methods([Method::POST])
-            .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, REQUEST_ID])
-            .expose_headers([REQUEST_ID, header::RETRY_AFTER])
-            .max_age(Duration::from_secs(3600))
-    })
+    let state = Through { tasks, cross_origin: Arc::new(cross_origin) };
+    // Outermost, so that pages of other origins can read whatever they are told.
+    routes.layer(from_fn_with_state(state, through))
 }
 
 /// Counts a request of its address, and answers it if there are not too many.
@@ -106,17 +91,23 @@ async fn limited(
     answer
 }
 
-async fn through(State(tasks): State<Tasks>, mut request: Request, next: Next) -> Response {
+async fn through(
+    State(Through { tasks, cross_origin }): State<Through>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let id = RequestId(incoming(request.headers()).unwrap_or_else(new_id));
     request.extensions_mut().insert(id.clone());
     let connection = request.extensions().get::<Arc<Connection>>();
     let origin = Origin(connection.and_then(|connection| connection.client(request.headers())));
     request.extensions_mut().insert(origin);
     let unclear = unclear(request.version(), request.headers());
+    let told = cross_origin.told(request.method(), request.headers());
     let request = linger::to_the_end(request, &tasks);
-    let answer = match unclear {
-        Some(text) => Ok(unclear_answer(text)),
-        None => AssertUnwindSafe(next.run(request)).catch_unwind().await,
+    let answer = match (unclear, told.answer()) {
+        (Some(text), _) => Ok(unclear_answer(text)),
+        (None, Some(answer)) => Ok(answer),
+        (None, None) => AssertUnwindSafe(next.run(request)).catch_unwind().await,
     };
     let mut answer = answer.unwrap_or_else(|_| {
         tracing::error!(request_id = &*id.0, "a handler panicked");
@@ -131,9 +122,9 @@ async fn through(State(tasks): State<Tasks>, mut request: Request, next: Next) -
             let kept = answer.headers_mut().remove(&name);
             refused.headers_mut().extend(kept.map(|value| (name, value)));
         }
-        keep_for_browsers(answer.headers(), refused.headers_mut());
         answer = refused;
     }
+    told.write(answer.headers_mut());
     seal(answer, &id)
 }
 

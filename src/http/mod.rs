@@ -7,6 +7,7 @@ mod accept;
 mod assets;
 mod client;
 mod connection;
+mod cross_origin;
 mod document;
 mod edge;
 mod error;
@@ -42,6 +43,7 @@ use axum::{
     routing::get,
 };
 pub use connection::{Connection, Listener};
+use cross_origin::CrossOrigin;
 pub use lifetime::{Lifetime, serve};
 pub use limits::Limits;
 use rate_limits::RateLimits;
@@ -58,7 +60,7 @@ pub fn router(app: &App, schema: FrontrowSchema, lifetime: &Lifetime, limits: Li
         app.sessions.clone(),
         app.metrics.clone(),
         limits,
-        settings.allowed_origins.as_slice().to_vec(),
+        CrossOrigin::of(settings.allowed_origins.as_slice()),
         lifetime.clone(),
     );
     let pages = if settings.graphiql { graphiql() } else { Router::new() };
@@ -74,7 +76,12 @@ pub fn router(app: &App, schema: FrontrowSchema, lifetime: &Lifetime, limits: Li
 pub fn metrics_router(app: &App, lifetime: &Lifetime) -> Router {
     let routes = metrics(&app.metrics).merge(health::routes(app, lifetime)).merge(living());
     let unlimited = Arc::new(RateLimits::new(RateSettings::default(), &app.metrics));
-    edge::around(routes.fallback(nothing), None, unlimited, app.tasks.clone())
+    edge::around(
+        routes.fallback(nothing),
+        CrossOrigin::default(),
+        unlimited,
+        app.tasks.clone(),
+    )
 }
 
 /// `/metrics`.
@@ -104,7 +111,7 @@ fn graphiql() -> Router {
 /// The routes around those of GraphQL; all but `others` need neither Postgres nor Redis.
 fn routes(transport: Transport, others: Router) -> Router {
     let (rates, tasks) = (transport.rates.clone(), transport.tasks.clone());
-    let cors = edge::cors(&transport.origins);
+    let cross_origin = transport.cross_origin.clone();
     let graphql = get(websocket::upgrade).post(graphql::post).fallback(graphql::only_post);
     let routes = Router::new()
         .route(edge::GRAPHQL, graphql)
@@ -112,7 +119,7 @@ fn routes(transport: Transport, others: Router) -> Router {
         .merge(living())
         .merge(others)
         .fallback(nothing);
-    edge::around(routes, cors, rates, tasks)
+    edge::around(routes, cross_origin, rates, tasks)
 }
 
 fn render(metrics: &Metrics) -> impl IntoResponse + use<> {

@@ -6,7 +6,7 @@ use async_graphql::{Executor, Request, Response, Value, Variables};
 use futures_util::{future::BoxFuture, stream::BoxStream};
 
 use super::{
-    document::Documents, introspection::Introspection, lifetime::Lifetime, limits::Limits,
+    cross_origin::CrossOrigin, document::Documents, introspection::Introspection, lifetime::Lifetime, limits::Limits,
     load::Load, rate_limits::RateLimits, roots::Roots, share::Shares, strict::Strict,
     websocket::Places,
 };
@@ -56,8 +56,8 @@ pub(super) struct Transport {
     pub(super) sockets_of_people: Arc<Places<PersonId>>,
     pub(super) introspection: Introspection,
     pub(super) limits: Limits,
-    /// Browsers' origins that may use this server besides its own; `*` stands for all.
-    pub(super) origins: Vec<String>,
+    /// Whose pages may use this server besides its own.
+    pub(super) cross_origin: CrossOrigin,
     pub(super) lifetime: Lifetime,
 }
 
@@ -68,14 +68,12 @@ impl Transport {
         sessions: Sessions,
         metrics: Metrics,
         limits: Limits,
-        origins: Vec<String>,
+        cross_origin: CrossOrigin,
         lifetime: Lifetime,
     ) -> Self {
         let documents = Documents::new();
         let introspection = Introspection::new(&schema, limits.introspection);
         let roots = Roots::of(&schema);
-        let origins = origins.iter().map(|origin| origin.trim().trim_end_matches('/'));
-        let origins = origins.filter(|origin| !origin.is_empty()).map(str::to_owned).collect();
         Self {
             engine: Box::new(schema),
             sessions,
@@ -90,7 +88,7 @@ impl Transport {
             shares: Shares::new(limits.patience),
             introspection,
             limits,
-            origins,
+            cross_origin,
             lifetime,
         }
     }

@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{Lifetime, Limits, Listener, routes, serve, transport::Transport};
+use super::{CrossOrigin, Lifetime, Limits, Listener, routes, serve, transport::Transport};
 use crate::{
     account::{Keyring, Sessions},
     api::{ApiError, Caller, Handover, Updates},
@@ -204,13 +204,13 @@ impl Server {
             .disable_suggestions()
             .finish();
         let lifetime = Lifetime::new(stopping.clone());
-        let origins = origins.iter().map(|&origin| origin.to_owned()).collect();
+        let origins: crate::app::Origins = origins.join(",").parse().unwrap();
         let transport = Transport::new(
             schema,
             sessions.clone(),
             metrics.clone(),
             limits.clone(),
-            origins,
+            CrossOrigin::of(origins.as_slice()),
             lifetime.clone(),
         );
         let health = Router::new().route("/broken", axum::routing::get(broken));

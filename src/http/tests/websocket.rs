@@ -373,9 +373,9 @@ async fn only_our_protocol_is_spoken() {
 async fn only_trusted_origins_may_connect() {
     let server = Server::with(Limits::default(), &["https://shop.example"]).await;
     let protocol = ("sec-websocket-protocol", "graphql-transport-ws");
-    let own = format!("http://{}", server.address);
-    for origin in [own.as_str(), "https://shop.example"] {
-        assert!(Client::open(&server, &[protocol, ("origin", origin)]).await.is_ok());
+    let (own, native) = (format!("http://{}", server.address), format!("WS://{}", server.address));
+    for origin in [&own, &native, "https://shop.example", "wss://shop.example:443"] {
+        assert!(Client::open(&server, &[protocol, ("origin", origin)]).await.is_ok(), "{origin}");
     }
     for origin in ["https://evil.example", "null"] {
         let answer = refused(&server, &[protocol, ("origin", origin)]).await;

@@ -17,7 +17,7 @@ use std::net::IpAddr;
 use axum::{
     Extension,
     extract::{Request, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{StatusCode, header},
     response::Response,
 };
 use frames::Frames;
@@ -65,7 +65,7 @@ pub(super) async fn upgrade(
     if !parts.headers.contains_key(header::UPGRADE) {
         return graphql::only_post().await;
     }
-    if !is_trusted(&parts.headers, &transport.origins) {
+    if !transport.cross_origin.trusts(&parts.headers) {
         return error::plain(
             StatusCode::FORBIDDEN,
             RequestCode::Forbidden,
@@ -164,58 +164,3 @@ impl Transport {
 
 /// There are as many as there may be.
 struct Full;
-
-/// Whether a browser's page may connect: one of our own, or of an origin that the operator allows. A client that sends no
-/// `Origin` is no browser, and has nobody else's cookies or network position to abuse.
-fn is_trusted(headers: &HeaderMap, allowed: &[String]) -> bool {
-    let mut origins = headers.get_all(header::ORIGIN).iter();
-    let (Some(origin), None) = (origins.next(), origins.next()) else {
-        return !headers.contains_key(header::ORIGIN);
-    };
-    let Ok(origin) = origin.to_str() else { return false };
-    if allowed.iter().any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(origin)) {
-        return true;
-    }
-    let own = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    match (origin.split_once("://"), own) {
-        (Some(("http", authority)), Some(host)) => same_host(authority, host, ":80"),
-        (Some(("https", authority)), Some(host)) => same_host(authority, host, ":443"),
-        _ => false,
-    }
-}
-
-fn same_host(authority: &str, host: &str, default_port: &str) -> bool {
-    let host = host.strip_suffix(default_port).unwrap_or(host);
-    authority.strip_suffix(default_port).unwrap_or(authority).eq_ignore_ascii_case(host)
-}
-
-#[cfg(test)]
-mod tests {
-    use axum::http::HeaderValue;
-
-    use super::*;
-
-    #[test]
-    fn browsers_may_connect_from_our_own_pages_and_from_allowed_origins() {
-        let allowed = ["https://shop.example".to_owned()];
-        for (origin, trusted) in [
-            (None, true),
-            (Some("https://tickets.example"), true),
-            (Some("https://TICKETS.example:443"), true),
-            (Some("https://shop.example"), true),
-            (Some("https://tickets.example:8443"), false),
-            (Some("https://tickets.example.evil"), false),
-            (Some("https://evil.example"), false),
-            (Some("null"), false),
-            (Some("file://"), false),
-            (Some("tickets.example"), false),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::HOST, HeaderValue::from_static("tickets.example"));
-            if let Some(origin) = origin {
-                headers.insert(header::ORIGIN, HeaderValue::from_static(origin));
-            }
-            assert_eq!(is_trusted(&headers, &allowed), trusted, "{origin:?}");
-        }
-    }
-}

@@ -139,6 +139,11 @@ async fn filters_that_log_nothing_and_origins_that_match_nobody_are_refused_with
         ),
         ("FRONTROW_ALLOWED_ORIGINS", "https://a.example,b.example", &["its scheme is missing"]),
         ("FRONTROW_ALLOWED_ORIGINS", "https://shop.example/shop", &["more than an origin has"]),
+        (
+            "FRONTROW_ALLOWED_ORIGINS",
+            "https://*.shop.example",
+            &["no pattern is understood", "list each origin, or * alone for all"],
+        ),
         ("FRONTROW_RETURN_ORIGINS", "shop.example", &["an origin is https://host"]),
         ("FRONTROW_RETURN_ORIGINS", "https://shop.example/back", &["an origin has no path"]),
     ] {

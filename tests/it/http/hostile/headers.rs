@@ -195,6 +195,26 @@ fn origins() -> Vec<Row> {
                 "403 FORBIDDEN",
             ),
             (
+                "of a WebSocket, ours as a native client writes it, at another port",
+                handshake("t.example").header("origin: wss://t.example:444"),
+                "403 FORBIDDEN",
+            ),
+            (
+                "of a WebSocket, ours with a path",
+                handshake("t.example").header("origin: wss://t.example/graphql"),
+                "403 FORBIDDEN",
+            ),
+            (
+                "of a WebSocket, a port that is none",
+                handshake("t.example").header("origin: https://t.example:+443"),
+                "403 FORBIDDEN",
+            ),
+            (
+                "of a WebSocket, a scheme alone",
+                handshake("t.example").header("origin: wss://"),
+                "403 FORBIDDEN",
+            ),
+            (
                 "of a WebSocket, two",
                 handshake("t.example")
                     .header("origin: http://t.example")
