@@ -73,8 +73,7 @@ impl CrossOrigin {
         }
         let allowed = if self.any { HeaderValue::from_static("*") } else { origin.clone() };
         told.0.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
-        if *method == Method::OPTIONS
-            && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+        if *method == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
         {
             told.asked_before(headers);
         } else {
@@ -97,10 +96,7 @@ impl Told {
         *before = true;
         told.append(header::VARY, HeaderValue::from_static("access-control-request-headers"));
         told.insert(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS);
-        told.insert(
-            header::ACCESS_CONTROL_MAX_AGE,
-            HeaderValue::from_static(REMEMBERED_SECONDS),
-        );
+        told.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(REMEMBERED_SECONDS));
         for asked in headers.get_all(header::ACCESS_CONTROL_REQUEST_HEADERS) {
             told.append(header::ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
         }
@@ -184,9 +180,7 @@ fn split(authority: &str) -> Option<(String, Option<u16>)> {
     let digits = port.strip_prefix(':').unwrap_or(port);
     let port = match digits {
         "" => None,
-        digits if digits.bytes().all(|digit| digit.is_ascii_digit()) => {
-            Some(digits.parse().ok()?)
-        }
+        digits if digits.bytes().all(|digit| digit.is_ascii_digit()) => Some(digits.parse().ok()?),
         _ => return None,
     };
     (!host.is_empty()).then(|| (host.to_ascii_lowercase(), port))
@@ -199,9 +193,8 @@ mod tests {
     fn trusts(host: &'static str, origin: Option<&str>) -> bool {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, HeaderValue::from_static(host));
-        headers.extend(
-            origin.map(|origin| (header::ORIGIN, HeaderValue::from_str(origin).unwrap())),
-        );
+        headers
+            .extend(origin.map(|origin| (header::ORIGIN, HeaderValue::from_str(origin).unwrap())));
         let allowed = ["https://shop.example", "capacitor://localhost"].map(str::to_owned);
         CrossOrigin::of(&allowed).trusts(&headers)
     }

@@ -79,7 +79,9 @@ async fn limited(
     next: Next,
 ) -> Response {
     let Err(refusal) = rates.request(origin.0) else { return next.run(request).await };
-    let graphql = request.uri().path() == GRAPHQL && request.method() == Method::POST;
+    let handshake = request.headers().contains_key(header::UPGRADE);
+    let asks = [Method::POST, Method::GET].contains(request.method()) && !handshake;
+    let graphql = request.uri().path() == GRAPHQL && asks;
     let media = graphql.then(|| accept::negotiate(request.headers())).flatten();
     let status = match media {
         Some(media) => error::status_of(media, Some(refusal.code)),

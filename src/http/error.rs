@@ -29,12 +29,14 @@ pub(super) struct Refusal {
     message: String,
     at: Option<Pos>,
     retry_after_seconds: Option<u32>,
+    /// By which it may be asked for, where it was asked for by another.
+    pub(super) methods: Option<&'static str>,
 }
 
 impl Refusal {
     /// A refusal with a text that tells the client what to do.
     pub(super) fn new(code: RequestCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), at: None, retry_after_seconds: None }
+        Self { code, message: message.into(), at: None, retry_after_seconds: None, methods: None }
     }
 
     /// The same, naming a place in the document.
@@ -45,6 +47,11 @@ impl Refusal {
     /// The same, saying when trying again helps.
     pub(super) fn retry_after(self, seconds: u32) -> Self {
         Self { retry_after_seconds: Some(seconds), ..self }
+    }
+
+    /// The same, of what is asked for by these methods of HTTP only: `405 Method Not Allowed`.
+    pub(super) fn only_by(self, methods: &'static str) -> Self {
+        Self { methods: Some(methods), ..self }
     }
 
     /// A fault of ours that nothing more can be said about.

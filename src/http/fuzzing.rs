@@ -19,7 +19,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 pub use super::websocket::fuzzing::{frames, message};
 use super::{
-    document::Documents, error, introspection::Introspection, session, transport::Parameters,
+    document::Documents, error, introspection::Introspection, parameters::Parameters, session,
 };
 use crate::{
     account::{self, Keyring, Provider, Sessions},

@@ -1,4 +1,4 @@
-//! GraphQL over HTTP (the specification of that name): POST with JSON, one operation a request.
+//! GraphQL over HTTP (the specification of that name): POST with JSON, or GET for queries; one operation a request.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
@@ -8,7 +8,7 @@ use axum::{
     Extension,
     body::{Body, Bytes},
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use futures_util::FutureExt;
@@ -20,8 +20,10 @@ use super::{
     edge::GRAPHQL,
     error::{self, Outcome, Refusal},
     observe::Observation,
+    parameters::Parameters,
     session, trace,
-    transport::{BODY_BYTES_MAX, Parameters, SharedTransport},
+    transport::{BODY_BYTES_MAX, SharedTransport},
+    websocket,
 };
 use crate::{
     api::{Budget, Caller, Gone, Origin, RequestId},
@@ -36,6 +38,8 @@ type Answer = (GraphqlResponse, Outcome);
 /// A well-formed request.
 struct Asked {
     parameters: Parameters,
+    /// Whatever is asked for by GET must change nothing: browsers, caches and crawlers ask as they like.
+    by_get: bool,
     origin: Origin,
     request_id: RequestId,
 }
@@ -51,15 +55,28 @@ struct Checked {
     budget: Arc<Budget>,
 }
 
-/// Says that GraphQL is spoken by POST here.
-pub(super) async fn only_post() -> Response {
+/// Says how GraphQL is spoken here.
+pub(super) async fn other_method() -> Response {
     let mut answer = error::plain(
         StatusCode::METHOD_NOT_ALLOWED,
         RequestCode::BadRequest,
-        "Send GraphQL requests by POST, or open a WebSocket here.",
+        "Send GraphQL requests by POST, queries by GET as well, or open a WebSocket here.",
     );
-    answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+    answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
     answer
+}
+
+/// Answers `GET /graphql`: a query, or the handshake of a WebSocket.
+pub(super) async fn get(
+    State(transport): State<SharedTransport>,
+    Extension(request_id): Extension<RequestId>,
+    Extension(origin): Extension<Origin>,
+    request: Request,
+) -> Response {
+    if request.headers().contains_key(header::UPGRADE) {
+        return websocket::upgrade(transport, request_id, origin, request);
+    }
+    ask(transport, request_id, origin, request).await
 }
 
 /// Answers `POST /graphql`.
@@ -69,12 +86,26 @@ pub(super) async fn post(
     Extension(origin): Extension<Origin>,
     request: Request,
 ) -> Response {
+    ask(transport, request_id, origin, request).await
+}
+
+async fn ask(
+    transport: SharedTransport,
+    request_id: RequestId,
+    origin: Origin,
+    request: Request,
+) -> Response {
     let (parts, body) = request.into_parts();
+    let private = session::is_sent(&parts.headers);
     let span = trace::begin(&parts, GRAPHQL);
     let observation = Observation::start(&transport, &request_id, span.clone());
     let arrived = Arrived { parts, body, origin, request_id };
-    let answer = span.run(answer(transport, arrived, observation)).await;
+    let mut answer = span.run(answer(transport, arrived, observation)).await;
     trace::answered(&span, answer.status());
+    if private {
+        let kept = HeaderValue::from_static("private, no-store");
+        answer.headers_mut().insert(header::CACHE_CONTROL, kept);
+    }
     answer
 }
 
@@ -100,7 +131,14 @@ async fn answer(
             "Answers are application/graphql-response+json or application/json.",
         );
     };
+    let by_get = parts.method != Method::POST;
     let parameters = async {
+        if by_get {
+            let query = parts.uri.query().unwrap_or_default();
+            observation.arrived();
+            return Parameters::of_address(query)
+                .ok_or((StatusCode::BAD_REQUEST, MALFORMED_ADDRESS));
+        }
         if !accept::is_json(&parts.headers) {
             let text = "Send the request as application/json in UTF-8, uncompressed.";
             return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, text));
@@ -119,7 +157,7 @@ async fn answer(
             error::write(status, media, &response)
         }
         Ok(parameters) => {
-            let asked = Asked { parameters, origin, request_id };
+            let asked = Asked { parameters, by_get, origin, request_id };
             let course = observation.course();
             course.follow(run(transport, media, asked, &parts.headers, observation)).await
         }
@@ -128,6 +166,9 @@ async fn answer(
 
 const MALFORMED: &str = "The body must be one JSON object with query (a string) and, where they are needed, \
                          operationName (a string), variables and extensions (objects), of at most 4000 values together, and no name twice in one object.";
+
+const MALFORMED_ADDRESS: &str = "The address must have query and, where they are needed, operationName, variables and extensions \
+                                 (JSON objects, of at most 4000 values each and no name twice in one), each once and percent-encoded.";
 
 async fn read(body: Body) -> Result<Bytes, (StatusCode, &'static str)> {
     axum::body::to_bytes(body, BODY_BYTES_MAX).await.map_err(|error| {
@@ -163,7 +204,16 @@ async fn run(
             }
             answer
         }
-        Err(refusal) => encode(media, finish(refusal.into(), &asked.request_id, &mut observation)),
+        Err(refusal) => {
+            let methods = refusal.methods;
+            let refused = finish(refusal.into(), &asked.request_id, &mut observation);
+            let mut answer = encode(media, refused);
+            if let Some(methods) = methods {
+                *answer.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+                answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(methods));
+            }
+            answer
+        }
     }
 }
 
@@ -196,6 +246,10 @@ async fn check(
     let prepared = transport.documents.prepare(&parameters.query)?;
     let operation = prepared.select(parameters.operation_name())?;
     observation.runs(operation);
+    if asked.by_get && operation.kind != Kind::Query {
+        let text = "Only queries may be asked for by GET; send this by POST.";
+        return Err(Refusal::new(RequestCode::BadRequest, text).only_by("POST"));
+    }
     if operation.kind == Kind::Subscription {
         let text = "Subscriptions run over the WebSocket at /graphql.";
         return Err(Refusal::new(RequestCode::BadRequest, text));
@@ -218,7 +272,7 @@ async fn execute(
     checked: Checked,
     mut observation: Observation,
 ) -> Answer {
-    let Asked { parameters, origin, request_id } = asked;
+    let Asked { parameters, origin, request_id, .. } = asked;
     let Checked { caller, gone, kind, work: about, document, budget } = checked;
     let arrived = Instant::now();
     // First among the person's own requests, so that those who wait there have nobody else's place.

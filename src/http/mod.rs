@@ -21,6 +21,7 @@ mod limits;
 mod linger;
 mod load;
 mod observe;
+mod parameters;
 mod rate_limits;
 mod roots;
 mod session;
@@ -76,12 +77,7 @@ pub fn router(app: &App, schema: FrontrowSchema, lifetime: &Lifetime, limits: Li
 pub fn metrics_router(app: &App, lifetime: &Lifetime) -> Router {
     let routes = metrics(&app.metrics).merge(health::routes(app, lifetime)).merge(living());
     let unlimited = Arc::new(RateLimits::new(RateSettings::default(), &app.metrics));
-    edge::around(
-        routes.fallback(nothing),
-        CrossOrigin::default(),
-        unlimited,
-        app.tasks.clone(),
-    )
+    edge::around(routes.fallback(nothing), CrossOrigin::default(), unlimited, app.tasks.clone())
 }
 
 /// `/metrics`.
@@ -112,7 +108,7 @@ fn graphiql() -> Router {
 fn routes(transport: Transport, others: Router) -> Router {
     let (rates, tasks) = (transport.rates.clone(), transport.tasks.clone());
     let cross_origin = transport.cross_origin.clone();
-    let graphql = get(websocket::upgrade).post(graphql::post).fallback(graphql::only_post);
+    let graphql = get(graphql::get).post(graphql::post).fallback(graphql::other_method);
     let routes = Router::new()
         .route(edge::GRAPHQL, graphql)
         .with_state(Arc::new(transport))

@@ -31,6 +31,14 @@ pub(super) async fn from_headers(
     }
 }
 
+/// Whether a request brings a session, good or not: then the answer is one person's.
+pub(super) fn is_sent(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::AUTHORIZATION)
+        .iter()
+        .any(|value| !value.as_bytes().trim_ascii().is_empty())
+}
+
 /// The caller that credentials name. Empty ones, which clients send before anybody signed in, name nobody.
 ///
 /// # Errors

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes, protocol::CloseFrame};
 
-use super::super::{strict::Strict, transport::Parameters};
+use super::super::{parameters::Parameters, strict::Strict};
 
 /// The longest message that a client may send, in bytes: the longest document and as much again.
 const MESSAGE_BYTES_MAX: usize = 32 * 1024;

@@ -14,12 +14,7 @@ mod socket;
 
 use std::net::IpAddr;
 
-use axum::{
-    Extension,
-    extract::{Request, State},
-    http::{StatusCode, header},
-    response::Response,
-};
+use axum::{extract::Request, http::StatusCode, response::Response};
 use frames::Frames;
 use handshake::Handshake;
 use hyper::upgrade::OnUpgrade;
@@ -35,7 +30,7 @@ use tokio_tungstenite::{
 
 use super::{
     connection::Wire,
-    error, graphql,
+    error,
     transport::{SharedTransport, Transport},
 };
 use crate::{
@@ -54,17 +49,14 @@ const FRAME_BYTES_MAX: usize = 64 * 1024;
 /// No answer is larger. One at a time is buffered, because every message is flushed before the next one.
 const WRITE_BUFFER_BYTES_MAX: usize = 1024 * 1024;
 
-/// Answers `GET /graphql`.
-pub(super) async fn upgrade(
-    State(transport): State<SharedTransport>,
-    Extension(request_id): Extension<RequestId>,
-    Extension(origin): Extension<Origin>,
+/// Answers a handshake at `/graphql`.
+pub(super) fn upgrade(
+    transport: SharedTransport,
+    request_id: RequestId,
+    origin: Origin,
     request: Request,
 ) -> Response {
     let (mut parts, _) = request.into_parts();
-    if !parts.headers.contains_key(header::UPGRADE) {
-        return graphql::only_post().await;
-    }
     if !transport.cross_origin.trusts(&parts.headers) {
         return error::plain(
             StatusCode::FORBIDDEN,

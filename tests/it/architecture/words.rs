@@ -29,7 +29,7 @@ const FOR_DEVELOPERS: &[&str] = &["BadRequest", "QueryTooComplex"];
 const DEVELOPERS_ERROR: &[&str] = &["bad_request"];
 
 /// Constants whose text is for developers.
-const DEVELOPERS_CONSTANTS: &[&str] = &["TOO_COMPLEX_HERE", "MALFORMED"];
+const DEVELOPERS_CONSTANTS: &[&str] = &["TOO_COMPLEX_HERE", "MALFORMED", "MALFORMED_ADDRESS"];
 
 /// Texts that are sentences, by line.
 #[derive(Default)]

@@ -85,7 +85,12 @@ async fn http_is_refused_in_the_same_model() {
         (post("[{\"query\":\"{ __typename }\"}]".to_owned()), 400, "BAD_REQUEST"),
         (post("{}".to_owned()).header("accept", "text/html"), 406, "BAD_REQUEST"),
         (http.post(url(&instance, "/graphql")).body("{ __typename }"), 415, "BAD_REQUEST"),
-        (http.get(url(&instance, "/graphql?query={__typename}")), 405, "BAD_REQUEST"),
+        (http.get(url(&instance, "/graphql")), 400, "BAD_REQUEST"),
+        (
+            http.get(url(&instance, "/graphql?query=mutation{logOut{userErrors{code}}}")),
+            405,
+            "BAD_REQUEST",
+        ),
         (http.delete(url(&instance, "/graphql")), 405, "BAD_REQUEST"),
         (http.post(url(&instance, "/health/live")), 405, "BAD_REQUEST"),
         (http.get(url(&instance, "/nothing")), 404, "NOT_FOUND"),

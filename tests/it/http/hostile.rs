@@ -1,6 +1,7 @@
 //! A table of what hostile clients send, and of what each is answered. Everything goes to one real server, byte by byte; nothing
 //! of it may panic, show anything, or change anything.
 
+mod addresses;
 mod asking;
 mod documents;
 mod frames;
@@ -28,6 +29,7 @@ fn table(scene: &Scene) -> Vec<Row> {
     let parts = [
         documents::rows,
         json_bodies::rows,
+        addresses::rows,
         values::rows,
         tokens::rows,
         headers::rows,

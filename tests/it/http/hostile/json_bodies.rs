@@ -228,7 +228,6 @@ fn negotiation() -> Vec<Row> {
 fn methods() -> Vec<Row> {
     let not_allowed = "405 BAD_REQUEST";
     let mut rows: Vec<Row> = [
-        ("GET /graphql?query={__typename} HTTP/1.1", not_allowed),
         ("PUT /graphql HTTP/1.1", not_allowed),
         ("DELETE /graphql HTTP/1.1", not_allowed),
         ("PATCH /graphql HTTP/1.1", not_allowed),
@@ -240,7 +239,7 @@ fn methods() -> Vec<Row> {
         ("DELETE /health/ready HTTP/1.1", not_allowed),
         ("PUT /metrics HTTP/1.1", not_allowed),
         ("POST /graphiql HTTP/1.1", not_allowed),
-        ("HEAD /graphql HTTP/1.1", "405"),
+        ("HEAD /graphql HTTP/1.1", "400"),
         ("CONNECT /graphql HTTP/1.1", not_allowed),
         ("CONNECT tickets.example:443 HTTP/1.1", "404 NOT_FOUND"),
     ]
@@ -248,6 +247,6 @@ fn methods() -> Vec<Row> {
     .into();
     let body =
         Http::new("GET /graphql HTTP/1.1").header("content-type: application/json").body(GOOD);
-    rows.push(row("a method: GET with a body", Sent::from(body), not_allowed));
+    rows.push(row("a method: GET with a body", Sent::from(body), BAD));
     rows
 }
