@@ -1,4 +1,5 @@
-//! The person who sends a request: `Authorization: Bearer <accessToken>`, in a header or in `connection_init`.
+//! The person who sends a request: `Authorization: Bearer <accessToken>`, in a header, also of a WebSocket's handshake, or in
+//! `connection_init`.
 
 use axum::http::{HeaderMap, header};
 
@@ -33,18 +34,34 @@ pub(super) async fn from_headers(
 
 /// Whether a request brings a session, good or not: then the answer is one person's.
 pub(super) fn is_sent(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(header::AUTHORIZATION)
-        .iter()
-        .any(|value| !value.as_bytes().trim_ascii().is_empty())
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    values.any(|value| value.to_str().map_or(true, |text| !names_nobody(text)))
 }
 
-/// The caller that credentials name. Empty ones, which clients send before anybody signed in, name nobody.
+/// Whether credentials are empty, or a scheme without a token: what a client's template makes while nobody is signed in.
+pub(super) fn names_nobody(credentials: &str) -> bool {
+    let credentials = credentials.trim();
+    credentials.is_empty() || credentials.eq_ignore_ascii_case("bearer")
+}
+
+/// The credentials that the handshake of a WebSocket brings, for a client that says none in `connection_init`. Other schemes are
+/// not ours: a browser may send `Basic` by itself, to a proxy in front.
+///
+/// # Errors
+/// UNAUTHENTICATED where there are several.
+pub(super) fn of_handshake(headers: &HeaderMap) -> Result<Option<Box<str>>, Refusal> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (value, None) = (values.next(), values.next()) else { return Err(refused()) };
+    let credentials = value.and_then(|value| value.to_str().ok());
+    Ok(credentials.filter(|credentials| bearer(credentials).is_some()).map(Box::from))
+}
+
+/// The caller that credentials name. Empty ones, and a scheme alone, which clients send before anybody signed in, name nobody.
 ///
 /// # Errors
 /// As [`from_headers`].
 pub(super) async fn caller(sessions: &Sessions, credentials: &str) -> Result<Caller, Refusal> {
-    if credentials.trim().is_empty() {
+    if names_nobody(credentials) {
         return Ok(Caller(None));
     }
     let token = bearer(credentials).ok_or_else(refused)?;

@@ -1,6 +1,8 @@
 //! The transport over real sockets, in front of a tiny schema; neither Postgres nor Redis is needed.
 
+mod by_get;
 mod connections;
+mod cross_origin;
 mod http;
 mod shutdown;
 mod websocket;

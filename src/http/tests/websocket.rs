@@ -126,7 +126,13 @@ async fn the_session_of_connection_init_names_the_caller() {
         client.subscribe("a", "subscription { me }").await;
         assert_eq!(client.next().await["payload"]["data"]["me"], person.to_string());
     }
-    for payload in [json!({}), json!({"authorization": ""}), json!({"authorization": null})] {
+    for payload in [
+        json!({}),
+        json!({"authorization": ""}),
+        json!({"authorization": "Bearer"}),
+        json!({"authorization": "Bearer "}),
+        json!({"authorization": null}),
+    ] {
         let mut client = Client::ready(&server, payload).await;
         client.subscribe("a", "subscription { me }").await;
         assert_eq!(client.next().await["payload"]["data"]["me"], Value::Null);
@@ -137,6 +143,70 @@ async fn the_session_of_connection_init_names_the_caller() {
         client.send(json!({"type": "connection_init", "payload": {"authorization": bad}})).await;
         assert_eq!(client.closed().await, (4403, "Forbidden".to_owned()));
     }
+}
+
+#[tokio::test]
+async fn the_session_of_the_handshake_stands_where_connection_init_has_none() {
+    let server = Server::start().await;
+    let ((person, token), (other, others)) = (server.session(60), server.session(60));
+    let (_, ended) = server.session(-1);
+    let protocol = ("sec-websocket-protocol", "graphql-transport-ws");
+    let bearer = |token: &str| format!("Bearer {token}");
+    let nobody = Value::Null;
+    for (header, payload, expected) in [
+        (bearer(&token), json!(null), json!(person.to_string())),
+        (bearer(&token), json!({}), json!(person.to_string())),
+        (bearer(&token), json!({"authorization": "Bearer "}), json!(person.to_string())),
+        (format!("bearer  {token}"), json!(null), json!(person.to_string())),
+        // What is said in the protocol itself is newer than what a library kept for its handshakes.
+        (bearer(&token), json!({"authorization": bearer(&others)}), json!(other.to_string())),
+        (bearer(&ended), json!({"authorization": bearer(&others)}), json!(other.to_string())),
+        (String::new(), json!(null), nobody.clone()),
+        ("Bearer".to_owned(), json!(null), nobody.clone()),
+        ("Basic cHJveHk6cHJveHk=".to_owned(), json!(null), nobody),
+    ] {
+        let headers = [protocol, ("authorization", header.as_str())];
+        let mut client = Client::open(&server, &headers).await.unwrap();
+        client.send(json!({"type": "connection_init", "payload": payload})).await;
+        assert_eq!(client.next().await, json!({"type": "connection_ack"}), "{header} {payload}");
+        client.subscribe("a", "subscription { me }").await;
+        assert_eq!(client.next().await["payload"]["data"]["me"], expected, "{header} {payload}");
+    }
+    for bad in [bearer(&ended), bearer("none"), format!("{}x", bearer(&token))] {
+        let headers = [protocol, ("authorization", bad.as_str())];
+        let mut client = Client::open(&server, &headers).await.unwrap();
+        client.send(json!({"type": "connection_init"})).await;
+        assert_eq!(client.closed().await, (4403, "Forbidden".to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn the_session_of_the_handshake_ends_the_socket_like_any_other() {
+    let server = Server::start().await;
+    let (_, token) = server.session(2);
+    let header = format!("Bearer {token}");
+    let headers =
+        [("sec-websocket-protocol", "graphql-transport-ws"), ("authorization", header.as_str())];
+    let mut client = Client::open(&server, &headers).await.unwrap();
+    client.send(json!({"type": "connection_init"})).await;
+    client.subscribe("a", "subscription { never }").await;
+    assert_eq!(client.closed().await, (4403, "Session expired".to_owned()));
+}
+
+#[tokio::test]
+async fn what_is_said_in_bytes_is_understood() {
+    let server = Server::start().await;
+    let (person, token) = server.session(60);
+    let mut client = Client::connect(&server).await;
+    let payload = json!({"authorization": format!("Bearer {token}")});
+    for message in [
+        json!({"type": "connection_init", "payload": payload}),
+        json!({"type": "subscribe", "id": "a", "payload": {"query": "subscription { me }"}}),
+    ] {
+        client.0.send(Message::binary(message.to_string())).await.unwrap();
+    }
+    assert_eq!(client.next().await, json!({"type": "connection_ack"}));
+    assert_eq!(client.next().await["payload"]["data"]["me"], person.to_string());
 }
 
 #[tokio::test]
@@ -274,7 +344,9 @@ async fn breaking_the_protocol_closes_the_socket() {
         (vec![text("[]")], 4400),
         (vec![text(&init), text(r#"{"type":"start"}"#)], 4400),
         (vec![text(&init), text(r#"{"type":"subscribe","id":"a"}"#)], 4400),
-        (vec![Message::binary(init.clone())], 4400),
+        (vec![Message::binary("{".to_owned())], 4400),
+        (vec![Message::binary(vec![b'{', 0xff, b'}'])], 4400),
+        (vec![Message::binary(init.clone()), Message::binary(init.clone())], 4429),
         (vec![text(&subscribe)], 4401),
         (vec![text(&init), text(&subscribe), text(&subscribe)], 4409),
         (vec![text(&init), text(&init)], 4429),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes, protocol::CloseFrame};
 
-use super::super::{parameters::Parameters, strict::Strict};
+use super::super::{parameters::Parameters, session, strict::Strict};
 
 /// The longest message that a client may send, in bytes: the longest document and as much again.
 const MESSAGE_BYTES_MAX: usize = 32 * 1024;
@@ -141,7 +141,7 @@ fn handed_over(payload: &RawValue) -> Option<String> {
     if !payload.get().starts_with('{') || payload.get().len() > RENEWAL_BYTES_MAX {
         return None;
     }
-    credentials(payload).ok().flatten().filter(|credentials| !credentials.trim().is_empty())
+    credentials(payload).ok().flatten().filter(|credentials| !session::names_nobody(credentials))
 }
 
 /// What a client is told of its session, in the payload of a `ping` before it ends, and of the `pong` that answers another one.
@@ -277,6 +277,7 @@ mod tests {
             (r#"{"authorization":"Bearer x"}"#, Some("Bearer x")),
             (r#"{"Authorization":"Bearer x","n":1}"#, Some("Bearer x")),
             (r#"{"authorization":""}"#, None),
+            (r#"{"authorization":"Bearer "}"#, None),
             (r#"{"authorization":null}"#, None),
             (r#"{"authorization":1}"#, None),
             (r#"{"authorization":"a","Authorization":"b"}"#, None),

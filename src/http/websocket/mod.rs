@@ -30,7 +30,7 @@ use tokio_tungstenite::{
 
 use super::{
     connection::Wire,
-    error,
+    error, session,
     transport::{SharedTransport, Transport},
 };
 use crate::{
@@ -79,6 +79,14 @@ pub(super) fn upgrade(
             "This is no WebSocket handshake of version 13.",
         );
     };
+    // It is looked at with `connection_init`, whose own comes first.
+    let Ok(credentials) = session::of_handshake(&parts.headers) else {
+        return error::plain(
+            StatusCode::BAD_REQUEST,
+            RequestCode::BadRequest,
+            "A handshake may bring one session only.",
+        );
+    };
     let Ok(place) = transport.place_at(origin) else {
         return error::plain(
             StatusCode::TOO_MANY_REQUESTS,
@@ -93,7 +101,7 @@ pub(super) fn upgrade(
         // What is needed at the beginning only is in a box of its own, which is gone when the socket talks.
         let opened = Box::pin(open(upgrade, transport, request_id, origin, place)).await;
         let Some(socket) = opened else { return };
-        socket.run(agreed).await;
+        socket.with(credentials).run(agreed).await;
     });
     handshake.answer(PROTOCOL)
 }

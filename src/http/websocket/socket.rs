@@ -79,6 +79,8 @@ pub(super) struct Socket {
     person_place: Option<Place<PersonId>>,
     /// Sockets do not live for ever, so that they spread over instances again, and over versions of the server.
     ends_at: Instant,
+    /// Those of the handshake, until `connection_init` has come.
+    credentials: Option<Box<str>>,
     /// Set by `connection_init`.
     caller: Option<Caller>,
     running: Running,
@@ -116,6 +118,7 @@ impl Socket {
             session_until: None,
             session: None,
             warn_at: None,
+            credentials: None,
             caller: None,
             running: Running::default(),
             _counted: Counted::new(&transport.metrics.sockets),
@@ -124,6 +127,12 @@ impl Socket {
             request_id,
             origin,
         }
+    }
+
+    /// The same, with the credentials that its handshake brought.
+    pub(super) fn with(mut self: Box<Self>, credentials: Option<Box<str>>) -> Box<Self> {
+        self.credentials = credentials;
+        self
     }
 
     /// Talks until one side ends it, if the protocol was agreed on.
@@ -226,7 +235,11 @@ impl Socket {
         self.heard_at = Instant::now();
         match message {
             Message::Text(text) => self.act(Incoming::parse(&text)?).await,
-            Message::Binary(_) => Err(Close::Malformed.into()),
+            // Some clients send what they say as bytes.
+            Message::Binary(bytes) => {
+                let text = std::str::from_utf8(&bytes).map_err(|_| Close::Malformed)?;
+                self.act(Incoming::parse(text)?).await
+            }
             // tungstenite answers them by itself, when it is asked for the next message.
             Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => Ok(None),
         }
@@ -249,7 +262,9 @@ impl Socket {
         match (message, self.caller) {
             (Incoming::Init(_), Some(_)) => Err(Close::TooManyInits.into()),
             (Incoming::Init(credentials), None) => {
-                let credentials = credentials.as_deref().unwrap_or_default();
+                let handshake = self.credentials.take();
+                let said = credentials.as_deref().filter(|said| !session::names_nobody(said));
+                let credentials = said.or(handshake.as_deref()).unwrap_or_default();
                 let caller = session::caller(&self.transport.sessions, credentials).await;
                 let caller = caller.map_err(|refusal| not_admitted(&refusal))?;
                 if let Some(actor) = caller.0 {

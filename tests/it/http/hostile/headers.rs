@@ -407,6 +407,11 @@ fn upgrades() -> Vec<Row> {
                     .header("sec-websocket-version: 13"),
                 "415 BAD_REQUEST",
             ),
+            (
+                "two sessions",
+                shake().header("authorization: Bearer a").header("authorization: Bearer b"),
+                BAD,
+            ),
             ("elsewhere", shake_at("/health/live"), LIVE),
             ("nowhere", shake_at("/subscriptions"), NOWHERE),
         ],
