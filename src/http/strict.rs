@@ -1,4 +1,4 @@
-//! JSON in which nothing stands twice. Of two values under one name one reader takes the first and another the last; what a
+//! JSON in which nothing stands twice, and whole numbers are whole. Of two values under one name one reader takes the first and another the last; what a
 //! proxy has looked at is to be what we read.
 
 use std::fmt;
@@ -16,6 +16,16 @@ impl<'de> Deserialize<'de> for Strict {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Reader).map(Self)
     }
+}
+
+/// The largest number that is written with a fraction or an exponent and taken for whole: 2^50. Beyond, the reader underneath
+/// may be off by one.
+const WHOLE_MAX: f64 = 1_125_899_906_842_624.0;
+
+/// JSON has one kind of number: `1000.0` and `1e3` are a way to write 1000, and some languages have no other.
+fn whole(value: f64) -> Option<i64> {
+    let is_whole = value.fract() == 0.0 && value.abs() <= WHOLE_MAX;
+    is_whole.then(|| format!("{value:.0}").parse().ok()).flatten()
 }
 
 struct Reader;
@@ -44,7 +54,7 @@ impl<'de> Visitor<'de> for Reader {
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(value.into())
+        Ok(whole(value).map_or_else(|| value.into(), Value::from))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
@@ -92,6 +102,30 @@ mod tests {
             r#"{"":1,"":2}"#,
         ] {
             assert_eq!(read(json), None, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_whole_however_it_is_written() {
+        for (json, number) in [
+            ("1000.0", 1000),
+            ("1e3", 1000),
+            ("1E+3", 1000),
+            ("10000e-1", 1000),
+            ("-2.50e1", -25),
+            ("0.0", 0),
+            ("-0", 0),
+            ("-0.0", 0),
+            ("1125899906842623.0", 1_125_899_906_842_623_i64),
+            ("-1.125899906842623e15", -1_125_899_906_842_623),
+            ("1000.000000000000000000", 1000),
+        ] {
+            assert_eq!(read(json), Some(number.into()), "{json}");
+            let inside = read(&format!(r#"{{"a":[{json}]}}"#));
+            assert_eq!(inside.unwrap().to_string(), format!("{{a: [{number}]}}"));
+        }
+        for json in ["1000.5", "1e-3", "9007199254740991.0", "1e16", "-1e300"] {
+            assert!(matches!(read(json), Some(Value::Number(number)) if number.is_f64()), "{json}");
         }
     }
 

@@ -4,6 +4,7 @@
 //! bytes can cost seconds. Therefore nothing reaches the schema that `measure` has not bounded, in linear time.
 
 mod measure;
+mod spelling;
 mod tokens;
 mod work;
 
@@ -148,7 +149,7 @@ fn prepare(text: &str) -> Result<Prepared, Refusal> {
         return Err(too_complex("The document is longer than 16 KiB."));
     }
     let tokens = tokens::count(text)?;
-    let document = parse_query(text).map_err(malformed)?;
+    let document = parse_query(spelling::respelt(text)).map_err(malformed)?;
     let facts = measure::check(&document)?;
     let operations = document.operations.iter().zip(facts);
     let operations = operations

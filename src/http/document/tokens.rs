@@ -87,7 +87,7 @@ impl<'a> Look<'a> {
 }
 
 /// How long the token, the comment or the run of white space is that the text starts with; `None` at the end.
-fn token(text: &[u8]) -> Option<usize> {
+pub(super) fn token(text: &[u8]) -> Option<usize> {
     let run =
         |part: fn(u8) -> bool| text.iter().position(|byte| !part(*byte)).unwrap_or(text.len());
     Some(match *text.first()? {

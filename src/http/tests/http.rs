@@ -17,6 +17,36 @@ async fn a_query_is_answered_in_the_type_that_was_asked_for() {
 }
 
 #[tokio::test]
+async fn values_are_what_the_specification_says() {
+    let server = Server::start().await;
+    for (literal, name) in
+        [(r#""\uD83C\uDFB5""#, "🎵"), (r#""\u{1F3B5}""#, "🎵"), (r#""""a \""" b""""#, r#"a """ b"#)]
+    {
+        let answer = server.query(&format!("{{ hello(name: {literal}) }}")).await;
+        assert_eq!(answer, (200, json!({"data": {"hello": format!("hello {name}")}})), "{literal}");
+    }
+    let double = async |query: &str, number: &str| {
+        let body = format!(r#"{{"query":"{query}","variables":{{"n":{number}}}}}"#);
+        let request = reqwest::Client::new().post(server.url("/graphql"));
+        let request = request.header("content-type", "application/json").body(body);
+        request.send().await.unwrap().json::<Value>().await.unwrap()
+    };
+    for number in ["1000", "1000.0", "1e3", "1.0E+3"] {
+        let answer = double("query($n:Int!){double(number:$n)}", number).await;
+        assert_eq!(answer, json!({"data": {"double": 2000}}), "{number}");
+    }
+    for number in ["1000.5", "1e-3", "1e10"] {
+        let answer = double("query($n:Int!){double(number:$n)}", number).await;
+        assert_eq!(code(&answer), "BAD_REQUEST", "{number}");
+    }
+    // In a document, where a whole number is written as one, it has to be.
+    for (number, expected) in [("1000.0", "BAD_REQUEST"), ("1e3", "BAD_REQUEST"), ("-0", "none")] {
+        let (_, answer) = server.query(&format!("{{ double(number: {number}) }}")).await;
+        assert_eq!(code(&answer), expected, "{number}");
+    }
+}
+
+#[tokio::test]
 async fn a_refused_request_has_errors_only_and_a_status_where_the_type_has_one() {
     let server = Server::start().await;
     for (query, expected) in [

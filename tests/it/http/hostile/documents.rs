@@ -68,6 +68,23 @@ fn malformed() -> Vec<Document> {
         ("half an escape", r#"{concerts(search:"\u00"){nodes{id}}}"#, BAD),
         ("the first half of a letter", r#"{concerts(search:"\ud83c"){nodes{id}}}"#, BAD),
         ("the second half of a letter", r#"{concerts(search:"\udfab"){nodes{id}}}"#, BAD),
+        (
+            "the halves of a letter the wrong way round",
+            r#"{concerts(search:"\udfab\ud83c"){nodes{id}}}"#,
+            BAD,
+        ),
+        ("half a letter in braces", r#"{concerts(search:"\u{d83c}"){nodes{id}}}"#, BAD),
+        (
+            "the halves of a letter in braces",
+            r#"{concerts(search:"\u{d83c}\u{dfab}"){nodes{id}}}"#,
+            BAD,
+        ),
+        ("a letter beyond all", r#"{concerts(search:"\u{110000}"){nodes{id}}}"#, BAD),
+        ("a letter without a number", r#"{concerts(search:"\u{}"){nodes{id}}}"#, BAD),
+        ("braces that do not close", r#"{concerts(search:"\u{1f3ab"){nodes{id}}}"#, BAD),
+        ("a backslash at the end of all", r#"{concerts(search:"\u{1f3ab}\"#, BAD),
+        ("a whole number with a fraction", "{concerts(first:1.0){nodes{id}}}", BAD),
+        ("a whole number with an exponent", "{concerts(first:1e1){nodes{id}}}", BAD),
     ])
 }
 
@@ -253,7 +270,17 @@ fn texts() -> Vec<Document> {
         ("wildcards for SQL", search(r#""%_\\%""#), OK),
         ("a number of a parameter", search(r#""$1""#), OK),
         ("a block of text with quotes", search(r#""""a \""" b""""#), OK),
+        ("a letter in halves", search(r#""\ud83c\udfab""#), OK),
+        ("a letter in braces", search(r#""\u{1f3ab}""#), OK),
+        ("a quote in braces", search(r#""\u{22}){nodes{id}}me{id}#""#), OK),
+        (
+            "1,500 letters in braces",
+            search(&format!("\"{}\"", r"\u{1f3ab}".repeat(1_500))),
+            REFUSED,
+        ),
+        ("a letter with 10,000 zeros", search(&format!("\"\\u{{{}61}}\"", "0".repeat(10_000))), OK),
         ("NUL in a text", search(r#""a\u0000b""#), REFUSED),
+        ("NUL in braces", search(r#""a\u{0}b""#), REFUSED),
         ("a line break in a search", search(r#""a\nb""#), REFUSED),
         ("101 letters to search for", search(&format!("\"{}\"", "a".repeat(101))), REFUSED),
         ("a text of 15,000 letters", search(&format!("\"{}\"", "é".repeat(7_500))), REFUSED),
