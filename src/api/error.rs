@@ -28,6 +28,10 @@ pub(super) enum RequestErrorCode {
     QueueEnded,
     /// The document asks for more than one request may.
     QueryTooComplex,
+    /// A document is named by a hash that is not known here: send it, with the hash, and it is known.
+    PersistedQueryNotFound,
+    /// Documents are not named by hashes here: send them.
+    PersistedQueryNotSupported,
     /// Too many requests from this caller.
     RateLimited,
     /// The server, or something it needs, is too busy or away.

@@ -5,7 +5,7 @@ use std::{convert::Infallible, net::SocketAddr, time::Duration};
 use clap::{ArgAction, Args, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Networks, Origins, TraceArgs};
+use super::{DocumentArgs, Networks, Origins, TraceArgs};
 use crate::{
     account::{AttemptSettings, KeysAddress, Lifetimes, ProviderSettings, SECRET_BYTES_MIN},
     db::DbSettings,
@@ -373,6 +373,8 @@ pub struct Settings {
     /// Browsers' origins that may use this server besides its own, separated by commas: `https://shop.example`; `*` for all.
     #[arg(long, env = "FRONTROW_ALLOWED_ORIGINS", default_value = "")]
     pub allowed_origins: Origins,
+    #[command(flatten)]
+    pub documents: DocumentArgs,
     #[command(flatten)]
     pub sockets: SocketArgs,
     /// Open connections at most; when left out, as many as the limit of open files has room for, and at most 100,000.

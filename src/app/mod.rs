@@ -1,6 +1,7 @@
 //! The composition root: builds every service once, from settings.
 
 mod config;
+mod documents;
 mod networks;
 mod origins;
 mod traces;
@@ -14,6 +15,7 @@ pub use config::{
     SocketArgs,
 };
 pub(crate) use config::{secret, some_secret};
+pub use documents::{DocumentArgs, TrustedDocuments};
 pub use networks::Networks;
 pub use origins::Origins;
 pub use traces::TraceArgs;

@@ -148,6 +148,8 @@ pub(super) const fn status(code: RequestCode) -> StatusCode {
         | RequestCode::QueueTokenInvalid
         | RequestCode::QueueNotActive
         | RequestCode::QueueEnded
+        | RequestCode::PersistedQueryNotFound
+        | RequestCode::PersistedQueryNotSupported
         | RequestCode::QueryTooComplex => StatusCode::BAD_REQUEST,
     }
 }

@@ -164,10 +164,10 @@ async fn answer(
     }
 }
 
-const MALFORMED: &str = "The body must be one JSON object with query (a string) and, where they are needed, \
-                         operationName (a string), variables and extensions (objects), of at most 4000 values together, and no name twice in one object.";
+const MALFORMED: &str = "The body must be one JSON object with query (a string; or documentId or extensions.persistedQuery, which name it) and, \
+                         where they are needed, operationName (a string), variables and extensions (objects), of at most 4000 values together, and no name twice in one object.";
 
-const MALFORMED_ADDRESS: &str = "The address must have query and, where they are needed, operationName, variables and extensions \
+const MALFORMED_ADDRESS: &str = "The address must have query (or documentId or extensions.persistedQuery, which name it) and, where they are needed, operationName, variables and extensions \
                                  (JSON objects, of at most 4000 values each and no name twice in one), each once and percent-encoded.";
 
 async fn read(body: Body) -> Result<Bytes, (StatusCode, &'static str)> {
@@ -225,10 +225,12 @@ async fn check(
     observation: &mut Observation,
 ) -> Result<Checked, Refusal> {
     let Asked { parameters, origin, .. } = asked;
+    // First, so that a client whose session has ended sends the document by which it logs in.
+    let found = transport.persisted.find(parameters).await?;
     let (caller, gone) = match session::from_headers(&transport.sessions, headers).await {
         Ok(caller) => (caller, None),
         Err(refusal) => {
-            let prepared = transport.documents.prepare(&parameters.query).ok();
+            let prepared = transport.documents.prepare(&found.text).ok();
             let operation = prepared.as_ref();
             let operation = operation.and_then(|it| it.select(parameters.operation_name()).ok());
             let mutation = operation.and_then(Operation::mutation);
@@ -243,7 +245,7 @@ async fn check(
         }
     };
     observation.asked_by(caller);
-    let prepared = transport.documents.prepare(&parameters.query)?;
+    let prepared = transport.documents.prepare(&found.text)?;
     let operation = prepared.select(parameters.operation_name())?;
     observation.runs(operation);
     if asked.by_get && operation.kind != Kind::Query {
@@ -256,6 +258,7 @@ async fn check(
     }
     transport.introspection.check(&prepared, operation, &parameters.variables)?;
     transport.rates.operation(origin.0, caller, operation.work)?;
+    transport.persisted.keep(&found).await;
     Ok(Checked {
         caller,
         gone,

@@ -22,6 +22,7 @@ mod linger;
 mod load;
 mod observe;
 mod parameters;
+mod persisted;
 mod rate_limits;
 mod roots;
 mod session;
@@ -47,6 +48,7 @@ pub use connection::{Connection, Listener};
 use cross_origin::CrossOrigin;
 pub use lifetime::{Lifetime, serve};
 pub use limits::Limits;
+use persisted::Persisted;
 use rate_limits::RateLimits;
 pub use rate_limits::RateSettings;
 use transport::Transport;
@@ -62,6 +64,7 @@ pub fn router(app: &App, schema: FrontrowSchema, lifetime: &Lifetime, limits: Li
         app.metrics.clone(),
         limits,
         CrossOrigin::of(settings.allowed_origins.as_slice()),
+        persisted(app),
         lifetime.clone(),
     );
     let pages = if settings.graphiql { graphiql() } else { Router::new() };
@@ -71,6 +74,16 @@ pub fn router(app: &App, schema: FrontrowSchema, lifetime: &Lifetime, limits: Li
         others = others.merge(metrics(&app.metrics));
     }
     routes(transport, others)
+}
+
+/// How documents are found that clients only name.
+fn persisted(app: &App) -> Persisted {
+    let settings = &app.settings.documents;
+    match &settings.trusted_documents {
+        Some(documents) => Persisted::listed(documents),
+        None if settings.persisted_documents => Persisted::agreed(app.kv.clone()),
+        None => Persisted::Off,
+    }
 }
 
 /// The routes of the listener for metrics: these, and health.

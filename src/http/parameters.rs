@@ -4,7 +4,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use async_graphql::{Name, Request, Value, Variables, indexmap::IndexMap};
 
-use super::strict::Strict;
+use super::{persisted::DocumentId, strict::Strict};
 use crate::api::{Budget, Caller, RequestId};
 
 /// How many values the parameters have at most, those in lists and objects too: one takes two bytes on the wire and seventy
@@ -12,7 +12,7 @@ use crate::api::{Budget, Caller, RequestId};
 const JSON_VALUES_MAX: usize = 4_000;
 
 /// Those that are texts, and those that are JSON, in an address too. Others are somebody else's: `op` is read by proxies.
-const TEXTS: [&str; 2] = ["query", "operationName"];
+const TEXTS: [&str; 3] = ["query", "operationName", "documentId"];
 const OBJECTS: [&str; 2] = ["variables", "extensions"];
 
 /// About how many values some JSON has: each but the first has a comma, a colon or a bracket in front of it.
@@ -42,7 +42,10 @@ fn read(json: &[u8]) -> Option<Value> {
 /// The parameters of a GraphQL request.
 #[derive(Debug)]
 pub(super) struct Parameters {
-    pub(super) query: String,
+    /// The document, unless it is only named.
+    pub(super) query: Option<Arc<str>>,
+    /// What the document is named by.
+    pub(super) document_id: Option<DocumentId>,
     operation_name: Option<String>,
     pub(super) variables: Variables,
 }
@@ -67,7 +70,7 @@ impl Parameters {
             }
             let value = decoded(value)?;
             let value = match &*value {
-                "" if *name != *"query" => Value::Null,
+                "" => Value::Null,
                 value if object => read(value.as_bytes())?,
                 value => value.into(),
             };
@@ -80,7 +83,11 @@ impl Parameters {
 
     fn of(mut members: IndexMap<Name, Value>) -> Option<Self> {
         let mut member = |name: &str| members.swap_remove(name).unwrap_or_default();
-        let Value::String(query) = member("query") else { return None };
+        let query = match member("query") {
+            Value::Null => None,
+            Value::String(query) => Some(Arc::from(query)),
+            _ => return None,
+        };
         let operation_name = match member("operationName") {
             Value::Null => None,
             Value::String(name) => Some(name),
@@ -90,11 +97,19 @@ impl Parameters {
             variables @ (Value::Null | Value::Object(_)) => Variables::from_value(variables),
             _ => return None,
         };
-        // Nothing reads them.
-        if !matches!(member("extensions"), Value::Null | Value::Object(_)) {
-            return None;
-        }
-        Some(Self { query, operation_name, variables })
+        let extensions = match member("extensions") {
+            Value::Null => None,
+            Value::Object(extensions) => Some(extensions),
+            _ => return None,
+        };
+        let document_id = DocumentId::of(member("documentId"), extensions.as_ref()).ok()?;
+        // One of them has to say what is asked for.
+        (query.is_some() || document_id.is_some()).then_some(Self {
+            query,
+            document_id,
+            operation_name,
+            variables,
+        })
     }
 
     /// The operation that is to run, if the document holds several.
@@ -183,13 +198,30 @@ mod tests {
              &variables=%7B%22n%22%3A%22%EA%B3%B5%EC%97%B0+%2B%22%7D&extensions={}&%ff=1",
         )
         .unwrap();
-        assert_eq!(read.query, "query q($n:String){hello(name:$n)}");
+        assert_eq!(read.query.as_deref(), Some("query q($n:String){hello(name:$n)}"));
         assert_eq!(read.operation_name(), Some("q"));
         assert_eq!(read.variables.get("n"), Some(&Value::from("공연 +")));
         let bare =
             Parameters::of_address("query={a}&operationName=&variables=&extensions=").unwrap();
-        assert_eq!((bare.query.as_str(), bare.operation_name()), ("{a}", None));
+        assert_eq!((bare.query.as_deref(), bare.operation_name()), (Some("{a}"), None));
         assert!(bare.variables.is_empty());
+    }
+
+    #[test]
+    fn a_document_may_be_named_instead_of_sent() {
+        let hash = "0123456789abcdef".repeat(4);
+        let named = format!(
+            "extensions=%7B%22persistedQuery%22:{{%22version%22:1,%22sha256Hash%22:%22{hash}%22}}}}"
+        );
+        let by_hash = Parameters::of_address(&named).unwrap();
+        let by_id = Parameters::of_address(&format!("documentId=sha256%3A{hash}")).unwrap();
+        assert!(
+            by_hash.query.is_none() && matches!(by_hash.document_id, Some(DocumentId::Hash(_)))
+        );
+        assert_eq!(by_hash.document_id, by_id.document_id);
+        // Where there are two, the one of the specification stands.
+        let both = Parameters::of_address(&format!("{named}&documentId=a")).unwrap();
+        assert_eq!(both.document_id, Some(DocumentId::Other("a".into())));
     }
 
     #[test]
@@ -211,6 +243,10 @@ mod tests {
             "query={a}&variables={",
             "query={a}&variables={\"a\":1,\"a\":2}",
             "query={a}&extensions=[]",
+            "documentId=",
+            "documentId=sha256:00",
+            "documentId=a&documentId=a",
+            "extensions={\"persistedQuery\":{}}",
         ] {
             assert!(Parameters::of_address(query).is_none(), "{query}");
         }

@@ -7,8 +7,8 @@ use futures_util::{future::BoxFuture, stream::BoxStream};
 
 use super::{
     cross_origin::CrossOrigin, document::Documents, introspection::Introspection,
-    lifetime::Lifetime, limits::Limits, load::Load, rate_limits::RateLimits, roots::Roots,
-    share::Shares, websocket::Places,
+    lifetime::Lifetime, limits::Limits, load::Load, persisted::Persisted, rate_limits::RateLimits,
+    roots::Roots, share::Shares, websocket::Places,
 };
 use crate::{account::Sessions, kernel::PersonId, tasks::Tasks, telemetry::Metrics};
 
@@ -42,6 +42,8 @@ pub(super) struct Transport {
     pub(super) metrics: Arc<Metrics>,
     pub(super) tasks: Tasks,
     pub(super) documents: Documents,
+    /// Where documents are found that clients only name.
+    pub(super) persisted: Persisted,
     pub(super) roots: Roots,
     pub(super) shares: Arc<Shares>,
     pub(super) load: Load,
@@ -63,6 +65,7 @@ impl Transport {
         metrics: Metrics,
         limits: Limits,
         cross_origin: CrossOrigin,
+        persisted: Persisted,
         lifetime: Lifetime,
     ) -> Self {
         let documents = Documents::new();
@@ -78,6 +81,7 @@ impl Transport {
             sockets_of_people: Places::new(limits.sockets_per_person),
             metrics: Arc::new(metrics),
             documents,
+            persisted,
             roots,
             shares: Shares::new(limits.patience),
             introspection,

@@ -152,6 +152,10 @@ text_enum! {
         QueueEnded = "QUEUE_ENDED",
         /// The document asks for more than one request may.
         QueryTooComplex = "QUERY_TOO_COMPLEX",
+        /// A document is named by a hash that is not known here; clients send it then.
+        PersistedQueryNotFound = "PERSISTED_QUERY_NOT_FOUND",
+        /// Documents are not named by hashes here; clients send them then.
+        PersistedQueryNotSupported = "PERSISTED_QUERY_NOT_SUPPORTED",
         /// Too many requests from this caller.
         RateLimited = "RATE_LIMITED",
         /// The server, or something it needs, is too busy or away.

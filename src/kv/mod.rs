@@ -12,6 +12,7 @@ mod nodes;
 mod script;
 mod slots;
 pub mod standing;
+mod texts;
 
 use std::{sync::Arc, time::Duration};
 

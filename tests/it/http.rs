@@ -3,6 +3,7 @@
 mod codes;
 mod health;
 mod hostile;
+mod persisted;
 mod webhooks;
 
 use serde_json::{Value, json};

@@ -25,7 +25,9 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{CrossOrigin, Lifetime, Limits, Listener, routes, serve, transport::Transport};
+use super::{
+    CrossOrigin, Lifetime, Limits, Listener, Persisted, routes, serve, transport::Transport,
+};
 use crate::{
     account::{Keyring, Sessions},
     api::{ApiError, Caller, Handover, Updates},
@@ -213,6 +215,7 @@ impl Server {
             metrics.clone(),
             limits.clone(),
             CrossOrigin::of(origins.as_slice()),
+            Persisted::Off,
             lifetime.clone(),
         );
         let health = Router::new().route("/broken", axum::routing::get(broken));

@@ -279,7 +279,7 @@ impl Socket {
             (Incoming::Renew(credentials), Some(before)) => self.renew(&credentials, before).await,
             (Incoming::Subscribe(..), None) => Err(Close::Unauthorized.into()),
             (Incoming::Subscribe(id, parameters), Some(caller)) => {
-                self.subscribe(id, parameters, caller)
+                self.subscribe(id, parameters, caller).await
             }
             (Incoming::Complete(id), _) => {
                 drop(self.running.remove(&id));
@@ -326,7 +326,7 @@ impl Socket {
         })
     }
 
-    fn subscribe(&mut self, id: Box<str>, parameters: Parameters, caller: Caller) -> Step {
+    async fn subscribe(&mut self, id: Box<str>, parameters: Parameters, caller: Caller) -> Step {
         if self.running.contains(&id) {
             return Err(Close::DuplicateId.into());
         }
@@ -337,7 +337,8 @@ impl Socket {
             let text = "Too many subscriptions on one socket; complete one of them first.";
             Err(Refusal::new(RequestCode::RateLimited, text))
         } else {
-            self.prepare(parameters, caller, &mut observation)
+            let asked = (&self.request_id, self.origin, caller);
+            prepare(&self.transport, asked, parameters, &mut observation).await
         };
         match prepared {
             Ok((request, handover)) => {
@@ -349,27 +350,6 @@ impl Socket {
             }
             Err(refusal) => Ok(Some(self.errors(&id, refusal.into(), &mut observation))),
         }
-    }
-
-    fn prepare(
-        &self,
-        parameters: Parameters,
-        caller: Caller,
-        observation: &mut Observation,
-    ) -> Result<(async_graphql::Request, Arc<Handover>), Refusal> {
-        let document = self.transport.documents.prepare(&parameters.query)?;
-        let operation = document.select(parameters.operation_name())?;
-        observation.runs(operation);
-        if operation.kind != Kind::Subscription {
-            let text = "Only subscriptions run over the WebSocket; use POST /graphql.";
-            return Err(Refusal::new(RequestCode::BadRequest, text));
-        }
-        self.transport.rates.operation(self.origin.0, caller, operation.work)?;
-        let handover = Handover::new(operation.plan.clone());
-        let id = self.request_id.clone();
-        let budget = Budget::new(operation.values());
-        let request = parameters.into_request(document.document.clone(), caller, id, budget);
-        Ok((request.data(handover.clone()), handover))
     }
 
     fn tell(&mut self, at: usize, event: Event) -> Option<Message> {
@@ -407,6 +387,29 @@ impl Socket {
         observation.answered(outcome.code);
         Outgoing::of(id, "error", Some(response.errors)).frame()
     }
+}
+
+/// What the schema is to run, and what its resolvers may leave behind, when somebody may ask for it.
+async fn prepare(
+    transport: &SharedTransport,
+    (request_id, origin, caller): (&RequestId, Origin, Caller),
+    parameters: Parameters,
+    observation: &mut Observation,
+) -> Result<(async_graphql::Request, Arc<Handover>), Refusal> {
+    let found = transport.persisted.find(&parameters).await?;
+    let document = transport.documents.prepare(&found.text)?;
+    let operation = document.select(parameters.operation_name())?;
+    observation.runs(operation);
+    if operation.kind != Kind::Subscription {
+        let text = "Only subscriptions run over the WebSocket; use POST /graphql.";
+        return Err(Refusal::new(RequestCode::BadRequest, text));
+    }
+    transport.rates.operation(origin.0, caller, operation.work)?;
+    transport.persisted.keep(&found).await;
+    let (handover, id) = (Handover::new(operation.plan.clone()), request_id.clone());
+    let budget = Budget::new(operation.values());
+    let request = parameters.into_request(document.document.clone(), caller, id, budget);
+    Ok((request.data(handover.clone()), handover))
 }
 
 /// The same stream, in a span where there is one.

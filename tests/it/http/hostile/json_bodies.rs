@@ -48,6 +48,55 @@ fn shapes() -> Vec<Body> {
         (
             "an id instead of a query",
             r#"{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"00"}}}"#,
+            "400 PERSISTED_QUERY_NOT_FOUND",
+        ),
+        (
+            "a hash that nobody has sent",
+            r#"{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"0000000000000000000000000000000000000000000000000000000000000000"}}}"#,
+            "400 PERSISTED_QUERY_NOT_FOUND",
+        ),
+        (
+            "a hash that nobody has sent, as documentId",
+            r#"{"documentId":"sha256:0000000000000000000000000000000000000000000000000000000000000000"}"#,
+            "400 PERSISTED_QUERY_NOT_FOUND",
+        ),
+        (
+            "the hash of another document",
+            r#"{"query":"{__typename}","documentId":"sha256:0000000000000000000000000000000000000000000000000000000000000000"}"#,
+            BAD,
+        ),
+        (
+            "a hash of another kind",
+            r#"{"extensions":{"persistedQuery":{"version":2,"sha256Hash":"0000000000000000000000000000000000000000000000000000000000000000"}}}"#,
+            BAD,
+        ),
+        (
+            "a document's id of somebody's own",
+            r#"{"documentId":"ECHO-ME-NOT"}"#,
+            "400 PERSISTED_QUERY_NOT_FOUND",
+        ),
+        (
+            "an id of Redis's commands",
+            r#"{"documentId":"x\r\nFLUSHALL\r\n"}"#,
+            "400 PERSISTED_QUERY_NOT_FOUND",
+        ),
+        (
+            "an id of somebody's own beside a document",
+            r#"{"query":"{__typename}","documentId":"x"}"#,
+            BAD,
+        ),
+        ("an empty id of a document", r#"{"documentId":""}"#, BAD),
+        ("a number for a document's id", r#"{"documentId":7}"#, BAD),
+        ("a list for a document's id", r#"{"documentId":["home"]}"#, BAD),
+        (
+            "a hash of letters that are none",
+            r#"{"documentId":"sha256:zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz"}"#,
+            BAD,
+        ),
+        ("a text for persistedQuery", r#"{"extensions":{"persistedQuery":"x"}}"#, BAD),
+        (
+            "a number for a hash",
+            r#"{"extensions":{"persistedQuery":{"version":1,"sha256Hash":0}}}"#,
             BAD,
         ),
         ("a number for operationName", r#"{"query":"{__typename}","operationName":1}"#, BAD),
