@@ -297,19 +297,19 @@ impl RateArgs {
     }
 }
 
-/// How many WebSockets there may be.
+/// How many WebSockets and event streams there may be.
 #[derive(Debug, Clone, Args)]
 pub struct SocketArgs {
     /// Subscriptions that may run on one WebSocket at once.
     #[arg(long, env = "FRONTROW_SUBSCRIPTIONS_PER_SOCKET", default_value_t = 10)]
     pub subscriptions_per_socket: usize,
-    /// WebSockets of one person at once, per instance; 0 for no limit.
+    /// WebSockets and event streams of one person at once, per instance; 0 for no limit.
     #[arg(long, env = "FRONTROW_SOCKETS_PER_PERSON", default_value_t = 20)]
     pub sockets_per_person: usize,
-    /// WebSockets from one address at once, per instance, behind proxies too; with IPv6, from one network of 64 bits. 0 for no limit.
+    /// WebSockets and event streams from one address at once, per instance, behind proxies too; with IPv6, from one network of 64 bits. 0 for no limit.
     #[arg(long, env = "FRONTROW_SOCKETS_PER_ADDRESS", default_value_t = 2000)]
     pub sockets_per_address: usize,
-    /// How long a WebSocket lives, in seconds; up to a quarter less, so that not all end at once. Then clients connect again.
+    /// How long a WebSocket or an event stream lives, in seconds; up to a quarter less, so that not all end at once. Then clients connect again.
     #[arg(long, env = "FRONTROW_SOCKET_SECONDS", default_value_t = 21_600,
           value_parser = clap::value_parser!(u64).range(1..=604_800))]
     pub socket_seconds: u64,

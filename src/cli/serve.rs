@@ -133,7 +133,9 @@ fn greet(address: SocketAddr, metrics: Option<SocketAddr>, graphiql: bool) {
     if graphiql {
         println!("  GraphiQL   http://{address}/graphiql");
     }
-    println!("  GraphQL    http://{address}/graphql (POST, and WebSocket for subscriptions)");
+    println!(
+        "  GraphQL    http://{address}/graphql (POST and GET; WebSocket or event stream for subscriptions)"
+    );
     println!("  Health     http://{address}/health/ready");
     if let Some(metrics) = metrics {
         println!("  Metrics    http://{metrics}/metrics");

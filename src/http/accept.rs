@@ -9,6 +9,8 @@ pub(super) enum Media {
     Json,
     /// `application/graphql-response+json`: a refused request has a status of its own.
     GraphqlResponse,
+    /// `text/event-stream`: an accepted stream tells whatever becomes of the request.
+    Events,
 }
 
 impl Media {
@@ -17,13 +19,23 @@ impl Media {
         HeaderValue::from_static(match self {
             Self::Json => "application/json; charset=utf-8",
             Self::GraphqlResponse => "application/graphql-response+json; charset=utf-8",
+            Self::Events => "text/event-stream",
         })
+    }
+
+    /// The same, or JSON where only that will do.
+    pub(super) const fn json(self) -> Self {
+        match self {
+            Self::Events => Self::Json,
+            json => json,
+        }
     }
 
     const fn name(self) -> &'static str {
         match self {
             Self::Json => "application/json",
             Self::GraphqlResponse => "application/graphql-response+json",
+            Self::Events => "text/event-stream",
         }
     }
 
@@ -38,7 +50,7 @@ impl Media {
     }
 }
 
-/// The type to answer with; `None` when the client takes neither.
+/// The type of JSON to answer with; `None` when the client takes neither.
 ///
 /// The larger q wins, then what stands first in the list, then `application/json`, which every client understands.
 pub(super) fn negotiate(headers: &HeaderMap) -> Option<Media> {
@@ -60,6 +72,13 @@ pub(super) fn negotiate(headers: &HeaderMap) -> Option<Media> {
             Some(if graphql_first { Media::GraphqlResponse } else { Media::Json })
         }
     }
+}
+
+/// Whether the client takes an event stream, and says so by name: `*/*` is what everybody says.
+pub(super) fn takes_events(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut ranges = values.flat_map(|value| value.split(',')).filter_map(Range::parse);
+    ranges.any(|range| range.is(Media::Events.name()) && range.quality > 0)
 }
 
 /// Whether a request's body is declared as JSON in UTF-8.
@@ -163,6 +182,24 @@ mod tests {
             ";;,,;q=x",
         ] {
             check(neither, None);
+        }
+    }
+
+    #[test]
+    fn an_event_stream_is_for_those_who_ask_for_one_by_name() {
+        for (accept, takes) in [
+            ("text/event-stream", true),
+            ("Text/Event-Stream; charset=utf-8", true),
+            ("application/json, text/event-stream;q=0.1", true),
+            ("text/event-stream;q=0, application/json", false),
+            ("text/*", false),
+            ("*/*", false),
+            ("application/json", false),
+            ("", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+            assert_eq!(takes_events(&headers), takes, "{accept}");
         }
     }
 

@@ -159,7 +159,7 @@ pub(super) const fn status_of(media: Media, code: Option<RequestCode>) -> Status
     match (media, code) {
         (Media::GraphqlResponse, Some(code)) => status(code),
         (Media::GraphqlResponse, None) => StatusCode::BAD_REQUEST,
-        (Media::Json, _) => StatusCode::OK,
+        (Media::Json | Media::Events, _) => StatusCode::OK,
     }
 }
 

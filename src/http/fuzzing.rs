@@ -228,6 +228,26 @@ pub fn request(data: &[u8]) {
     assert!(are_alike(&read, &variables), "{read} {variables}");
 }
 
+/// An address that is taken for a request says what any reader of forms finds in it, and once.
+pub fn address(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Some(parameters) = Parameters::of_address(text) else { return };
+    assert!(parameters.query.is_some() || parameters.document_id.is_some());
+    // Readers of whole addresses leave out what no address has, and end at a number sign.
+    if text.contains(|c: char| c.is_control() || c == '#') {
+        return;
+    }
+    let mut url = reqwest::Url::parse("http://tickets.example/graphql").expect("an address");
+    url.set_query(Some(text));
+    let queries: Vec<_> = url.query_pairs().filter(|(name, _)| name == "query").collect();
+    match (&parameters.query, queries.as_slice()) {
+        (None, []) => {}
+        (None, [(_, value)]) => assert_eq!(&**value, ""),
+        (Some(query), [(_, value)]) => assert_eq!(**query, **value),
+        other => panic!("{other:?}"),
+    }
+}
+
 /// Whether two values are the same to a reader to whom all numbers are of one kind.
 fn are_alike(one: &serde_json::Value, other: &serde_json::Value) -> bool {
     use serde_json::Value::{Array, Number, Object};

@@ -1,4 +1,5 @@
-//! GraphQL over HTTP (the specification of that name): POST with JSON, or GET for queries; one operation a request.
+//! GraphQL over HTTP (the specification of that name): POST with JSON, or GET for queries; one operation a request. Subscriptions
+//! are answered by event streams.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
@@ -19,14 +20,17 @@ use super::{
     document::{Kind, Operation, Work},
     edge::GRAPHQL,
     error::{self, Outcome, Refusal},
+    event_stream,
     observe::Observation,
     parameters::Parameters,
-    session, trace,
+    session,
+    subscription::Subscription,
+    trace,
     transport::{BODY_BYTES_MAX, SharedTransport},
     websocket,
 };
 use crate::{
-    api::{Budget, Caller, Gone, Origin, RequestId},
+    api::{Budget, Caller, Gone, Origin, Plan, RequestId},
     kernel::RequestCode,
     telemetry::{Part, Step},
     turns::deadline,
@@ -40,6 +44,8 @@ struct Asked {
     parameters: Parameters,
     /// Whatever is asked for by GET must change nothing: browsers, caches and crawlers ask as they like.
     by_get: bool,
+    /// The client takes an event stream.
+    events: bool,
     origin: Origin,
     request_id: RequestId,
 }
@@ -53,6 +59,8 @@ struct Checked {
     work: Work,
     document: ExecutableDocument,
     budget: Arc<Budget>,
+    /// Of a subscription.
+    plan: Option<Arc<Plan>>,
 }
 
 /// Says how GraphQL is spoken here.
@@ -123,12 +131,14 @@ async fn answer(
     mut observation: Observation,
 ) -> Response {
     let Arrived { parts, body, origin, request_id } = arrived;
-    let Some(media) = accept::negotiate(&parts.headers) else {
+    let events = accept::takes_events(&parts.headers);
+    let json = accept::negotiate(&parts.headers);
+    let Some(media) = json.or(events.then_some(Media::Events)) else {
         observation.answered(Some(RequestCode::BadRequest));
         return error::plain(
             StatusCode::NOT_ACCEPTABLE,
             RequestCode::BadRequest,
-            "Answers are application/graphql-response+json or application/json.",
+            "Answers are application/graphql-response+json, application/json or text/event-stream.",
         );
     };
     let by_get = parts.method != Method::POST;
@@ -154,21 +164,21 @@ async fn answer(
         Err((status, text)) => {
             let refusal = Refusal::new(RequestCode::BadRequest, text);
             let (response, _) = finish(refusal.into(), &request_id, &mut observation);
-            error::write(status, media, &response)
+            error::write(status, json.unwrap_or(Media::Json), &response)
         }
         Ok(parameters) => {
-            let asked = Asked { parameters, by_get, origin, request_id };
+            let asked = Asked { parameters, by_get, events, origin, request_id };
             let course = observation.course();
             course.follow(run(transport, media, asked, &parts.headers, observation)).await
         }
     }
 }
 
-const MALFORMED: &str = "The body must be one JSON object with query (a string; or documentId or extensions.persistedQuery, which name it) and, \
-                         where they are needed, operationName (a string), variables and extensions (objects), of at most 4000 values together, and no name twice in one object.";
+const MALFORMED: &str = "The body must be one JSON object with query (or documentId, or extensions.persistedQuery) and, where they are needed, \
+                         operationName (a string), variables and extensions (objects), of at most 4000 values together, and no name twice in one object.";
 
-const MALFORMED_ADDRESS: &str = "The address must have query (or documentId or extensions.persistedQuery, which name it) and, where they are needed, operationName, variables and extensions \
-                                 (JSON objects, of at most 4000 values each and no name twice in one), each once and percent-encoded.";
+const MALFORMED_ADDRESS: &str = "The address must have query (or documentId, or extensions.persistedQuery) and, where they are needed, operationName, \
+                                 variables and extensions (JSON objects, of at most 4000 values, and no name twice in one), each once and percent-encoded.";
 
 async fn read(body: Body) -> Result<Bytes, (StatusCode, &'static str)> {
     axum::body::to_bytes(body, BODY_BYTES_MAX).await.map_err(|error| {
@@ -194,6 +204,9 @@ async fn run(
     mut observation: Observation,
 ) -> Response {
     match check(&transport, &asked, headers, &mut observation).await {
+        Ok(checked) if checked.kind == Kind::Subscription => {
+            subscribe(transport, asked, checked, headers, observation)
+        }
         Ok(checked) => {
             let (budget, kind) = (Arc::clone(&checked.budget), checked.kind);
             let span = observation.span();
@@ -207,12 +220,43 @@ async fn run(
         Err(refusal) => {
             let methods = refusal.methods;
             let refused = finish(refusal.into(), &asked.request_id, &mut observation);
+            let media = if methods.is_some() { media.json() } else { media };
             let mut answer = encode(media, refused);
             if let Some(methods) = methods {
                 *answer.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
                 answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(methods));
             }
             answer
+        }
+    }
+}
+
+/// Streams what a subscription tells.
+fn subscribe(
+    transport: SharedTransport,
+    asked: Asked,
+    checked: Checked,
+    headers: &HeaderMap,
+    mut observation: Observation,
+) -> Response {
+    let Asked { parameters, origin, request_id, .. } = asked;
+    let Checked { caller, document, budget, plan, .. } = checked;
+    // A browser asks for a stream by GET without asking first, as it opens WebSockets.
+    let room = if transport.cross_origin.trusts(headers) {
+        transport.room(origin, caller)
+    } else {
+        let text = "Pages of this origin may not subscribe here.";
+        Err((StatusCode::FORBIDDEN, Refusal::new(RequestCode::Forbidden, text)))
+    };
+    match room {
+        Ok(room) => {
+            let request = parameters.into_request(document, caller, request_id.clone(), budget);
+            let subscription = Subscription::start(&transport, request, plan, observation);
+            event_stream::answer(transport, request_id, caller, room, subscription)
+        }
+        Err((status, refusal)) => {
+            let (response, _) = finish(refusal.into(), &request_id, &mut observation);
+            error::write(status, Media::Json, &response)
         }
     }
 }
@@ -248,12 +292,13 @@ async fn check(
     let prepared = transport.documents.prepare(&found.text)?;
     let operation = prepared.select(parameters.operation_name())?;
     observation.runs(operation);
-    if asked.by_get && operation.kind != Kind::Query {
+    let streams = operation.kind == Kind::Subscription && asked.events;
+    if asked.by_get && operation.kind != Kind::Query && !streams {
         let text = "Only queries may be asked for by GET; send this by POST.";
         return Err(Refusal::new(RequestCode::BadRequest, text).only_by("POST"));
     }
-    if operation.kind == Kind::Subscription {
-        let text = "Subscriptions run over the WebSocket at /graphql.";
+    if operation.kind == Kind::Subscription && !streams {
+        let text = "Subscriptions run over the WebSocket at /graphql, or are answered as text/event-stream.";
         return Err(Refusal::new(RequestCode::BadRequest, text));
     }
     transport.introspection.check(&prepared, operation, &parameters.variables)?;
@@ -266,6 +311,7 @@ async fn check(
         work: operation.work,
         document: prepared.document.clone(),
         budget: Budget::new(operation.values()),
+        plan: operation.plan.clone(),
     })
 }
 
@@ -276,7 +322,7 @@ async fn execute(
     mut observation: Observation,
 ) -> Answer {
     let Asked { parameters, origin, request_id, .. } = asked;
-    let Checked { caller, gone, kind, work: about, document, budget } = checked;
+    let Checked { caller, gone, kind, work: about, document, budget, .. } = checked;
     let arrived = Instant::now();
     // First among the person's own requests, so that those who wait there have nobody else's place.
     let places = async {
@@ -362,11 +408,14 @@ async fn write(media: Media, answer: Answer, budget: Arc<Budget>) -> Response {
     });
     written.await.unwrap_or_else(|_| {
         let refusal = Refusal::internal();
-        error::write(StatusCode::INTERNAL_SERVER_ERROR, media, &refusal.into())
+        error::write(StatusCode::INTERNAL_SERVER_ERROR, media.json(), &refusal.into())
     })
 }
 
 fn encode(media: Media, (response, outcome): Answer) -> Response {
+    if media == Media::Events {
+        return event_stream::once(&response);
+    }
     if outcome.refused {
         return error::write(error::status_of(media, outcome.code), media, &response);
     }

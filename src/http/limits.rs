@@ -70,17 +70,17 @@ pub struct Limits {
     /// A crowd that came at one instant is served within this time. A line that is older is one that does not end.
     pub crowd: Duration,
 
-    // Of WebSockets.
-    /// WebSockets of one address, of one person; 0 for as many as come.
+    // Of WebSockets, and of event streams beside them.
+    /// Of one address, of one person, both kinds together; 0 for as many as come.
     pub sockets_per_address: usize,
     pub sockets_per_person: usize,
-    /// How long a WebSocket lives; a quarter less at most.
+    /// How long one lives; a quarter less at most.
     pub socket_age: Duration,
     /// How long a WebSocket may stay without `connection_init`.
     pub init: Duration,
-    /// How often a WebSocket is pinged.
+    /// How often a WebSocket is pinged, and an event stream says that it is there.
     pub ping: Duration,
-    /// How long a WebSocket's peer may be silent, pongs included.
+    /// How long a WebSocket's peer may be silent, pongs included, and how long TCP may wait for word from any peer.
     pub silence: Duration,
     /// How long a WebSocket's peer may take to read one message.
     pub send: Duration,

@@ -7,8 +7,8 @@ use futures_util::{future::BoxFuture, stream::BoxStream};
 
 use super::{
     cross_origin::CrossOrigin, document::Documents, introspection::Introspection,
-    lifetime::Lifetime, limits::Limits, load::Load, persisted::Persisted, rate_limits::RateLimits,
-    roots::Roots, share::Shares, websocket::Places,
+    lifetime::Lifetime, limits::Limits, load::Load, persisted::Persisted, places::Places,
+    rate_limits::RateLimits, roots::Roots, share::Shares,
 };
 use crate::{account::Sessions, kernel::PersonId, tasks::Tasks, telemetry::Metrics};
 

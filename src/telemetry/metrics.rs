@@ -139,7 +139,7 @@ pub struct Metrics {
     pub shed: Counter,
     /// Requests under way.
     pub in_flight: Gauge,
-    /// Open WebSockets.
+    /// Open WebSockets and event streams.
     pub sockets: Gauge,
     /// Running subscriptions.
     pub subscriptions: Gauge,
@@ -355,7 +355,7 @@ impl Metrics {
             "Connections whose time was over",
             self.connections_ended.clone(),
         );
-        registry.register("sockets", "Open WebSockets", self.sockets.clone());
+        registry.register("sockets", "Open WebSockets and event streams", self.sockets.clone());
         registry.register("subscriptions", "Running subscriptions", self.subscriptions.clone());
         registry.register(
             "answers_refused",

@@ -1,5 +1,6 @@
 // A person with Apollo Client on two instances of the server.
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { ApolloClient, ApolloLink, HttpLink, InMemoryCache, gql } from "@apollo/client";
 import { SetContextLink } from "@apollo/client/link/context";
@@ -18,6 +19,27 @@ function address(name) {
 
 export const webSocketUrl = (url) => `${url.replace(/^http/, "ws")}/graphql`;
 export const unique = (word) => `${word}-${randomBytes(6).toString("hex")}`;
+
+/** One more instance, of the same database, with settings of its own: where it is, and how it is stopped. */
+export async function serve(environment) {
+  const env = { ...process.env, FRONTROW_LISTEN: "127.0.0.1:0", FRONTROW_CARD_GATEWAY: "none", FRONTROW_LOG_FORMAT: "text", ...environment };
+  const server = spawn(process.env.FRONTROW_TEST_BIN, ["serve"], { env, stdio: ["ignore", "pipe", "ignore"] });
+  const ended = new Promise((done) => server.on("exit", done));
+  const url = await new Promise((found, failed) => {
+    let text = "";
+    server.stdout.on("data", (data) => {
+      text += data;
+      const listens = /listens on (http:\S+)/.exec(text);
+      if (listens) found(listens[1]);
+    });
+    ended.then((code) => failed(new Error(`the server ended with ${code}`)));
+  });
+  const stop = () => {
+    server.kill();
+    return ended;
+  };
+  return { url, stop };
+}
 
 /** Somebody with a session whose requests go to the two instances in turn. */
 export class Person {

@@ -1,6 +1,7 @@
 //! The edge as operators, browsers and clients meet it: pages, limits, and the errors that are not data.
 
 mod codes;
+mod event_stream;
 mod health;
 mod hostile;
 mod persisted;

@@ -143,7 +143,7 @@ impl Served {
     fn admit(&self, stream: TcpStream, peer: SocketAddr) {
         match self.all.admit(peer) {
             Ok(slot) => {
-                prepare(&stream);
+                prepare(&stream, self.all.limits.silence);
                 let serving = serve(stream, slot, self.router.clone());
                 drop(self.tasks.spawn_tracked(&self.open, "serving a connection", serving));
             }
@@ -156,21 +156,25 @@ impl Served {
 }
 
 /// Answers are written in one go, so Nagle's algorithm would only hold them back.
-fn prepare(stream: &TcpStream) {
-    let set = stream.set_nodelay(true).and_then(|()| limit_unsent(stream));
+fn prepare(stream: &TcpStream, silence: Duration) {
+    let set = stream.set_nodelay(true).and_then(|()| limit_unsent(stream, silence));
     if let Err(error) = set {
         tracing::debug!(%error, "a socket's options could not be set");
     }
 }
 
+/// And how long what was sent may go unheard. The system by itself takes a quarter of an hour to find that a peer is gone without a
+/// word, which matters where it is only listened to: to an event stream.
 #[cfg(target_os = "linux")]
-fn limit_unsent(stream: &TcpStream) -> io::Result<()> {
-    socket2::SockRef::from(stream).set_tcp_notsent_lowat(super::sizes::UNSENT_BYTES)
+fn limit_unsent(stream: &TcpStream, silence: Duration) -> io::Result<()> {
+    let socket = socket2::SockRef::from(stream);
+    socket.set_tcp_user_timeout(Some(silence))?;
+    socket.set_tcp_notsent_lowat(super::sizes::UNSENT_BYTES)
 }
 
 /// Elsewhere the system takes as much as its buffers hold.
 #[cfg(not(target_os = "linux"))]
-const fn limit_unsent(_: &TcpStream) -> io::Result<()> {
+const fn limit_unsent(_: &TcpStream, _: Duration) -> io::Result<()> {
     Ok(())
 }
 

@@ -26,6 +26,14 @@ const WORDS: &[&str] = &[
     "\"\"\"",
     "\\u",
     "\\ud800",
+    "\\u{1f3b5}",
+    "\\\"\"\"",
+    "%",
+    "%22",
+    "%ff",
+    "documentId",
+    "sha256:",
+    "\"persistedQuery\":",
     "\\",
     "#",
     "$",
@@ -199,6 +207,11 @@ fn no_cursor_has_two_texts() {
 #[test]
 fn no_body_is_read_in_two_ways() {
     fuzz("requests", super::request);
+}
+
+#[test]
+fn no_address_is_read_in_two_ways() {
+    fuzz("addresses", super::address);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod by_get;
 mod connections;
 mod cross_origin;
+mod event_stream;
 mod http;
 mod shutdown;
 mod websocket;

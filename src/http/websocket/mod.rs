@@ -8,7 +8,6 @@ mod frames;
 pub(super) mod fuzzing;
 mod handshake;
 mod message;
-mod places;
 mod running;
 mod socket;
 
@@ -19,24 +18,16 @@ use frames::Frames;
 use handshake::Handshake;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use message::Close;
-use places::Place;
-pub(super) use places::Places;
 use socket::Socket;
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::protocol::{Role, WebSocketConfig},
 };
 
-use super::{
-    connection::Wire,
-    error, session,
-    transport::{SharedTransport, Transport},
-};
+use super::{connection::Wire, error, places::Place, session, transport::SharedTransport};
 use crate::{
     api::{Origin, RequestId},
-    kernel::{PersonId, RequestCode},
-    telemetry::LimitLabels,
+    kernel::RequestCode,
 };
 
 /// The only protocol that is spoken.
@@ -133,34 +124,3 @@ fn config() -> WebSocketConfig {
         .max_message_size(Some(FRAME_BYTES_MAX))
         .max_frame_size(Some(FRAME_BYTES_MAX))
 }
-
-impl Transport {
-    /// A socket's place among those of its address; none is needed where that is not known.
-    ///
-    /// # Errors
-    /// When there is none.
-    fn place_at(&self, origin: Origin) -> Result<Option<Place<IpAddr>>, Full> {
-        let Some(address) = origin.0 else { return Ok(None) };
-        let place = self.sockets_of_addresses.take(address);
-        place.map(Some).ok_or_else(|| self.full("sockets_address"))
-    }
-
-    /// A socket's place among those of its person.
-    ///
-    /// # Errors
-    /// How the socket has to be closed, when there is none.
-    fn place_of(&self, person_id: PersonId) -> Result<Place<PersonId>, Close> {
-        self.sockets_of_people.take(person_id).ok_or_else(|| {
-            self.full("sockets_person");
-            Close::TooManySockets
-        })
-    }
-
-    fn full(&self, limit: &'static str) -> Full {
-        self.metrics.rate_limited.get_or_create(&LimitLabels { limit }).inc();
-        Full
-    }
-}
-
-/// There are as many as there may be.
-struct Full;

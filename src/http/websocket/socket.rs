@@ -1,21 +1,11 @@
 //! One socket, from the handshake to its end.
 
-use std::{
-    future::pending,
-    hash::{BuildHasher, RandomState},
-    net::IpAddr,
-    pin::pin,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{net::IpAddr, pin::pin, sync::Arc, time::Duration};
 
 use async_graphql::Response;
 use bytes::Bytes;
 use chrono::SecondsFormat;
-use futures_util::{
-    SinkExt, StreamExt,
-    stream::{BoxStream, poll_fn},
-};
+use futures_util::{SinkExt, StreamExt};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::{
     WebSocketStream,
@@ -25,23 +15,24 @@ use tokio_tungstenite::{
 use super::{
     super::{
         document::Kind,
-        error::{self, Refusal},
+        error::Refusal,
         graphql::panicked,
         linger,
         observe::Observation,
         parameters::Parameters,
+        places::Place,
         session,
+        stay::{Over, Stay},
+        subscription::{self, Counted, Event, Subscription},
         transport::SharedTransport,
     },
     frames::Frames,
     message::{Close, Incoming, Outgoing, SessionState},
-    places::Place,
-    running::{Counted, Event, Operation, Running},
+    running::Running,
 };
 use crate::{
-    account::WatchedSession,
-    api::{Budget, Caller, Handover, Origin, RequestId},
-    kernel::{Actor, PersonId, RequestCode},
+    api::{Budget, Caller, Origin, Plan, RequestId},
+    kernel::{PersonId, RequestCode},
     telemetry::Span,
 };
 
@@ -77,8 +68,7 @@ pub(super) struct Socket {
     /// Of its address; and of its person, once that is known.
     _place: Option<Place<IpAddr>>,
     person_place: Option<Place<PersonId>>,
-    /// Sockets do not live for ever, so that they spread over instances again, and over versions of the server.
-    ends_at: Instant,
+    stay: Stay,
     /// Those of the handshake, until `connection_init` has come.
     credentials: Option<Box<str>>,
     /// Set by `connection_init`.
@@ -87,10 +77,6 @@ pub(super) struct Socket {
     /// `connection_init` has to have come by then.
     init_until: Instant,
     ping_at: Instant,
-    /// When the session ends, if it ends in a time that can be told.
-    session_until: Option<Instant>,
-    /// The session, which may end before.
-    session: Option<WatchedSession>,
     /// When the client is told that its session is about to end.
     warn_at: Option<Instant>,
     heard_at: Instant,
@@ -107,16 +93,13 @@ impl Socket {
         place: Option<Place<IpAddr>>,
     ) -> Self {
         let now = Instant::now();
-        let dice = RandomState::new().hash_one(&request_id.0);
         Self {
-            ends_at: now + lifetime(transport.limits.socket_age, dice),
+            stay: Stay::new(transport.limits.socket_age, &request_id),
             _place: place,
             person_place: None,
             init_until: now + transport.limits.init,
             ping_at: now + transport.limits.ping,
             heard_at: now,
-            session_until: None,
-            session: None,
             warn_at: None,
             credentials: None,
             caller: None,
@@ -164,7 +147,7 @@ impl Socket {
             let step = tokio::select! {
                 biased;
                 () = &mut stopping => Err(Close::GoingAway.into()),
-                () = ended(self.session.as_ref()) => Err(Close::SessionEnded.into()),
+                () = self.stay.ended() => Err(Close::SessionEnded.into()),
                 () = &mut timer => self.tick(),
                 message = self.wire.next() => match message {
                     Some(Ok(message)) => self.hear(message).await,
@@ -196,9 +179,8 @@ impl Socket {
     fn wake_at(&self) -> Instant {
         let silent_at = self.heard_at + self.transport.limits.silence;
         let first = if self.caller.is_none() { self.init_until } else { self.ping_at };
-        let first = first.min(self.ends_at);
-        let session = [self.warn_at, self.session_until].into_iter().flatten();
-        session.fold(first.min(silent_at), Instant::min)
+        let first = first.min(self.stay.until()).min(silent_at);
+        self.warn_at.map_or(first, |at| at.min(first))
     }
 
     fn tick(&mut self) -> Step {
@@ -206,11 +188,10 @@ impl Socket {
         if self.caller.is_none() && now >= self.init_until {
             return Err(Close::InitTimeout.into());
         }
-        if self.session_until.is_some_and(|until| now >= until) {
-            return Err(Close::SessionExpired.into());
-        }
-        if now >= self.ends_at {
-            return Err(Close::Aged.into());
+        match self.stay.over(now) {
+            Some(Over::SessionExpired) => return Err(Close::SessionExpired.into()),
+            Some(Over::Aged) => return Err(Close::Aged.into()),
+            None => {}
         }
         if now >= self.heard_at + self.transport.limits.silence {
             return Err(End::Gone);
@@ -268,7 +249,8 @@ impl Socket {
                 let caller = session::caller(&self.transport.sessions, credentials).await;
                 let caller = caller.map_err(|refusal| not_admitted(&refusal))?;
                 if let Some(actor) = caller.0 {
-                    self.person_place = Some(self.transport.place_of(actor.person_id)?);
+                    let place = self.transport.place_of(actor.person_id);
+                    self.person_place = Some(place.map_err(|_| Close::TooManySockets)?);
                 }
                 self.admit(caller);
                 Ok(Some(Outgoing::<()>::new("connection_ack", None).frame()))
@@ -291,13 +273,11 @@ impl Socket {
     /// From now on the socket is this caller's, until their session ends.
     fn admit(&mut self, caller: Caller) {
         let now = Instant::now();
-        self.session_until = caller.0.as_ref().and_then(end_of);
-        self.warn_at = self.session_until.map(|until| {
+        self.stay.admit(&self.transport.sessions, caller);
+        self.warn_at = self.stay.session_until().map(|until| {
             let left = until.saturating_duration_since(now);
             until - (left / WARNING_PART).min(self.transport.limits.warning)
         });
-        let id = caller.0.and_then(|actor| actor.session_id);
-        self.session = id.map(|id| self.transport.sessions.watch(id));
         self.caller = Some(caller);
     }
 
@@ -318,7 +298,7 @@ impl Socket {
 
     /// What the client is told of its session; nothing where it has none.
     fn session_state(&self, refused: Option<&'static str>) -> Option<SessionState> {
-        let (actor, until) = self.caller?.0.zip(self.session_until)?;
+        let (actor, until) = self.caller?.0.zip(self.stay.session_until())?;
         Some(SessionState {
             session_expires_at: actor.expires_at.to_rfc3339_opts(SecondsFormat::Millis, true),
             session_seconds_left: until.saturating_duration_since(Instant::now()).as_secs(),
@@ -341,61 +321,51 @@ impl Socket {
             prepare(&self.transport, asked, parameters, &mut observation).await
         };
         match prepared {
-            Ok((request, handover)) => {
-                observation.answered(None);
-                let stream = traced(self.transport.engine.stream(request), observation.span());
-                let counted = Counted::new(&self.transport.metrics.subscriptions);
-                self.running.insert(id, stream, handover, observation, counted);
+            Ok((request, plan)) => {
+                let started = Subscription::start(&self.transport, request, plan, observation);
+                self.running.insert(id, started);
                 Ok(None)
             }
-            Err(refusal) => Ok(Some(self.errors(&id, refusal.into(), &mut observation))),
+            Err(refusal) => {
+                let response = subscription::refused(refusal, &self.request_id, &mut observation);
+                Ok(Some(errors(&id, response)))
+            }
         }
     }
 
-    fn tell(&mut self, at: usize, event: Event) -> Option<Message> {
+    fn tell(&mut self, at: usize, event: Event<Message>) -> Option<Message> {
+        let request_id = &self.request_id;
         let operation = self.running.get_mut(at)?;
         match event {
             Event::Result(mut response) => {
-                let first = !std::mem::replace(&mut operation.answered, true);
-                let failed = response.data == async_graphql::Value::Null && response.is_err();
-                if first && failed {
-                    return self.fail(at, *response);
+                if !operation.subscription.fails_with(&mut response, request_id) {
+                    return Some(Outgoing::of(&operation.id, "next", Some(response)).frame());
                 }
-                if first {
-                    operation.observation.begun();
-                }
-                error::complete(&mut response, &self.request_id);
-                Some(Outgoing::of(&operation.id, "next", Some(response)).frame())
+                let operation = self.running.take(at)?;
+                Some(errors(&operation.id, *response))
             }
             Event::Told(message) => Some(message),
-            Event::Panic => self.fail(at, panicked(&self.request_id)),
+            Event::Panic => {
+                let mut response = panicked(request_id);
+                operation.subscription.fail(&mut response, request_id);
+                let operation = self.running.take(at)?;
+                Some(errors(&operation.id, response))
+            }
             Event::End => {
                 let operation = self.running.take(at)?;
                 Some(Outgoing::<()>::of(&operation.id, "complete", None).frame())
             }
         }
     }
-
-    /// Ends a subscription with errors.
-    fn fail(&mut self, at: usize, response: Response) -> Option<Message> {
-        let Operation { id, mut observation, .. } = self.running.take(at)?;
-        Some(self.errors(&id, response, &mut observation))
-    }
-
-    fn errors(&self, id: &str, mut response: Response, observation: &mut Observation) -> Message {
-        let outcome = error::complete(&mut response, &self.request_id);
-        observation.answered(outcome.code);
-        Outgoing::of(id, "error", Some(response.errors)).frame()
-    }
 }
 
-/// What the schema is to run, and what its resolvers may leave behind, when somebody may ask for it.
+/// What the schema is to run, and how its results are written, when somebody may ask for it.
 async fn prepare(
     transport: &SharedTransport,
     (request_id, origin, caller): (&RequestId, Origin, Caller),
     parameters: Parameters,
     observation: &mut Observation,
-) -> Result<(async_graphql::Request, Arc<Handover>), Refusal> {
+) -> Result<(async_graphql::Request, Option<Arc<Plan>>), Refusal> {
     let found = transport.persisted.find(&parameters).await?;
     let document = transport.documents.prepare(&found.text)?;
     let operation = document.select(parameters.operation_name())?;
@@ -406,25 +376,14 @@ async fn prepare(
     }
     transport.rates.operation(origin.0, caller, operation.work)?;
     transport.persisted.keep(&found).await;
-    let (handover, id) = (Handover::new(operation.plan.clone()), request_id.clone());
+    let (plan, id) = (operation.plan.clone(), request_id.clone());
     let budget = Budget::new(operation.values());
-    let request = parameters.into_request(document.document.clone(), caller, id, budget);
-    Ok((request.data(handover.clone()), handover))
+    Ok((parameters.into_request(document.document.clone(), caller, id, budget), plan))
 }
 
-/// The same stream, in a span where there is one.
-fn traced(stream: BoxStream<'static, Response>, span: Span) -> BoxStream<'static, Response> {
-    if !span.is_on() {
-        return stream;
-    }
-    let mut stream = stream;
-    poll_fn(move |context| span.within(|| stream.poll_next_unpin(context))).boxed()
-}
-
-/// How long a socket lives: the last quarter of the age depends on the dice, so that sockets that came together do not go together.
-fn lifetime(age: Duration, dice: u64) -> Duration {
-    let spread = u64::try_from(age.as_millis() / 4).unwrap_or(u64::MAX);
-    age.saturating_sub(Duration::from_millis(dice % spread.max(1)))
+/// Tells that an operation is over with errors.
+fn errors(id: &str, response: Response) -> Message {
+    Outgoing::of(id, "error", Some(response.errors)).frame()
 }
 
 /// How a socket ends whose session was refused.
@@ -432,37 +391,5 @@ fn not_admitted(refusal: &Refusal) -> Close {
     match refusal.code {
         RequestCode::Overloaded => Close::TryAgainLater,
         _ => Close::Forbidden,
-    }
-}
-
-/// Returns when a session has ended before its time.
-async fn ended(session: Option<&WatchedSession>) {
-    match session {
-        Some(session) => session.ended().await,
-        None => pending().await,
-    }
-}
-
-/// When a session ends, on the clock that timers run by.
-fn end_of(actor: &Actor) -> Option<Instant> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-    let until = Duration::from_secs(u64::try_from(actor.expires_at.timestamp()).ok()?);
-    Instant::now().checked_add(until.saturating_sub(now))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sockets_that_came_together_go_one_after_the_other() {
-        let hours = |hours: u64| Duration::from_secs(3_600 * hours);
-        for dice in [0, 1, u64::MAX, u64::MAX / 3, 12_345_678_901] {
-            let life = lifetime(hours(4), dice);
-            assert!(life > hours(3) && life <= hours(4), "{dice}: {life:?}");
-        }
-        let lives: std::collections::HashSet<_> = (0..100).map(|n| lifetime(hours(4), n)).collect();
-        assert_eq!(lives.len(), 100);
-        assert_eq!(lifetime(Duration::ZERO, 5), Duration::ZERO);
     }
 }

@@ -56,7 +56,7 @@ fn broken() -> Vec<Frames> {
         ),
         ("a close code of 65535", frame(FINAL | CLOSE, &[0xff, 0xff]), "1002"),
         ("bytes that are no message", frame(FINAL | BINARY, b"{\"type\":\"start\"}"), "4400"),
-        ("bytes that are no UTF-8", frame(FINAL | BINARY, b"{\"\xff\"}"), "4400"),
+        ("a message in bytes that are no UTF-8", frame(FINAL | BINARY, b"{\"\xff\"}"), "4400"),
         ("half a surrogate in bytes", frame(FINAL | BINARY, b"{\"\xed\xa0\xbc\"}"), "4400"),
         ("bytes beyond what is read", frame(FINAL | BINARY, &[b' '; 32 * 1024 + 1]), "1009"),
         ("no bytes at all", frame(FINAL | BINARY, b""), "4400"),

@@ -17,6 +17,7 @@ pub(super) fn rows(_: &Scene) -> Vec<Row> {
         lengths(),
         smuggled(),
         origins(),
+        origins_of_sockets(),
         proxies(),
         odd(),
         sizes(),
@@ -163,6 +164,14 @@ fn origins() -> Vec<Row> {
                 BAD,
             ),
             ("asked before", preflight, "405 BAD_REQUEST"),
+        ],
+    )
+}
+
+fn origins_of_sockets() -> Vec<Row> {
+    of(
+        "an origin",
+        [
             (
                 "of a WebSocket, foreign",
                 handshake("t.example").header("origin: https://evil.example"),

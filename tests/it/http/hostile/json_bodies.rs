@@ -12,7 +12,8 @@ const OK: &str = "200 ok";
 const GOOD: &str = r#"{"query":"{__typename}"}"#;
 
 pub(super) fn rows(_: &Scene) -> Vec<Row> {
-    let bodies = shapes().into_iter().chain(broken()).chain(repeated()).chain(sizes());
+    let bodies =
+        shapes().into_iter().chain(named()).chain(broken()).chain(repeated()).chain(sizes());
     let bodies = bodies
         .map(|(name, body, expected)| row(format!("a body: {name}"), Http::post(body), expected));
     bodies.chain(media()).chain(negotiation()).chain(methods()).collect()
@@ -45,6 +46,38 @@ fn shapes() -> Vec<Body> {
         ("a list for a query", r#"{"query":["{__typename}"]}"#, BAD),
         ("an object for a query", r#"{"query":{"kind":"Document"}}"#, BAD),
         ("a query under another name", r#"{"Query":"{__typename}"}"#, BAD),
+        ("a number for operationName", r#"{"query":"{__typename}","operationName":1}"#, BAD),
+        (
+            "an operationName that is not there",
+            r#"{"query":"query a{__typename}","operationName":"b"}"#,
+            BAD,
+        ),
+        ("an empty operationName", r#"{"query":"{__typename}","operationName":""}"#, BAD),
+        ("a list for variables", r#"{"query":"{__typename}","variables":[]}"#, BAD),
+        ("a text for variables", r#"{"query":"{__typename}","variables":"{}"}"#, BAD),
+        ("a number for variables", r#"{"query":"{__typename}","variables":0}"#, BAD),
+        ("a list for extensions", r#"{"query":"{__typename}","extensions":[]}"#, BAD),
+        (
+            "more than was asked for",
+            r#"{"query":"{__typename}","isAdmin":true,"__proto__":{}}"#,
+            OK,
+        ),
+        (
+            "variables that nobody declared",
+            r#"{"query":"{__typename}","variables":{"a":1,"__proto__":{"a":1}}}"#,
+            OK,
+        ),
+        (
+            "null for variables",
+            r#"{"query":"{__typename}","variables":null,"extensions":null,"operationName":null}"#,
+            OK,
+        ),
+    ])
+}
+
+/// Documents that are named instead of sent.
+fn named() -> Vec<Body> {
+    of([
         (
             "an id instead of a query",
             r#"{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"00"}}}"#,
@@ -98,32 +131,6 @@ fn shapes() -> Vec<Body> {
             "a number for a hash",
             r#"{"extensions":{"persistedQuery":{"version":1,"sha256Hash":0}}}"#,
             BAD,
-        ),
-        ("a number for operationName", r#"{"query":"{__typename}","operationName":1}"#, BAD),
-        (
-            "an operationName that is not there",
-            r#"{"query":"query a{__typename}","operationName":"b"}"#,
-            BAD,
-        ),
-        ("an empty operationName", r#"{"query":"{__typename}","operationName":""}"#, BAD),
-        ("a list for variables", r#"{"query":"{__typename}","variables":[]}"#, BAD),
-        ("a text for variables", r#"{"query":"{__typename}","variables":"{}"}"#, BAD),
-        ("a number for variables", r#"{"query":"{__typename}","variables":0}"#, BAD),
-        ("a list for extensions", r#"{"query":"{__typename}","extensions":[]}"#, BAD),
-        (
-            "more than was asked for",
-            r#"{"query":"{__typename}","isAdmin":true,"__proto__":{}}"#,
-            OK,
-        ),
-        (
-            "variables that nobody declared",
-            r#"{"query":"{__typename}","variables":{"a":1,"__proto__":{"a":1}}}"#,
-            OK,
-        ),
-        (
-            "null for variables",
-            r#"{"query":"{__typename}","variables":null,"extensions":null,"operationName":null}"#,
-            OK,
         ),
     ])
 }
@@ -262,7 +269,13 @@ fn negotiation() -> Vec<Row> {
     let accepting = |value: &str| Http::post(GOOD).with("accept", value);
     let sent = [
         ("a page", accepting("text/html"), "406 BAD_REQUEST"),
-        ("events", accepting("text/event-stream"), "406 BAD_REQUEST"),
+        ("events", accepting("text/event-stream"), "200 event:"),
+        (
+            "events of another charset",
+            accepting("text/event-stream; charset=latin1"),
+            "406 BAD_REQUEST",
+        ),
+        ("events that are not wanted", accepting("text/event-stream;q=0"), "406 BAD_REQUEST"),
         ("parts", accepting("multipart/mixed"), "406 BAD_REQUEST"),
         ("none of both", accepting("application/json;q=0"), "406 BAD_REQUEST"),
         ("nonsense", accepting(";;,,;q=ECHO-ME-NOT"), "406 BAD_REQUEST"),
