@@ -292,6 +292,20 @@ export class Wire {
     });
   }
 
+  /** Subscribes by an event stream over HTTP/2; what it told so far, whether it has ended, and its end. */
+  events(query, variables, token) {
+    const session = http2.connect(`https://127.0.0.1:${this.nginx.port}`, { ca: this.nginx.ca });
+    const told = { text: "", ended: undefined, close: () => session.destroy() };
+    session.on("error", (error) => (told.ended = error));
+    const headers = { "content-type": "application/json", accept: "text/event-stream", authorization: `Bearer ${token}` };
+    const stream = session.request({ ":method": "POST", ":path": "/graphql", ...headers });
+    stream.on("data", (part) => (told.text += part));
+    stream.on("error", (error) => (told.ended ??= error));
+    stream.on("close", () => (told.ended ??= "closed"));
+    stream.end(JSON.stringify({ query, variables }));
+    return told;
+  }
+
   close() {
     this.#session?.destroy();
     this.#agent.destroy();

@@ -24,6 +24,7 @@ const PRICE = 50_000;
 
 const CHARGE = `mutation Charge($input: ChargeInput!) { charge(input: $input) { balance userErrors { code } } }`;
 const ENTER = `mutation Enter($id: ID!) { enterQueue(scheduleId: $id) { queueToken { token status position } userErrors { code } } }`;
+const SIGN_UP = `mutation SignUp($input: SignUpInput!) { signUp(input: $input) { session { accessToken } userErrors { code } } }`;
 const LEAVE = `mutation Leave($id: ID!) { leaveQueue(scheduleId: $id) { queueToken { status } userErrors { code } } }`;
 const QUEUE_STATUS = `subscription Queue($id: ID!) { queueStatus(scheduleId: $id) { status position } }`;
 const RENEWABLE = "session { accessToken expiresAt refreshToken } userErrors { code }";
@@ -52,8 +53,7 @@ describe("nginx in front of two instances", { skip: !nginx }, () => {
       const [wire] = wires;
       const id = await performanceOnSale(wire, organizer, { maxActive: 1, admitPerRound: 1 });
       const email = `${unique("fan")}@frontrow.example`;
-      const signUp = `mutation SignUp($input: SignUpInput!) { signUp(input: $input) { session { accessToken } userErrors { code } } }`;
-      const { session } = await payload(wire, signUp, { input: { email, password: PASSWORD, name: "Fan" } }, { op: "signUp" });
+      const { session } = await payload(wire, SIGN_UP, { input: { email, password: PASSWORD, name: "Fan" } }, { op: "signUp" });
       const token = session.accessToken;
       const { queueToken } = await payload(wire, ENTER, { id }, { token, op: "enterQueue" });
       const watch = new Watch(deployment.nginx, token, QUEUE_STATUS, { id });
@@ -69,6 +69,26 @@ describe("nginx in front of two instances", { skip: !nginx }, () => {
       assert.deepEqual(paid.payment, { status: "APPROVED", reservation: { status: "CONFIRMED" } });
       await watch.until(({ status }) => status === "USED", "USED");
       await watch.close();
+    });
+
+    test("an event stream passes as it is told, and stays for longer than an answer may take", async () => {
+      const [wire] = wires;
+      const id = await performanceOnSale(wire, organizer, { maxActive: 1, admitPerRound: 1 });
+      const { session } = await payload(wire, SIGN_UP, { input: { email: `${unique("events")}@frontrow.example`, password: PASSWORD, name: "Fan" } }, { op: "signUp" });
+      const token = session.accessToken;
+      const told = wire.events(QUEUE_STATUS, { id }, token);
+      await pause(1_000);
+      assert.match(told.text, /^:\n\nevent: next\ndata: .*NOT_FOUND.*\n\nevent: complete\ndata:\n\n$/);
+      await payload(wire, ENTER, { id }, { token, op: "enterQueue" });
+      const line = wire.events(QUEUE_STATUS, { id }, token);
+      // Ordinary answers have 12 s.
+      await pause(14_000);
+      assert.match(line.text, /^:\n\nevent: next\ndata: .*"queueStatus"/);
+      assert.equal(line.ended, undefined, String(line.ended));
+      await payload(wire, LEAVE, { id }, { token });
+      for (let n = 0; n < 50 && !line.text.includes("EXPIRED"); n += 1) await pause(100);
+      assert.match(line.text, /"EXPIRED"/);
+      [told, line].forEach(({ close }) => close());
     });
 
     test("what nginx adds and what it refuses", async () => {
