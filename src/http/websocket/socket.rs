@@ -318,7 +318,8 @@ impl Socket {
             Err(Refusal::new(RequestCode::RateLimited, text))
         } else {
             let asked = (&self.request_id, self.origin, caller);
-            prepare(&self.transport, asked, parameters, &mut observation).await
+            // In a box, because a task keeps room for it as long as it lives, and Redis may be asked.
+            Box::pin(prepare(&self.transport, asked, parameters, &mut observation)).await
         };
         match prepared {
             Ok((request, plan)) => {
