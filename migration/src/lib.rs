@@ -52,6 +52,7 @@ const SCRIPTS: &[Script] = &[
         name: "0025_payments_of_reservation",
         sql: include_str!("sql/0025_payments_of_reservation.sql"),
     },
+    Script { name: "0026_one_spelling", sql: include_str!("sql/0026_one_spelling.sql") },
     Script { name: "0028_resting_is_stable", sql: include_str!("sql/0028_resting_is_stable.sql") },
 ];
 

@@ -23,7 +23,7 @@ impl Accounts {
         let known = proof.password_hash.is_some() && self.knows(actor, &proof, old).await?;
         let mut checks = Checks::default();
         checks.unless(known, || AccountRefusal::WrongCredentials);
-        checks.keep(rules::password(new.expose_secret(), &proof.email));
+        checks.keep(rules::password(new.expose_secret(), &[&proof.email, &proof.name]));
         checks.outcome(()).map_err(Failure::Refused)?;
         let new = self.hasher.hash(new).await?;
         let (token, id) = (RefreshToken::new(), actor.session_id.unwrap_or_else(SessionId::new));
@@ -89,6 +89,7 @@ impl Accounts {
 #[derive(Debug, Clone)]
 pub struct Proof {
     pub(super) email: String,
+    pub(super) name: String,
     /// Of who signs in elsewhere there is none.
     pub(super) password_hash: Option<String>,
 }

@@ -2,7 +2,7 @@
 
 use secrecy::SecretString;
 
-use super::{Accounts, NewPerson, Person, SessionToken, store};
+use super::{Accounts, NewPerson, Person, SessionToken, address, store};
 use crate::{
     db::Tx,
     kernel::{Failure, Fault, PersonId, Role},
@@ -19,12 +19,19 @@ impl Accounts {
     /// # Errors
     /// When Postgres cannot be asked, or an account appears although the caller has the lock.
     pub async fn ensure_in_tx(&self, tx: &Tx, new: NewPerson, role: Role) -> Result<Person, Fault> {
-        if let Some(found) = store::credentials(tx, &new.email).await? {
+        let spellings = address::spellings(&new.email);
+        if let Some(found) = store::credentials(tx, &spellings).await? {
             return Ok(found.person);
         }
         let hash = self.hasher.hash(new.password).await?;
-        let made = store::insert(tx, PersonId::new(), &new.email, &new.name, &hash, role).await;
-        match made {
+        let row = store::NewRow {
+            email: &new.email,
+            spellings: &spellings,
+            name: &new.name,
+            password_hash: Some(&hash),
+            role,
+        };
+        match store::insert(tx, PersonId::new(), &row).await {
             Ok(person) => Ok(person),
             Err(Failure::Refused(_)) => Err(Fault::internal("an account appeared under the lock")),
             Err(Failure::Fault(fault)) => Err(fault),

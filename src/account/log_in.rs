@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
-    AccountRefusal, Accounts, LoggedIn, SESSIONS_MAX, refresh_token::RefreshToken, rules, store,
-    store::session,
+    AccountRefusal, Accounts, LoggedIn, SESSIONS_MAX, address, refresh_token::RefreshToken, rules,
+    store, store::session,
 };
 use crate::kernel::{Failure, Fault, SessionId};
 
@@ -31,11 +31,11 @@ impl Accounts {
             return Err(wrong);
         }
         // A text that is no address is looked up as well, like one that nobody has: the answer takes the same time.
-        let email = rules::email(email).unwrap_or_default();
-        let found = store::credentials(&self.db, email).await?;
+        let spellings = address::spellings(email);
+        let found = store::credentials(&self.db, &spellings).await?;
         let account = match &found {
             Some(found) => found.person.id.to_string(),
-            None => email.to_lowercase(),
+            None => address::email(email).unwrap_or_default().to_lowercase(),
         };
         let hash = found.as_ref().and_then(|found| found.password_hash.clone());
         let verify = self.hasher.verify(password, hash.clone());

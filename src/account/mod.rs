@@ -3,12 +3,14 @@
 //! A session is known by two tokens: an access token, which is checked in memory, and a refresh token, which Postgres knows by
 //! its hash. Wallets open themselves on their first posting, so nothing here knows of money.
 
+mod address;
 mod attempts;
 mod change_password;
 mod ended;
 mod ensure;
 mod erase;
 mod follow;
+mod guessable;
 mod keyring;
 mod log_in;
 mod log_out;
@@ -24,6 +26,7 @@ mod store;
 
 use std::time::Duration;
 
+pub use address::in_other_script;
 pub use attempts::{AttemptSettings, Attempts};
 pub use change_password::Proof;
 pub use ended::{EndedSession, WatchedSession};
@@ -129,7 +132,7 @@ pub struct Lifetimes {
 pub struct Person {
     /// Names them.
     pub id: PersonId,
-    /// As they wrote it; unique whatever its case.
+    /// As they wrote it, in its one spelling; unique whatever its case.
     pub email: String,
     /// What to call them.
     pub name: String,
@@ -157,13 +160,13 @@ pub struct LoggedIn {
 /// Why an account was not made, not opened or not deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AccountRefusal {
-    /// Not the shape of an e-mail address, or too long.
+    /// Not the shape of an e-mail address, too long, or with what nobody sees in it.
     EmailInvalid,
     /// Somebody has an account under this address.
     EmailTaken,
     /// Too short, too long, or too easily guessed.
-    PasswordWeak,
-    /// Empty, too long, or with control characters.
+    PasswordWeak(PasswordFault),
+    /// Empty or nothing that can be seen, too long, of several lines, or turning the direction of others.
     NameInvalid,
     /// No account has this address and this password; which of the two is wrong is not said.
     WrongCredentials,
@@ -179,12 +182,43 @@ pub enum AccountRefusal {
     StillSells,
 }
 
+/// Why a password was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PasswordFault {
+    /// Too short or too long.
+    Length,
+    /// Many people have it, or one that differs by case, digits and signs.
+    Common,
+    /// Characters that repeat or follow each other, or a date.
+    Simple,
+    /// Made of the person's name, of their address, or of this program's name.
+    Personal,
+}
+
+impl PasswordFault {
+    /// What is wrong and what would be good, for a person.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Length => "A password has 8 to 128 characters.",
+            Self::Common => {
+                "Many people have a password like this one, so it is tried first. Take several words that have nothing to do with each other."
+            }
+            Self::Simple => {
+                "Dates, and characters that repeat or follow each other, are tried first. Take several words that have nothing to do with each other."
+            }
+            Self::Personal => {
+                "Your name, your address and the name of this shop are tried first. Take several words that have nothing to do with each other."
+            }
+        }
+    }
+}
+
 impl AccountRefusal {
     /// What is at fault of what [`Accounts::sign_up`] was given, where it is one thing.
     pub const fn field(self) -> Option<&'static str> {
         match self {
             Self::EmailInvalid | Self::EmailTaken => Some("email"),
-            Self::PasswordWeak => Some("password"),
+            Self::PasswordWeak(_) => Some("password"),
             Self::NameInvalid => Some("name"),
             Self::WrongCredentials
             | Self::SessionEnded

@@ -19,6 +19,7 @@ use argon2::{
 use secrecy::{ExposeSecret, SecretString};
 use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 
+use super::rules;
 use crate::{
     kernel::{Fault, FaultKind},
     turns::deadline::at_most,
@@ -77,16 +78,18 @@ impl Hasher {
         Self { turns: Arc::new(Semaphore::new(turns)), waiting: Arc::new(waiting) }
     }
 
-    /// The hash to store for a password, with a salt of its own.
+    /// The hash to store for a password in its one spelling, with a salt of its own.
     pub(super) async fn hash(&self, password: SecretString) -> Result<String, Fault> {
         self.in_turn(move || {
-            let hash = Argon2::default().hash_password(password.expose_secret().as_bytes());
+            let password = rules::opaque(password.expose_secret());
+            let hash = Argon2::default().hash_password(password.as_bytes());
             hash.map(|hash| hash.to_string()).map_err(broken)
         })
         .await
     }
 
-    /// Whether the password is the one behind `stored`; without one, takes as long and says no.
+    /// Whether the password is the one behind `stored`; without one, takes as long and says no. One whose letters are not composed is
+    /// looked at a second time as it was given: before there was one spelling, it was stored so.
     pub(super) async fn verify(
         &self,
         password: SecretString,
@@ -94,11 +97,17 @@ impl Hasher {
     ) -> Result<bool, Fault> {
         self.in_turn(move || {
             let hash = PasswordHash::new(stored.as_deref().unwrap_or(NOBODY)).map_err(broken)?;
-            match Argon2::default().verify_password(password.expose_secret().as_bytes(), &hash) {
-                Ok(()) => Ok(stored.is_some()),
-                Err(Error::PasswordInvalid) => Ok(false),
-                Err(error) => Err(broken(error)),
+            let given = password.expose_secret();
+            let spelled = rules::opaque(given);
+            let as_given = Some(given).filter(|given| *given != spelled);
+            for password in std::iter::once(&*spelled).chain(as_given) {
+                match Argon2::default().verify_password(password.as_bytes(), &hash) {
+                    Ok(()) => return Ok(stored.is_some()),
+                    Err(Error::PasswordInvalid) => {}
+                    Err(error) => return Err(broken(error)),
+                }
             }
+            Ok(false)
         })
         .await
     }
@@ -139,17 +148,30 @@ mod tests {
     #[tokio::test]
     async fn only_the_password_itself_opens_its_hash() {
         let hasher = Hasher::new();
-        let hash = hasher.hash("front-row-demo".into()).await.unwrap();
+        let hash = hasher.hash("seven opossums".into()).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
-        assert!(hasher.verify("front-row-demo".into(), Some(hash.clone())).await.unwrap());
-        assert!(!hasher.verify("front-row-demO".into(), Some(hash)).await.unwrap());
+        assert!(hasher.verify("seven opossums".into(), Some(hash.clone())).await.unwrap());
+        assert!(!hasher.verify("seven opossumS".into(), Some(hash)).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_password_opens_however_its_letters_are_composed_also_one_that_was_stored_before() {
+        let hasher = Hasher::new();
+        let (composed, apart) = ("zoë im café", "zoe\u{308} im cafe\u{301}");
+        let hash = hasher.hash(apart.into()).await.unwrap();
+        for password in [composed, apart, "zoë\u{A0}im\u{3000}café"] {
+            assert!(hasher.verify(password.into(), Some(hash.clone())).await.unwrap());
+        }
+        let before = Argon2::default().hash_password(apart.as_bytes()).unwrap().to_string();
+        assert!(hasher.verify(apart.into(), Some(before.clone())).await.unwrap());
+        assert!(!hasher.verify("zoe im cafe".into(), Some(before)).await.unwrap());
     }
 
     #[tokio::test]
     async fn a_flood_is_refused_at_once_and_the_line_goes_on() {
         let hasher = Hasher::with_turns(1);
         let busy = Arc::clone(&hasher.turns).acquire_owned().await.unwrap();
-        let flood = (0..WAITING_MAX + 5).map(|_| hasher.verify("front-row-demo".into(), None));
+        let flood = (0..WAITING_MAX + 5).map(|_| hasher.verify("seven opossums".into(), None));
         let mut flood: FuturesUnordered<_> = flood.collect();
         for _ in 0..5 {
             let refused = flood.next().await.unwrap().unwrap_err();
@@ -159,7 +181,7 @@ mod tests {
         drop(flood);
         assert_eq!(hasher.waiting.now.load(Relaxed), 0);
         drop(busy);
-        assert!(!hasher.verify("front-row-demo".into(), None).await.unwrap());
+        assert!(!hasher.verify("seven opossums".into(), None).await.unwrap());
     }
 
     #[tokio::test]
@@ -169,6 +191,6 @@ mod tests {
         assert_eq!(Params::try_from(&nobody).unwrap().t_cost(), Params::DEFAULT.t_cost());
         assert_eq!(Params::try_from(&nobody).unwrap().p_cost(), Params::DEFAULT.p_cost());
         assert_eq!(nobody.hash.map(|hash| hash.len()), Some(Params::DEFAULT_OUTPUT_LEN));
-        assert!(!Hasher::new().verify("front-row-demo".into(), None).await.unwrap());
+        assert!(!Hasher::new().verify("seven opossums".into(), None).await.unwrap());
     }
 }

@@ -1,12 +1,14 @@
 //! What an account has to look like, and what a refresh token means. Pure.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
-use super::AccountRefusal;
-use crate::kernel::Checks;
+use super::{
+    AccountRefusal, PasswordFault,
+    address::{EMAIL_MAX, email},
+    guessable,
+};
+use crate::kernel::{Checks, composed, is_a_book, line};
 
-/// The longest e-mail address that mail systems carry, in characters (RFC 5321, erratum 1690).
-const EMAIL_MAX: usize = 254;
 const NAME_MAX: usize = 100;
 /// The shortest password that is accepted, in characters.
 const PASSWORD_MIN: usize = 8;
@@ -63,63 +65,69 @@ pub(super) fn presented(facts: &RefreshFacts) -> Presented {
     }
 }
 
-/// An address as it is stored: trimmed, and otherwise as given. Whether it exists, only a mail can tell.
-pub(super) fn email(text: &str) -> Result<&str, AccountRefusal> {
-    let email = text.trim();
-    let unfit = |c: char| c.is_control() || c.is_whitespace();
-    let shaped = email.rsplit_once('@').is_some_and(|(local, domain)| {
-        !local.is_empty()
-            && !local.contains('@')
-            && !domain.is_empty()
-            && domain.split('.').all(|label| !label.is_empty())
-    });
-    if shaped && email.chars().count() <= EMAIL_MAX && !email.contains(unfit) {
-        Ok(email)
-    } else {
-        Err(AccountRefusal::EmailInvalid)
-    }
+/// A name as it is stored: one line with something that can be seen.
+pub(super) fn name(text: &str) -> Result<String, AccountRefusal> {
+    line(text, NAME_MAX).ok_or(AccountRefusal::NameInvalid)
 }
 
-/// A name as it is stored: trimmed.
-pub(super) fn name(text: &str) -> Result<&str, AccountRefusal> {
-    let name = text.trim();
-    if !name.is_empty() && name.chars().count() <= NAME_MAX && !name.contains(char::is_control) {
-        Ok(name)
-    } else {
-        Err(AccountRefusal::NameInvalid)
+/// A password in its one spelling, which is what is hashed: letters composed, and every kind of blank as a space (OpaqueString of RFC
+/// 8265, section 4.2.2). Characters that it does not allow are kept: nobody sees what they have typed, and nobody could be told.
+pub(super) fn opaque(password: &str) -> Cow<'_, str> {
+    let is_blank = |c: char| c.is_whitespace() && !c.is_control() && c != ' ' && !is_line_end(c);
+    if !password.contains(is_blank) {
+        return composed(password);
     }
+    let spaced: String = password.chars().map(|c| if is_blank(c) { ' ' } else { c }).collect();
+    Cow::Owned(composed(&spaced).into_owned())
 }
 
-/// Whether a password may protect the account of `email`. Length is what counts; beyond it only what anybody would
-/// try first is refused.
-pub(super) fn password(password: &str, email: &str) -> Result<(), AccountRefusal> {
-    let mut characters = password.chars();
-    let first = characters.next();
-    let monotonous = characters.all(|c| Some(c) == first);
-    let guessable = monotonous || password.trim().to_lowercase() == email.to_lowercase();
-    if (PASSWORD_MIN..=PASSWORD_MAX).contains(&password.chars().count()) && !guessable {
-        Ok(())
+/// Whether a password may protect the account of somebody of whom these words are known. Length is what counts; beyond it only
+/// what is tried first is refused.
+pub(super) fn password(password: &str, known: &[&str]) -> Result<(), AccountRefusal> {
+    let password = bounded(password).map(opaque).unwrap_or_default();
+    let fault = if (PASSWORD_MIN..=PASSWORD_MAX).contains(&password.chars().count()) {
+        guessable::why_guessable(&password, known)
     } else {
-        Err(AccountRefusal::PasswordWeak)
-    }
+        Some(PasswordFault::Length)
+    };
+    fault.map_or(Ok(()), |fault| Err(AccountRefusal::PasswordWeak(fault)))
 }
 
 /// Address and name of who wants an account, as they are stored; or everything that is wrong.
-pub(super) fn person<'a>(
-    given_email: &'a str,
-    given_name: &'a str,
+pub(super) fn person(
+    given_email: &str,
+    given_name: &str,
     given_password: &str,
-) -> Result<(&'a str, &'a str), Vec<AccountRefusal>> {
+) -> Result<(String, String), Vec<AccountRefusal>> {
     let mut checks = Checks::default();
-    let email = checks.keep(email(given_email));
-    checks.keep(password(given_password, email.unwrap_or(given_email)));
-    let name = checks.keep(name(given_name));
+    let (email, name) = (email(given_email), name(given_name));
+    // What is no address is no good password either; what is too long to be one is nobody's word.
+    let short = |text| if str::chars(text).count() <= EMAIL_MAX { text } else { "" };
+    let known = [
+        email.as_deref().unwrap_or_else(|_| short(given_email)),
+        name.as_deref().unwrap_or_else(|_| short(given_name)),
+    ];
+    let checked_password = password(given_password, &known);
+    let email = checks.keep(email);
+    checks.keep(checked_password);
+    let name = checks.keep(name);
     checks.outcome((email.unwrap_or_default(), name.unwrap_or_default()))
 }
 
-/// Whether anybody can have this password at all.
+/// Whether anybody can have this password at all, in its one spelling or, from before there was one, as it is.
 pub(super) fn may_be_password(password: &str) -> bool {
-    password.chars().count() <= PASSWORD_MAX
+    bounded(password).is_some_and(|password| {
+        [password, &opaque(password)].iter().any(|it| it.chars().count() <= PASSWORD_MAX)
+    })
+}
+
+/// A password, unless it is so long that no spelling of it can be short enough.
+fn bounded(password: &str) -> Option<&str> {
+    (!is_a_book(password, PASSWORD_MAX)).then_some(password)
+}
+
+const fn is_line_end(c: char) -> bool {
+    matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 #[cfg(test)]
@@ -129,74 +137,70 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_email_is_trimmed_and_otherwise_kept_as_given() {
-        assert_eq!(email("  Mina.Park@Example.com "), Ok("Mina.Park@Example.com"));
-        assert_eq!(email("민아@예시.한국"), Ok("민아@예시.한국"));
-        assert_eq!(email("a@localhost"), Ok("a@localhost"));
-    }
-
-    #[test]
-    fn what_is_no_address_is_refused() {
-        for text in [
-            "",
-            " ",
-            "mina",
-            "@",
-            "mina@",
-            "@example.com",
-            "a@b@c",
-            "a b@c.d",
-            "a@b..c",
-            "a@.b",
-            "a\0@b.c",
-        ] {
-            assert_eq!(email(text), Err(AccountRefusal::EmailInvalid), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn an_email_has_254_characters_at_most() {
-        let of_length = |length: usize| format!("{}@example.com", "a".repeat(length - 12));
-        assert!(email(&of_length(254)).is_ok());
-        assert_eq!(email(&of_length(255)), Err(AccountRefusal::EmailInvalid));
-    }
-
-    #[test]
-    fn a_name_has_1_to_100_characters_and_no_control_characters() {
-        assert_eq!(name(" 박민아 "), Ok("박민아"));
+    fn a_name_has_1_to_100_characters_that_can_be_seen() {
+        assert_eq!(name(" 박민아 ").as_deref(), Ok("박민아"));
+        assert_eq!(name("Zoe\u{308}").as_deref(), Ok("Zoë"));
         assert!(name(&"é".repeat(100)).is_ok());
-        for text in
-            [String::new(), "  ".to_owned(), "é".repeat(101), "a\nb".to_owned(), "a\0".to_owned()]
-        {
+        let hidden = ["\u{3164}", "\u{200B}\u{200D}", "\u{202E}", "Mi\u{202E}na", "\u{2028}"];
+        let plain = ["", "  ", "a\nb", "a\0"].into_iter().chain(hidden).map(str::to_owned);
+        for text in plain.chain(["é".repeat(101)]) {
             assert_eq!(name(&text), Err(AccountRefusal::NameInvalid), "{text:?}");
         }
     }
 
     #[test]
-    fn a_password_has_8_to_128_characters() {
-        assert!(password("pässwör7", "a@b.c").is_ok());
-        assert!(password(&"ab".repeat(64), "a@b.c").is_ok());
-        assert_eq!(password("seven77", "a@b.c"), Err(AccountRefusal::PasswordWeak));
-        assert_eq!(password(&"abc".repeat(43), "a@b.c"), Err(AccountRefusal::PasswordWeak));
+    fn a_password_is_the_same_however_a_keyboard_composes_it() {
+        let jamo = "\u{1112}\u{1161}\u{11AB}\u{1100}\u{1173}\u{11AF}";
+        for (one, other) in
+            [("한글", jamo), ("zoë", "zoe\u{308}"), ("a b", "a\u{A0}b"), ("a b", "a\u{3000}b")]
+        {
+            assert_eq!(opaque(one), opaque(other), "{other:?}");
+        }
+        // Case, width and spaces around it are the password's own.
+        for (one, other) in
+            [("a", "A"), ("a", "ａ"), ("a", " a"), ("ﬁ", "fi"), ("a b", "a\u{2028}b")]
+        {
+            assert_ne!(opaque(one), opaque(other), "{other:?}");
+        }
     }
 
     #[test]
-    fn what_anybody_would_try_first_is_no_password() {
-        assert_eq!(password("aaaaaaaaaa", "a@b.c"), Err(AccountRefusal::PasswordWeak));
-        assert_eq!(
-            password("MINA@example.com", "mina@Example.com"),
-            Err(AccountRefusal::PasswordWeak)
-        );
+    fn a_password_is_counted_in_its_one_spelling() {
+        let composed: String = ('가'..).step_by(31).take(128).collect();
+        let apart = icu_normalizer::DecomposingNormalizerBorrowed::new_nfd().normalize(&composed);
+        assert!(apart.chars().count() > 200);
+        assert_eq!(password(&apart, &[]), Ok(()));
+        assert!(may_be_password(&apart) && may_be_password(&composed));
+        assert!(!may_be_password(&"x".repeat(129)) && !may_be_password(&"x".repeat(60_000)));
+        // Written apart in its one spelling, and an account from before has it.
+        assert!(may_be_password(&"\u{FB2C}".repeat(100)));
+        let seven = "\u{1112}\u{1161}\u{11AB}".repeat(7);
+        assert_eq!(password(&seven, &[]), Err(AccountRefusal::PasswordWeak(PasswordFault::Length)));
+    }
+
+    #[test]
+    fn a_password_has_8_to_128_characters() {
+        let weak = Err(AccountRefusal::PasswordWeak(PasswordFault::Length));
+        assert!(password("pässwör7", &["a@b.c"]).is_ok());
+        assert!(password(&"abcdefgi".repeat(16), &["a@b.c"]).is_ok());
+        assert_eq!(password("seven77", &["a@b.c"]), weak);
+        assert_eq!(password(&"abc".repeat(43), &["a@b.c"]), weak);
     }
 
     #[test]
     fn everything_that_is_wrong_with_a_person_is_told_at_once() {
         use AccountRefusal::{EmailInvalid, NameInvalid, PasswordWeak};
-        assert_eq!(person(" a@b.c ", " A ", "password"), Ok(("a@b.c", "A")));
-        assert_eq!(person("a@b.c", "A", "short"), Err(vec![PasswordWeak]));
-        assert_eq!(person("", "", ""), Err(vec![EmailInvalid, PasswordWeak, NameInvalid]));
+        use PasswordFault::{Length, Personal};
+        let good = "seven opossums";
+        assert_eq!(person(" a@b.c ", " A ", good), Ok(("a@b.c".to_owned(), "A".to_owned())));
+        assert_eq!(person("a@b.c", "A", "short"), Err(vec![PasswordWeak(Length)]));
+        assert_eq!(person("", "", ""), Err(vec![EmailInvalid, PasswordWeak(Length), NameInvalid]));
+        let own = "MINA@example.com";
+        assert_eq!(person("mina@Example.com", "A", own), Err(vec![PasswordWeak(Personal)]));
+        assert_eq!(person("a@b.c", "Mina Park", "minapark84"), Err(vec![PasswordWeak(Personal)]));
         // What is no address is no good password either.
-        assert_eq!(person("no address", "A", "No Address"), Err(vec![EmailInvalid, PasswordWeak]));
+        let both = Err(vec![EmailInvalid, PasswordWeak(Personal)]);
+        assert_eq!(person("no address", "A", "No Address"), both);
     }
 
     #[test]
@@ -226,11 +230,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_accepted_fits_the_table(text in ".{0,300}") {
-            if let Ok(email) = email(&text) {
-                prop_assert!((3..=254).contains(&email.chars().count()));
-                prop_assert!(!email.contains('\0'));
-            }
+        fn a_name_that_is_accepted_fits_the_table(text in ".{0,300}") {
             if let Ok(name) = name(&text) {
                 prop_assert!((1..=100).contains(&name.chars().count()));
                 prop_assert!(!name.contains('\0'));

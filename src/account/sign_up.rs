@@ -3,7 +3,7 @@
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
-    AccountRefusal, Accounts, LoggedIn, Person, refresh_token::RefreshToken, rules, store,
+    AccountRefusal, Accounts, LoggedIn, Person, address, refresh_token::RefreshToken, rules, store,
     store::session,
 };
 use crate::kernel::{Failure, PersonId, Role, SessionId};
@@ -11,7 +11,7 @@ use crate::kernel::{Failure, PersonId, Role, SessionId};
 /// Who wants an account.
 #[derive(Debug, Clone)]
 pub struct NewPerson {
-    /// Their address; trimmed, and unique whatever its case.
+    /// Their address; trimmed, in its one spelling, and unique whatever its case.
     pub email: String,
     /// What to call them; 1 to 100 characters.
     pub name: String,
@@ -31,9 +31,8 @@ impl Accounts {
         let open = self
             .db
             .tx(async |tx| {
-                let Checked { email, name, password_hash } = &checked;
                 let id = PersonId::new();
-                store::insert(tx, id, email, name, password_hash, Role::Fan).await?;
+                store::insert(tx, id, &checked.as_new(Role::Fan)).await?;
                 let open = session::open(tx, SessionId::new(), id, &token.hashes(), times).await?;
                 Ok::<_, Failure<AccountRefusal>>(open)
             })
@@ -50,25 +49,32 @@ impl Accounts {
         &self,
         new: NewPerson,
     ) -> Result<Person, Failure<Vec<AccountRefusal>>> {
-        let Checked { email, name, password_hash } = self.checked(new).await?;
-        let id = PersonId::new();
-        let made =
-            store::insert(&self.db, id, &email, &name, &password_hash, Role::Organizer).await;
+        let checked = self.checked(new).await?;
+        let made = store::insert(&self.db, PersonId::new(), &checked.as_new(Role::Organizer)).await;
         made.map_err(Failure::from)
     }
 
     async fn checked(&self, new: NewPerson) -> Result<Checked, Failure<Vec<AccountRefusal>>> {
         let (email, name) = rules::person(&new.email, &new.name, new.password.expose_secret())
             .map_err(Failure::Refused)?;
-        let (email, name) = (email.to_owned(), name.to_owned());
+        let spellings = address::spellings(&new.email);
         let password_hash = self.hasher.hash(new.password).await?;
-        Ok(Checked { email, name, password_hash })
+        Ok(Checked { email, spellings, name, password_hash })
     }
 }
 
 /// What an account is made of.
 struct Checked {
     email: String,
+    /// How else the address may have been stored.
+    spellings: Vec<String>,
     name: String,
     password_hash: String,
+}
+
+impl Checked {
+    fn as_new(&self, role: Role) -> store::NewRow<'_> {
+        let Self { email, spellings, name, password_hash } = self;
+        store::NewRow { email, spellings, name, password_hash: Some(password_hash), role }
+    }
 }

@@ -30,11 +30,15 @@ pub(super) enum Role {
 /// A person with an account. Everybody sees themselves; an organizer sees who holds and owns seats at their schedules.
 #[derive(Debug, Clone, SimpleObject)]
 pub(super) struct User {
+    /// Names the person; it never changes.
     id: ID,
     /// As it was given; unique whatever its case.
     email: Text<String>,
+    /// What to call them.
     name: Text<String>,
+    /// What they may do.
     role: Role,
+    /// When they signed up.
     created_at: DateTime,
 }
 
@@ -62,6 +66,7 @@ pub(super) struct Session {
     refresh_token: String,
     /// From then on the refresh token is no longer good, if it was not used before; log in again.
     refresh_expires_at: DateTime,
+    /// Whose it is.
     user: User,
 }
 
@@ -83,7 +88,7 @@ impl From<LoggedIn> for Session {
 pub(super) struct SignUpInput {
     /// At most 254 characters; unique whatever its case.
     email: String,
-    /// 8 to 128 characters
+    /// 8 to 128 characters, and not what anybody would try first.
     #[graphql(secret)]
     password: String,
     /// 1 to 100 characters on one line.
@@ -95,6 +100,7 @@ pub(super) struct SignUpInput {
 pub(super) struct LogInInput {
     /// Upper and lower case are the same.
     email: String,
+    /// However a keyboard composes its letters.
     #[graphql(secret)]
     password: String,
 }
@@ -102,9 +108,10 @@ pub(super) struct LogInInput {
 /// Another password.
 #[derive(Debug, InputObject)]
 pub(super) struct ChangePasswordInput {
+    /// The one that is good now; empty for who signs in at an identity provider.
     #[graphql(secret)]
     old_password: String,
-    /// 8 to 128 characters
+    /// 8 to 128 characters, and not what anybody would try first.
     #[graphql(secret)]
     new_password: String,
 }
@@ -112,19 +119,23 @@ pub(super) struct ChangePasswordInput {
 /// Nothing, or why the session was not ended.
 #[derive(Debug, SimpleObject)]
 pub(super) struct LogOutPayload {
+    /// Why nothing was done; empty when it was.
     user_errors: Vec<AccountError>,
 }
 
 /// Nothing, or why the account was not deleted.
 #[derive(Debug, SimpleObject)]
 pub(super) struct DeleteAccountPayload {
+    /// Why nothing was done; empty when it was.
     user_errors: Vec<AccountError>,
 }
 
 /// A session, or why there is none.
 #[derive(Debug, SimpleObject)]
 pub(super) struct SessionPayload {
+    /// The new session; null when there is none.
     session: Option<Session>,
+    /// Why nothing was done; empty when it was.
     user_errors: Vec<AccountError>,
 }
 
@@ -143,7 +154,8 @@ pub(super) enum AccountErrorCode {
     EmailInvalid,
     /// There is an account with this address already.
     EmailTaken,
-    /// Not 8 to 128 characters, or what anybody would try first.
+    /// Not 8 to 128 characters, or what anybody would try first: a common password, also with a year behind it or digits for letters;
+    /// characters that repeat or follow each other; a date; one made of the person's name or address, or of the shop's name.
     PasswordWeak,
     /// Not 1 to 100 characters on one line.
     NameInvalid,
@@ -165,10 +177,7 @@ impl From<AccountRefusal> for AccountError {
             AccountRefusal::EmailTaken => {
                 (Code::EmailTaken, "There is an account with this e-mail address; log in.")
             }
-            AccountRefusal::PasswordWeak => (
-                Code::PasswordWeak,
-                "Choose 8 to 128 characters that are not all the same and not your e-mail address.",
-            ),
+            AccountRefusal::PasswordWeak(fault) => (Code::PasswordWeak, fault.words()),
             AccountRefusal::NameInvalid => {
                 (Code::NameInvalid, "A name has 1 to 100 characters on one line.")
             }
@@ -208,7 +217,7 @@ fn not_yours(refusal: AccountRefusal, old: &[&str], new: &[&str]) -> AccountErro
             let code = AccountErrorCode::WrongCredentials;
             AccountError::new(code, "This is not your password.").at(old)
         }
-        AccountRefusal::PasswordWeak => AccountError::from(refusal).at(new),
+        AccountRefusal::PasswordWeak(_) => AccountError::from(refusal).at(new),
         other => other.into(),
     }
 }
@@ -246,7 +255,11 @@ pub(super) struct AccountMutation;
 #[Object]
 impl AccountMutation {
     /// Makes a fan's account and opens a session. Every field at fault has an entry in `userErrors`.
-    async fn sign_up(&self, ctx: &Context<'_>, input: SignUpInput) -> ApiResult<SessionPayload> {
+    async fn sign_up(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Who wants an account.")] input: SignUpInput,
+    ) -> ApiResult<SessionPayload> {
         let SignUpInput { email, password, name } = input;
         let new = NewPerson { email, name, password: password.into() };
         let outcome = settle(context::app(ctx)?.accounts.sign_up(new).await)?;
@@ -256,7 +269,11 @@ impl AccountMutation {
     }
 
     /// Opens a session. An address without an account and a wrong password get the same answer.
-    async fn log_in(&self, ctx: &Context<'_>, input: LogInInput) -> ApiResult<SessionPayload> {
+    async fn log_in(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Who wants to be let in.")] input: LogInInput,
+    ) -> ApiResult<SessionPayload> {
         let LogInInput { email, password } = input;
         let (accounts, origin) = (&context::app(ctx)?.accounts, context::origin(ctx));
         let outcome = accounts.log_in(&email, password.into(), origin).await;
@@ -268,7 +285,8 @@ impl AccountMutation {
     async fn refresh_session(
         &self,
         ctx: &Context<'_>,
-        #[graphql(secret)] refresh_token: String,
+        #[graphql(secret, desc = "The `refreshToken` of the last session that was given out.")]
+        refresh_token: String,
     ) -> ApiResult<SessionPayload> {
         let outcome = context::app(ctx)?.accounts.refresh(&refresh_token).await;
         let (session, user_errors) = payload(
@@ -297,7 +315,7 @@ impl AccountMutation {
     async fn change_password(
         &self,
         ctx: &Context<'_>,
-        input: ChangePasswordInput,
+        #[graphql(desc = "The old one and the new one.")] input: ChangePasswordInput,
     ) -> ApiResult<SessionPayload> {
         let actor = context::actor(ctx)?;
         let ChangePasswordInput { old_password, new_password } = input;
@@ -316,7 +334,7 @@ impl AccountMutation {
     async fn delete_account(
         &self,
         ctx: &Context<'_>,
-        #[graphql(secret)] password: String,
+        #[graphql(secret, desc = "The caller's own.")] password: String,
     ) -> ApiResult<DeleteAccountPayload> {
         let actor = context::actor(ctx)?;
         let outcome = settle(context::app(ctx)?.erasures.erase(actor, password.into()).await)?;

@@ -37,12 +37,19 @@ pub(super) enum SeatStatus {
 /// One seat at one performance.
 #[derive(Debug, Clone, SimpleObject)]
 pub(super) struct Seat {
+    /// Names it; it never changes.
     id: ID,
+    /// The part of the hall.
     section: Text<String>,
+    /// The letters of its row; A is in front.
     row: String,
+    /// In its row, from 1 at the left.
     number: i32,
+    /// Its name: VIP, R, S, ...
     grade: Text<String>,
+    /// What it costs.
     price: PointsScalar,
+    /// Whether it can be held now.
     status: SeatStatus,
     /// Grows by one at every change of this seat; a client that sees two versions keeps the larger.
     version: i32,
@@ -112,17 +119,20 @@ impl SeatQuery {
     async fn seats(
         &self,
         ctx: &Context<'_>,
-        schedule_id: ID,
-        queue_token: String,
-        section: Option<String>,
-        grade: Option<String>,
-        status: Option<Vec<SeatStatus>>,
+        #[graphql(desc = "The performance.")] schedule_id: ID,
+        #[graphql(desc = "The `token` of the caller's ACTIVE queue token.")] queue_token: String,
+        #[graphql(desc = "Only those of this section; null for all.")] section: Option<String>,
+        #[graphql(desc = "Only those of this grade; null for all.")] grade: Option<String>,
+        #[graphql(desc = "Only those of these states; null for all.")] status: Option<
+            Vec<SeatStatus>,
+        >,
     ) -> ApiResult<Hall> {
         budget::spend(ctx, budget::HALL)?;
         let (actor, app) = (context::actor(ctx)?, context::app(ctx)?);
         let (id, _) = admitted(ctx, actor, &schedule_id, &queue_token).await?;
         let status = status.map(|status| status.into_iter().map(Into::into).collect());
-        Hall::look(ctx, &app.seat_maps, id, &SeatFilter { section, grade, status }).await
+        let filter = SeatFilter { section, grade, status }.composed();
+        Hall::look(ctx, &app.seat_maps, id, &filter).await
     }
 }
 
@@ -142,8 +152,8 @@ impl SeatSubscription {
     async fn seat_changes(
         &self,
         ctx: &Context<'_>,
-        schedule_id: ID,
-        queue_token: String,
+        #[graphql(desc = "The performance.")] schedule_id: ID,
+        #[graphql(desc = "The `token` of the caller's ACTIVE queue token.")] queue_token: String,
     ) -> Result<impl Stream<Item = List<Seat>> + use<>, ApiError> {
         let (actor, app) = (context::actor(ctx)?, context::app(ctx)?);
         let (id, admission) = admitted(ctx, actor, &schedule_id, &queue_token).await?;

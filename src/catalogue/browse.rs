@@ -7,17 +7,26 @@ use crate::kernel::{ConcertId, Fault, Page, PageRequest, PersonId, ScheduleId, T
 
 /// A text to look for in titles, artists and venues.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Search(String);
+pub struct Search {
+    text: String,
+    pattern: String,
+}
 
 impl Search {
     /// A search for a text of at most 100 characters; `None` for longer ones, and for control characters.
     pub fn new(text: &str) -> Option<Self> {
-        rules::search_pattern(text).map(Self)
+        let text = rules::search_text(text)?;
+        Some(Self { pattern: rules::search_pattern(&text), text })
     }
 
-    /// The pattern for LIKE.
+    /// What is looked for, in its one spelling.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The pattern for LIKE that finds it as it is; an empty text finds everything.
     pub fn pattern(&self) -> &str {
-        &self.0
+        &self.pattern
     }
 }
 

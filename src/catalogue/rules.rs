@@ -8,7 +8,7 @@ use std::{
 use chrono::Datelike;
 
 use super::{CatalogueRefusal, NewConcert, NewSchedule, NewSection, PlannedSeat, ScheduleStatus};
-use crate::kernel::{Checks, Points, Timestamp};
+use crate::kernel::{self, Checks, Points, Timestamp, appearance, composed, is_a_book, trimmed};
 
 const TEXT_MAX: usize = 200;
 const DESCRIPTION_MAX: usize = 5_000;
@@ -27,7 +27,7 @@ type Refusals = Checks<CatalogueRefusal>;
 /// What was checked, or everything that is wrong with it.
 type Checked<T> = Result<T, Vec<CatalogueRefusal>>;
 
-/// A concert as it is stored: texts trimmed. Whether there is such a time zone, only Postgres knows.
+/// A concert as it is stored: texts trimmed and in their one spelling. Whether there is such a time zone, only Postgres knows.
 pub(super) fn concert(new: &NewConcert) -> Checked<NewConcert> {
     let mut checks = Refusals::default();
     let concert = NewConcert {
@@ -41,18 +41,18 @@ pub(super) fn concert(new: &NewConcert) -> Checked<NewConcert> {
 }
 
 fn description(checks: &mut Refusals, text: &str) -> String {
-    let text = text.trim();
-    let unfit = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
-    checks.unless(text.chars().count() <= DESCRIPTION_MAX && !text.contains(unfit), || {
-        CatalogueRefusal::value("description", "At most 5000 characters of text.")
-    });
-    text.to_owned()
+    let refusal = || {
+        let message =
+            "At most 5000 characters of text, none of which overrides the direction of writing.";
+        CatalogueRefusal::value("description", message)
+    };
+    checks.keep(kernel::lines(text, DESCRIPTION_MAX).ok_or_else(refusal)).unwrap_or_default()
 }
 
 /// Performances are planned in our time: an odd year is a mistake, and one that is far off never opens or never closes.
 const YEARS: RangeInclusive<i32> = 2000..=2199;
 
-/// A schedule as it is stored: names trimmed, and everything within its limits.
+/// A schedule as it is stored: names trimmed and in their one spelling, and everything within its limits.
 pub(super) fn schedule(mut new: NewSchedule) -> Checked<NewSchedule> {
     let mut checks = Refusals::default();
     times(&mut checks, &new);
@@ -96,19 +96,23 @@ fn sections(checks: &mut Refusals, sections: Vec<NewSection>) -> Vec<NewSection>
         checks.add([CatalogueRefusal::value("sections", "1 to 50 sections.")]);
         return sections;
     }
+    // Two names that look the same are one for who reads them on a ticket.
     let mut names = HashSet::new();
-    let mut prices: HashMap<String, Points> = HashMap::new();
+    let mut grades: HashMap<String, (String, Points)> = HashMap::new();
     let mut checked = Vec::with_capacity(sections.len());
     let mut all_fit = true;
     for (index, new) in sections.into_iter().enumerate() {
         let mut faults = Refusals::default();
-        let section = section(&mut faults, new);
-        let named_anew = names.insert(section.name.clone());
-        faults.unless(named_anew || !fits_line(&section.name, SECTION_NAME_MAX), || {
+        let mut section = section(&mut faults, new);
+        let named_anew = names.insert(appearance(&section.name));
+        faults.unless(named_anew || section.name.is_empty(), || {
             CatalogueRefusal::value("name", "Another section has this name.")
         });
-        if fits_line(&section.grade, GRADE_MAX) && section.price.get() <= PRICE_MAX {
-            let price = *prices.entry(section.grade.clone()).or_insert(section.price);
+        if !section.grade.is_empty() && section.price.get() <= PRICE_MAX {
+            let (price, grade) = (section.price, section.grade.clone());
+            let first = grades.entry(appearance(&grade)).or_insert((grade, price));
+            section.grade.clone_from(&first.0);
+            let price = first.1;
             faults.unless(price == section.price, || {
                 CatalogueRefusal::value("price", "A grade has one price.")
             });
@@ -172,12 +176,18 @@ pub(super) fn change_sale(
     }
 }
 
-/// The pattern for LIKE that finds a text as it is; empty text finds everything.
-pub(super) fn search_pattern(text: &str) -> Option<String> {
-    let text = text.trim();
-    if text.chars().count() > SEARCH_MAX || text.contains(char::is_control) {
+/// A text to look for, in the spelling in which texts are stored; `None` when it is too long, or has control characters.
+pub(super) fn search_text(text: &str) -> Option<String> {
+    if is_a_book(text, SEARCH_MAX) {
         return None;
     }
+    let text = composed(trimmed(text));
+    let fits = text.chars().count() <= SEARCH_MAX && !text.contains(char::is_control);
+    fits.then(|| text.into_owned())
+}
+
+/// The pattern for LIKE that finds a text as it is.
+pub(super) fn search_pattern(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len() + 2);
     pattern.push('%');
     for c in text.chars() {
@@ -187,7 +197,7 @@ pub(super) fn search_pattern(text: &str) -> Option<String> {
         pattern.push(c);
     }
     pattern.push('%');
-    Some(pattern)
+    pattern
 }
 
 /// Every seat of a section, front row first.
@@ -222,17 +232,15 @@ pub(super) fn row_label(index: i32) -> String {
     label.iter().rev().collect()
 }
 
-/// A text of one line, trimmed.
+/// A text of one line as it is stored; empty when it is none.
 fn line(checks: &mut Refusals, field: &str, text: &str, max: usize) -> String {
-    let text = text.trim();
-    checks.unless(fits_line(text, max), || {
-        CatalogueRefusal::value(field, format!("One line of 1 to {max} characters."))
-    });
-    text.to_owned()
-}
-
-fn fits_line(text: &str, max: usize) -> bool {
-    !text.is_empty() && text.chars().count() <= max && !text.contains(char::is_control)
+    let refusal = || {
+        let message = format!(
+            "One line of 1 to {max} characters with something to see, none of which turns the direction of writing."
+        );
+        CatalogueRefusal::value(field, message)
+    };
+    checks.keep(kernel::line(text, max).ok_or_else(refusal)).unwrap_or_default()
 }
 
 /// Whether an instant is one of our time.

@@ -54,7 +54,17 @@ fn a_concert_is_trimmed_and_may_have_a_description_of_several_lines() {
 #[test]
 fn texts_have_their_limits() {
     let too_long = "é".repeat(201);
-    for text in ["", "  ", "a\nb", "a\0", &too_long] {
+    for text in [
+        "",
+        "  ",
+        "a\nb",
+        "a\0",
+        "\u{3164}",
+        "\u{200B}\u{200D}",
+        "a\u{202E}b",
+        "a\u{2028}b",
+        &too_long,
+    ] {
         let text = || text.to_owned();
         assert_eq!(fault(concert(&NewConcert { title: text(), ..a_concert() })), "title");
         assert_eq!(fault(concert(&NewConcert { artist: text(), ..a_concert() })), "artist");
@@ -63,10 +73,45 @@ fn texts_have_their_limits() {
     }
     let description = "a".repeat(5_001);
     assert_eq!(fault(concert(&NewConcert { description, ..a_concert() })), "description");
-    let description = "a\0b".to_owned();
-    assert_eq!(fault(concert(&NewConcert { description, ..a_concert() })), "description");
+    for text in ["a\0b", "a\u{202E}b"] {
+        let description = text.to_owned();
+        assert_eq!(fault(concert(&NewConcert { description, ..a_concert() })), "description");
+    }
     assert!(concert(&NewConcert { title: "é".repeat(200), ..a_concert() }).is_ok());
     assert!(concert(&NewConcert { description: String::new(), ..a_concert() }).is_ok());
+}
+
+#[test]
+fn texts_are_kept_in_one_spelling() {
+    let jamo = "\u{1112}\u{1161}\u{11AB}\u{1100}\u{1173}\u{11AF}";
+    let given = NewConcert {
+        title: format!(" {jamo} "),
+        artist: "Zoe\u{308}".to_owned(),
+        description: "Cafe\u{301}\n".to_owned(),
+        ..a_concert()
+    };
+    let kept = concert(&given).unwrap();
+    assert_eq!([&*kept.title, &kept.artist, &kept.description], ["한글", "Zoë", "Café"]);
+    let nothing = NewConcert { description: "\u{3164}\u{200B}".to_owned(), ..a_concert() };
+    assert_eq!(concert(&nothing).unwrap().description, "");
+}
+
+#[test]
+fn sections_that_look_the_same_have_the_same_name() {
+    let named = |name: &str| a_section(name, 1, 1);
+    for (one, other) in [("Café", "Cafe\u{301}"), ("Floor", "Flo\u{200B}or"), ("A 1", "A\u{3000}1")]
+    {
+        let refused = fault(schedule(a_schedule(vec![named(one), named(other)])));
+        assert_eq!(refused, "sections.1.name", "{one}");
+    }
+    assert!(schedule(a_schedule(vec![named("Floor"), named("floor")])).is_ok());
+    // A grade has one spelling, too, and one price in all of them.
+    let graded = |grade: &str, name: &str| NewSection { grade: grade.to_owned(), ..named(name) };
+    let kept = schedule(a_schedule(vec![graded("Café", "A"), graded("Cafe\u{301}\u{200B}", "B")]))
+        .unwrap();
+    assert_eq!(kept.sections[0].grade, kept.sections[1].grade);
+    let dear = NewSection { price: Points::new(1).unwrap(), ..graded("Cafe\u{301}", "B") };
+    assert_eq!(fault(schedule(a_schedule(vec![graded("Café", "A"), dear]))), "sections.1.price");
 }
 
 #[test]
@@ -190,10 +235,12 @@ fn a_sale_goes_from_draft_to_on_sale_to_closed_and_not_back() {
 
 #[test]
 fn a_search_finds_the_text_as_it_is() {
-    assert_eq!(search_pattern(" 100% _ok\\ ").as_deref(), Some("%100\\% \\_ok\\\\%"));
-    assert_eq!(search_pattern("").as_deref(), Some("%%"));
-    assert_eq!(search_pattern(&"a".repeat(101)), None);
-    assert_eq!(search_pattern("a\0"), None);
+    let pattern = |text: &str| search_text(text).map(|text| search_pattern(&text));
+    assert_eq!(pattern(" 100% _ok\\ ").as_deref(), Some("%100\\% \\_ok\\\\%"));
+    assert_eq!(pattern("").as_deref(), Some("%%"));
+    assert_eq!(pattern("Cafe\u{301}"), pattern("\u{200B}Café"));
+    assert_eq!(pattern(&"a".repeat(101)), None);
+    assert_eq!(pattern("a\0"), None);
 }
 
 #[test]

@@ -36,29 +36,29 @@ pub(super) async fn run(args: &AddOrganizerArgs) -> Result<ExitCode, Failed> {
             Ok(ExitCode::SUCCESS)
         }
         Err(Failure::Refused(refusals)) => {
-            let why: Vec<&str> = refusals.into_iter().map(words).collect();
+            let why: Vec<String> = refusals.into_iter().map(words).collect();
             Err(Failed::new(why.join(" ")))
         }
         Err(Failure::Fault(fault)) => Err(fault.into()),
     }
 }
 
-const fn words(refusal: AccountRefusal) -> &'static str {
-    match refusal {
+fn words(refusal: AccountRefusal) -> String {
+    let text = match refusal {
         AccountRefusal::EmailInvalid => "--email is not an e-mail address.",
         AccountRefusal::EmailTaken => "There is an account with this e-mail address already.",
         AccountRefusal::NameInvalid => "--name has to be 1 to 100 characters on one line.",
-        AccountRefusal::PasswordWeak
-        | AccountRefusal::WrongCredentials
+        AccountRefusal::PasswordWeak(fault) => {
+            return format!("The password is the first line of standard input. {}", fault.words());
+        }
+        AccountRefusal::WrongCredentials
         | AccountRefusal::SessionEnded
         | AccountRefusal::SessionUnused
         | AccountRefusal::SessionAged
         | AccountRefusal::StillHasSeats
-        | AccountRefusal::StillSells => {
-            "The password, the first line of standard input, has to be 8 to 128 characters, not all the same \
-             and not the e-mail address."
-        }
-    }
+        | AccountRefusal::StillSells => "The account could not be made.",
+    };
+    text.to_owned()
 }
 
 fn first_line() -> Result<SecretString, Failed> {

@@ -8,6 +8,7 @@ mod error;
 mod id;
 mod page;
 mod points;
+mod text;
 mod text_enum;
 mod time;
 
@@ -20,6 +21,9 @@ pub use id::{
 };
 pub use page::{PAGE_MAX, Page, PageRequest};
 pub use points::{POINTS_MAX, Points};
+pub use text::{
+    appearance, composed, folded, into_composed, is_a_book, is_hidden, line, lines, trimmed,
+};
 pub(crate) use text_enum::text_enum;
 pub use time::{Timestamp, seconds_between};
 

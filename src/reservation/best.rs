@@ -8,7 +8,7 @@ use super::{
     store,
 };
 use crate::{
-    kernel::{Actor, Failure, Fault, ReservationId, ScheduleId, SeatId, TooOften},
+    kernel::{Actor, Failure, Fault, ReservationId, ScheduleId, SeatId, TooOften, composed},
     seat_map::{Offer, Wish},
     waiting_room::Admission,
 };
@@ -62,7 +62,7 @@ impl Reservations {
         let (mut lost, mut confirmed) = (HashSet::new(), false);
         for attempt in 0..BLOCKS {
             let wish = Wish {
-                grade: grade.to_owned(),
+                grade: composed(grade).into_owned(),
                 count,
                 among: 1 << attempt.min(CHOICES_LOG),
                 dice: dice(),

@@ -23,7 +23,7 @@ pub use choose::{Choice, Offer, Wish};
 
 use crate::{
     db::Db,
-    kernel::{Fault, ScheduleId},
+    kernel::{Fault, ScheduleId, into_composed},
     kv::Kv,
     tasks::Tasks,
 };
@@ -37,6 +37,18 @@ pub struct SeatFilter {
     pub grade: Option<String>,
     /// Only these states.
     pub status: Option<Vec<SeatStatus>>,
+}
+
+impl SeatFilter {
+    /// The same filter with names in the spelling in which boards have them.
+    #[must_use]
+    pub fn composed(self) -> Self {
+        Self {
+            section: self.section.map(into_composed),
+            grade: self.grade.map(into_composed),
+            ..self
+        }
+    }
 }
 
 /// The boards of all performances that somebody looks at; cheap to clone.

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     db::{Db, Session, text_column},
-    kernel::{Fault, Points, ScheduleId, SeatId, Timestamp},
+    kernel::{Fault, Points, ScheduleId, SeatId, Timestamp, into_composed},
 };
 
 text_column!(SeatStatus);
@@ -46,11 +46,11 @@ pub(super) async fn seats(
     let seat = |row: SeatRow| BoardSeat {
         place: Arc::new(SeatPlace {
             id: row.id,
-            section: row.section,
+            section: into_composed(row.section),
             row: row.row_label,
             row_index: row.row_index,
             number: row.number,
-            grade: row.grade,
+            grade: into_composed(row.grade),
             price: row.price,
             preference: row.preference,
         }),

@@ -42,6 +42,7 @@ mod seat_map;
 mod secrets;
 mod session;
 mod smoke;
+mod spelling;
 mod tasks;
 mod telemetry;
 mod waiting_room;

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{Newcomer, ProviderSettings};
 use crate::{
-    account::rules,
+    account::{address, rules},
     kernel::{PersonId, Role, Timestamp},
 };
 
@@ -68,15 +68,11 @@ impl Claims {
     pub(super) fn newcomer(&self, role: Role) -> Newcomer {
         let text = |name: &str| self.others.get(name).and_then(Value::as_str);
         let checked = self.others.get("email_verified").and_then(Value::as_bool) == Some(true);
-        let email = text("email").filter(|_| checked).and_then(|email| rules::email(email).ok());
+        let email = text("email").filter(|_| checked).and_then(|email| address::email(email).ok());
         let name = text("name").or_else(|| text("preferred_username"));
-        let name = name.and_then(|name| rules::name(name).ok()).unwrap_or(NAMELESS);
-        Newcomer {
-            id: PersonId::new(),
-            email: email.map(str::to_owned),
-            name: name.to_owned(),
-            role,
-        }
+        let name = name.and_then(|name| rules::name(name).ok());
+        let name = name.unwrap_or_else(|| NAMELESS.to_owned());
+        Newcomer { id: PersonId::new(), email, name, role }
     }
 }
 
@@ -140,9 +136,13 @@ mod tests {
         let name = |others| claims(others).newcomer(Role::Fan).name;
         assert_eq!(name(json!({ "name": " 박민아 ", "preferred_username": "m" })), "박민아");
         assert_eq!(name(json!({ "preferred_username": "m" })), "m");
-        for others in
-            [json!({}), json!({ "name": "" }), json!({ "name": "a\nb" }), json!({ "name": 1 })]
-        {
+        for others in [
+            json!({}),
+            json!({ "name": "" }),
+            json!({ "name": "a\nb" }),
+            json!({ "name": "\u{3164}" }),
+            json!({ "name": 1 }),
+        ] {
             assert_eq!(name(others), NAMELESS);
         }
     }

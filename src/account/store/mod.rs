@@ -3,7 +3,7 @@
 pub(super) mod provider;
 pub(super) mod session;
 
-use sea_orm::{DbErr, FromQueryResult, sea_query::ArrayType};
+use sea_orm::{DbErr, FromQueryResult, Value, sea_query::ArrayType};
 
 use super::{AccountRefusal, Person, Proof};
 use crate::{
@@ -36,9 +36,10 @@ impl From<PersonRow> for Person {
     }
 }
 
+/// Who has an address that may be spelled in these ways; of several people the one of the first.
 pub(super) async fn credentials(
     db: &impl Session,
-    email: &str,
+    spellings: &[String],
 ) -> Result<Option<Credentials>, Fault> {
     #[derive(FromQueryResult)]
     struct Row {
@@ -47,27 +48,53 @@ pub(super) async fn credentials(
         password_hash: Option<String>,
     }
     const SQL: &str = "
-        SELECT id, email, name, role, created_at, erased_at IS NOT NULL AS erased, password_hash
-        FROM person WHERE lower(email COLLATE \"und-x-icu\") = lower($1 COLLATE \"und-x-icu\")";
-    let row: Option<Row> = db.row(SQL, vec![email.into()]).await?;
+        SELECT p.id, p.email, p.name, p.role, p.created_at, p.erased_at IS NOT NULL AS erased, p.password_hash
+        FROM unnest($1) WITH ORDINALITY AS asked (email, place), LATERAL (
+            SELECT * FROM person
+            WHERE lower(email COLLATE \"und-x-icu\") = lower(asked.email COLLATE \"und-x-icu\") LIMIT 1
+        ) AS p
+        ORDER BY asked.place LIMIT 1";
+    let row: Option<Row> = db.row(SQL, vec![texts(spellings)]).await?;
     Ok(row
         .map(|Row { person, password_hash }| Credentials { person: person.into(), password_hash }))
 }
 
+/// Somebody to be written.
+#[derive(Debug)]
+pub(super) struct NewRow<'a> {
+    /// In its one spelling.
+    pub(super) email: &'a str,
+    /// How it may have been stored before there was one.
+    pub(super) spellings: &'a [String],
+    pub(super) name: &'a str,
+    /// Of who signs in elsewhere there is none.
+    pub(super) password_hash: Option<&'a str>,
+    pub(super) role: Role,
+}
+
+/// Writes a person, unless somebody has the address in whatever spelling.
 pub(super) async fn insert(
     db: &impl Session,
     id: PersonId,
-    email: &str,
-    name: &str,
-    password_hash: &str,
-    role: Role,
+    new: &NewRow<'_>,
 ) -> Result<Person, Failure<AccountRefusal>> {
+    // The index keeps two of one spelling apart, also when they come at once. Other spellings are older than all who come.
     const SQL: &str = "
-        INSERT INTO person (id, email, name, password_hash, role) VALUES ($1, $2, $3, $4, $5)
+        INSERT INTO person (id, email, name, password_hash, role)
+        SELECT $1, $2, $3, $4, $5
+        WHERE NOT EXISTS (
+            SELECT FROM person WHERE lower(email COLLATE \"und-x-icu\")
+                = ANY (ARRAY(SELECT lower(other COLLATE \"und-x-icu\") FROM unnest($6) AS other)))
         RETURNING id, email, name, role, created_at, false AS erased";
-    let values = vec![id.into(), email.into(), name.into(), password_hash.into(), role.into()];
+    let NewRow { email, spellings, name, password_hash, role } = *new;
+    let (id, role) = (id.into(), role.into());
+    let values = vec![id, email.into(), name.into(), password_hash.into(), role, texts(spellings)];
     let row: Option<PersonRow> = db.row(SQL, values).await.map_err(refusal)?;
-    Ok(row.ok_or(Fault::internal("an insert returned no row"))?.into())
+    Ok(row.ok_or(Failure::Refused(AccountRefusal::EmailTaken))?.into())
+}
+
+fn texts(texts: &[String]) -> Value {
+    array(ArrayType::String, texts.iter().map(|text| text.as_str().into()))
 }
 
 fn refusal(error: DbErr) -> Failure<AccountRefusal> {
@@ -102,7 +129,7 @@ pub(super) async fn ensure_fans(
     const FIND: &str = "
         SELECT id, clock_timestamp() AS now FROM person
         WHERE lower(email COLLATE \"und-x-icu\") = ANY($1) AND role = 'FAN' ORDER BY email";
-    let addresses = array(ArrayType::String, emails.iter().map(|email| email.as_str().into()));
+    let addresses = texts(emails);
     let ids = uuids(emails.iter().map(|_| PersonId::new().0));
     db.run(MAKE, vec![ids, addresses.clone(), password_hash.into()]).await?;
     let rows: Vec<Row> = db.rows(FIND, vec![addresses]).await?;
@@ -114,11 +141,13 @@ pub(super) async fn proof(db: &Db, id: PersonId) -> Result<Option<Proof>, Fault>
     #[derive(FromQueryResult)]
     struct Row {
         email: String,
+        name: String,
         password_hash: Option<String>,
     }
-    const SQL: &str = "SELECT email, password_hash FROM person WHERE id = $1 AND erased_at IS NULL";
+    const SQL: &str =
+        "SELECT email, name, password_hash FROM person WHERE id = $1 AND erased_at IS NULL";
     let row: Option<Row> = db.row(SQL, vec![id.into()]).await?;
-    Ok(row.map(|Row { email, password_hash }| Proof { email, password_hash }))
+    Ok(row.map(|Row { email, name, password_hash }| Proof { email, name, password_hash }))
 }
 
 /// Whether a person still has this password; until the commit nobody gives them another.

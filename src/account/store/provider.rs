@@ -1,10 +1,10 @@
 //! Table `external_identity`: whose a name at an identity provider is.
 
-use sea_orm::{DbErr, FromQueryResult};
+use sea_orm::FromQueryResult;
 
 use crate::{
-    account::provider::Newcomer,
-    db::{Db, Session, Tx, constraint},
+    account::{address, provider::Newcomer, store::NewRow},
+    db::{Db, Session, Tx},
     kernel::{Failure, Fault, PersonId, Role},
 };
 
@@ -76,15 +76,16 @@ async fn make(
     newcomer: &Newcomer,
     email: &str,
 ) -> Result<(), Failure<Taken>> {
-    const PERSON: &str = "INSERT INTO person (id, email, name, role) VALUES ($1, $2, $3, $4)";
     const IDENTITY: &str = "
         INSERT INTO external_identity (issuer, subject, person_id) VALUES ($1, $2, $3)
         ON CONFLICT (issuer, subject) DO NOTHING";
     let Newcomer { id, name, role, .. } = newcomer;
-    let values = vec![(*id).into(), email.into(), name.as_str().into(), (*role).into()];
-    tx.run(PERSON, values).await.map_err(|error: DbErr| match constraint(&error) {
-        Some("person_email_unique") => Failure::Refused(Taken::Email),
-        _ => Failure::Fault(error.into()),
+    let spellings = address::spellings(email);
+    let (name, role) = (name.as_str(), *role);
+    let row = NewRow { email, spellings: &spellings, name, password_hash: None, role };
+    super::insert(tx, *id, &row).await.map_err(|failure| match failure {
+        Failure::Refused(_) => Failure::Refused(Taken::Email),
+        Failure::Fault(fault) => Failure::Fault(fault),
     })?;
     let values = vec![issuer.into(), subject.into(), (*id).into()];
     let written = tx.run(IDENTITY, values).await.map_err(Fault::from)?;

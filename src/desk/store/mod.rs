@@ -7,6 +7,8 @@ use uuid::Uuid;
 
 use super::{ExportLine, ExportedSeat, GradeSales, ReservationFilter, ScheduleSales};
 use crate::{
+    account::in_other_script,
+    catalogue::Search,
     db::{Db, Session, Tx, array, uuids},
     kernel::{Fault, Page, PageRequest, PersonId, Points, ReservationId, ScheduleId, Timestamp},
     reservation::{Reservation, ReservationRow},
@@ -63,13 +65,22 @@ pub(super) async fn reservations(
         || sea_orm::Value::Array(ArrayType::String, None),
         |statuses| array(ArrayType::String, statuses.iter().map(|&status| status.into())),
     );
-    let pattern = filter.search.as_ref().map(|search| search.pattern().to_owned());
-    let ids = pattern.as_deref().filter(|pattern| may_be_of_an_id(pattern));
+    let search = filter.search.as_ref();
+    let ids = search.map(Search::pattern).filter(|pattern| may_be_of_an_id(pattern));
+    let patterns = search.map_or_else(
+        || sea_orm::Value::Array(ArrayType::String, None),
+        |search| {
+            // The domain of an address is found in either script.
+            let other = in_other_script(search.text()).and_then(|text| Search::new(&text));
+            let both = std::iter::once(search).chain(&other);
+            array(ArrayType::String, both.map(|search| search.pattern().into()))
+        },
+    );
     let values = vec![
         schedule_id.into(),
         page.after.map_or(Uuid::max(), |id| id.0).into(),
         statuses,
-        pattern.clone().into(),
+        patterns,
         ids.map(str::to_lowercase).into(),
         (i64::from(page.first) + 1).into(),
     ];
