@@ -163,7 +163,7 @@ export function resolvers(world, baseUrl) {
         const all = [...world.reservations.values()].filter((each) => each.person === person).map((each) => world.shown(each)).reverse();
         return connection(all.filter((each) => !status || status.includes(each.status)), args);
       },
-      cardGateway: () => ({ name: "sandbox", publishableKey: null }),
+      cardGateway: () => ({ id: "gateway/sandbox", name: "sandbox", publishableKey: null }),
     },
     Mutation: {
       signUp: (_, { input: { email, password, name } }) => {

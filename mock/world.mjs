@@ -3,7 +3,7 @@
 
 /** Ids that look like ours and never change. */
 export const id = (kind, number) => `01a00000-${kind.toString(16).padStart(4, "0")}-7000-8000-${number.toString(16).padStart(12, "0")}`;
-const CONCERT = 1, SCHEDULE = 2, SEAT = 3, PERSON = 4, RESERVATION = 5, PAYMENT = 6, ENTRY = 7;
+const CONCERT = 1, SCHEDULE = 2, SEAT = 3, PERSON = 4, RESERVATION = 5, PAYMENT = 6, ENTRY = 7, PLACE = 8;
 const MINUTE = 60_000, DAY = 24 * 60 * MINUTE;
 const at = (time) => new Date(time).toISOString();
 
@@ -64,10 +64,10 @@ export class World {
       remainingSeats: () => free().length,
       grades: () => GRADES.map(([grade, price]) => {
         const all = seats.filter((seat) => seat.grade === grade);
-        return { grade, price, total: all.length, remaining: all.filter(({ status }) => status === "AVAILABLE").length };
+        return { id: `${schedule.id}/grade/${grade}`, grade, price, total: all.length, remaining: all.filter(({ status }) => status === "AVAILABLE").length };
       }),
       waitingRoom: () => ({
-        status: room.status, everythingHeld: room.everythingHeld ?? false, waitingCount: room.behind, activeCount: 20, maxActive: 20, admitPerRound: 5, roundSeconds: 1,
+        id: `${schedule.id}/room`, status: room.status, everythingHeld: room.everythingHeld ?? false, waitingCount: room.behind, activeCount: 20, maxActive: 20, admitPerRound: 5, roundSeconds: 1,
         estimatedWaitSeconds: room.status === "OPEN" ? 5 : null, drawCommitment: "0".repeat(64), drawSecret: null,
       }),
     };
@@ -118,7 +118,7 @@ export class World {
     const status = place.ended ?? over ?? (waits ? "WAITING" : "ACTIVE");
     const waiting = status === "WAITING";
     return {
-      token: `mock-place.${schedule.id}.${number}`, scheduleId: schedule.id, status, roomStatus: room.status,
+      id: id(PLACE, number), token: `mock-place.${schedule.id}.${number}`, scheduleId: schedule.id, status, roomStatus: room.status,
       endedBecause: status === "EXPIRED" ? (place.ended ? "LEFT" : "IDLE") : null, everythingHeld: room.everythingHeld ?? false,
       position: waiting ? position : null, waitingCount: room.behind + (waiting ? (position ?? 0) : 0),
       estimatedWaitSeconds: waiting && position !== null && room.status === "OPEN" ? Math.ceil(position / 5) : null,
@@ -182,7 +182,7 @@ export class World {
     return {
       id: payment.id, status, method, amount, failureCode, createdAt: at(createdAt), approvedAt: approvedAt ? at(approvedAt) : null,
       refundedAt: refundedAt ? at(refundedAt) : null, refundStatus: status === "REFUNDED" ? "DONE" : null,
-      action: status === "PENDING" && action ? action : null, reservation: () => this.shown(payment.reservation),
+      action: status === "PENDING" && action ? { id: `${payment.id}/action`, ...action } : null, reservation: () => this.shown(payment.reservation),
     };
   }
 

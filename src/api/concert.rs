@@ -25,18 +25,22 @@ pub(super) struct Concert(pub(super) Arc<catalogue::Concert>);
 /// A programme of an artist at a venue, performed once or several times.
 #[Object]
 impl Concert {
+    /// Names it; it never changes.
     async fn id(&self) -> ID {
         self.0.id.0.into()
     }
 
+    /// What it is called.
     async fn title(&self) -> Text<&str> {
         Text::new(&self.0.title)
     }
 
+    /// Who performs.
     async fn artist(&self) -> Text<&str> {
         Text::new(&self.0.artist)
     }
 
+    /// Where it is.
     async fn venue(&self) -> Text<&str> {
         Text::new(&self.0.venue)
     }
@@ -94,7 +98,9 @@ pub(super) struct CreateConcertInput {
 /// The concert, or why it was not made.
 #[derive(Debug, SimpleObject)]
 pub(super) struct ConcertPayload {
+    /// As it is now; null when nothing was done.
     concert: Option<Concert>,
+    /// Why nothing was done; empty when it was.
     user_errors: Vec<OrganizerError>,
 }
 
@@ -211,7 +217,11 @@ impl ConcertQuery {
 
     /// One concert; null when there is none of this id, or none that the caller may see: one of which nothing is published is its
     /// organizer's.
-    async fn concert(&self, ctx: &Context<'_>, id: ID) -> ApiResult<Option<Concert>> {
+    async fn concert(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which one.")] id: ID,
+    ) -> ApiResult<Option<Concert>> {
         let Some(id) = ConcertId::parse(&id) else { return Ok(None) };
         let viewer = context::caller(ctx).map(|actor| actor.person_id);
         let found = loaders::load(ctx, id).await?;
@@ -229,7 +239,7 @@ impl ConcertMutation {
     async fn create_concert(
         &self,
         ctx: &Context<'_>,
-        input: CreateConcertInput,
+        #[graphql(desc = "What it looks like.")] input: CreateConcertInput,
     ) -> ApiResult<ConcertPayload> {
         let organizer = context::organizer(ctx)?.person_id;
         let CreateConcertInput { title, artist, venue, description, time_zone } = input;

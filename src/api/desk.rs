@@ -12,6 +12,7 @@ use super::{
     list::{List, Text},
     loaders::{self, Reads},
     page::{self, Connection},
+    part_id,
     reservation::{Reservation, ReservationStatus},
     scalars::PointsScalar,
 };
@@ -30,11 +31,15 @@ pub(super) struct ScheduleSales {
     schedule_id: ScheduleId,
     #[graphql(skip)]
     by_grade: Vec<desk::GradeSales>,
+    /// Names the sales of this schedule, for caches; it never changes.
+    id: ID,
     /// Seats of live holds.
     held: i32,
+    /// Seats that are somebody's.
     sold: i32,
     /// Paid and not refunded; what is on its way back is counted until it is there.
     revenue: PointsScalar,
+    /// Paid and given back.
     refunded: PointsScalar,
 }
 
@@ -42,7 +47,8 @@ pub(super) struct ScheduleSales {
 impl ScheduleSales {
     /// The same by grade, dearest first.
     async fn grades(&self, ctx: &Context<'_>) -> ApiResult<List<GradeSales>> {
-        List::of(ctx, self.by_grade.iter().map(GradeSales::from))
+        let of = |sales| GradeSales::of(self.schedule_id, sales);
+        List::of(ctx, self.by_grade.iter().map(of))
     }
 
     /// How far the refunds of a CANCELLED schedule are; null otherwise.
@@ -50,13 +56,16 @@ impl ScheduleSales {
     async fn refunds(&self, ctx: &Context<'_>) -> ApiResult<Option<RefundProgress>> {
         budget::spend(ctx, budget::STATEMENT)?;
         let progress = loaders::load(ctx, RefundsOf(self.schedule_id)).await?;
-        Ok(progress.map(RefundProgress::from))
+        Ok(progress.map(|progress| RefundProgress::of(self.schedule_id, progress)))
     }
 }
 
 /// How far refunds are, in reservations that were paid for.
 #[derive(Debug, Clone, SimpleObject)]
 pub(super) struct RefundProgress {
+    /// Names the refunds of this schedule, for caches; it never changes.
+    id: ID,
+    /// All that were paid for.
     total: i32,
     /// Whose money is back.
     done: i32,
@@ -64,10 +73,10 @@ pub(super) struct RefundProgress {
     failed: i32,
 }
 
-impl From<payment::RefundProgress> for RefundProgress {
-    fn from(progress: payment::RefundProgress) -> Self {
+impl RefundProgress {
+    fn of(schedule_id: ScheduleId, progress: payment::RefundProgress) -> Self {
         let payment::RefundProgress { total, done, failed } = progress;
-        Self { total, done, failed }
+        Self { id: part_id(schedule_id, "refunds"), total, done, failed }
     }
 }
 
@@ -91,15 +100,20 @@ impl Loader<RefundsOf> for Reads {
 /// What was sold of one grade.
 #[derive(Debug, Clone, SimpleObject)]
 pub(super) struct GradeSales {
+    /// Names the sales of this grade at this schedule, for caches; it never changes.
+    id: ID,
+    /// Its name: VIP, R, S, ...
     grade: Text<String>,
+    /// Seats that are somebody's.
     sold: i32,
     /// Paid and not refunded.
     revenue: PointsScalar,
 }
 
-impl From<&desk::GradeSales> for GradeSales {
-    fn from(sales: &desk::GradeSales) -> Self {
+impl GradeSales {
+    fn of(schedule_id: ScheduleId, sales: &desk::GradeSales) -> Self {
         Self {
+            id: part_id(schedule_id, format_args!("sales/{}", sales.grade)),
             grade: Text::new(sales.grade.clone()),
             sold: sales.sold,
             revenue: sales.revenue.into(),
@@ -135,6 +149,7 @@ pub(super) async fn sales(
     Ok(Some(ScheduleSales {
         schedule_id: schedule.id,
         by_grade: sales.grades,
+        id: part_id(schedule.id, "sales"),
         held: sales.held,
         sold: sales.sold,
         revenue: sales.revenue.into(),
@@ -194,9 +209,9 @@ impl DeskQuery {
     async fn schedule_reservations(
         &self,
         ctx: &Context<'_>,
-        schedule_id: ID,
+        #[graphql(desc = "A performance of the caller.")] schedule_id: ID,
         #[graphql(desc = "0 to 100.", default = 20)] first: Option<i32>,
-        after: Option<String>,
+        #[graphql(desc = "The cursor of the last one already seen.")] after: Option<String>,
         #[graphql(desc = "Those of these states; null for all.")] status: Option<
             Vec<ReservationStatus>,
         >,

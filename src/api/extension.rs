@@ -16,7 +16,9 @@ use crate::{
 /// The reservation as it is now, or why it ends when it would have ended.
 #[derive(Debug, SimpleObject)]
 pub(super) struct ExtendPayload {
+    /// As it is now; null when nothing was done.
     reservation: Option<Reservation>,
+    /// Why nothing was done; empty when it was.
     user_errors: Vec<ExtendError>,
 }
 
@@ -61,7 +63,11 @@ pub(super) struct ExtensionMutation;
 impl ExtensionMutation {
     /// Keeps a HOLD for its full time from now, at most until extendableUntil. While a payment for it is being decided the
     /// seats are kept anyway. Safe to repeat.
-    async fn extend_hold(&self, ctx: &Context<'_>, reservation_id: ID) -> ApiResult<ExtendPayload> {
+    async fn extend_hold(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "A HOLD of the caller.")] reservation_id: ID,
+    ) -> ApiResult<ExtendPayload> {
         let actor = context::actor(ctx)?;
         let outcome = match ReservationId::parse(&reservation_id) {
             Some(id) => settle(context::app(ctx)?.reservations.extend(actor, id).await)?,

@@ -4,6 +4,7 @@
 
 mod account;
 mod budget;
+mod cancellation;
 mod concert;
 mod context;
 mod desk;
@@ -25,8 +26,12 @@ mod user_error;
 mod waiting_room;
 mod wallet;
 
+use std::fmt;
+
 pub use account::{brings_proof, is_log_out};
-use async_graphql::{MergedObject, MergedSubscription, Schema, SchemaBuilder};
+use async_graphql::{
+    ID, MergedObject, MergedSubscription, SDLExportOptions, Schema, SchemaBuilder,
+};
 pub use budget::{Budget, VALUES_MAX, of_key, of_text};
 pub use context::{Caller, Gone, Origin, RequestId};
 pub(crate) use error::ApiError;
@@ -63,6 +68,7 @@ pub struct Mutation(
     account::AccountMutation,
     waiting_room::WaitingRoomMutation,
     reservation::ReservationMutation,
+    cancellation::CancellationMutation,
     extension::ExtensionMutation,
     payment::PaymentMutation,
     wallet::WalletMutation,
@@ -78,6 +84,11 @@ pub struct Subscription(
     reservation::ReservationSubscription,
 );
 
+/// Names a part of something that has an id of its own: caches find it again, whatever type they look for.
+fn part_id(whole: impl fmt::Display, part: impl fmt::Display) -> ID {
+    format!("{whole}/{part}").into()
+}
+
 /// Builds the schema around the services.
 pub fn schema(app: App) -> FrontrowSchema {
     let loaders = loaders::Loaders::new(loaders::Reads { app: app.clone() });
@@ -86,7 +97,7 @@ pub fn schema(app: App) -> FrontrowSchema {
 
 /// The schema in GraphQL's schema definition language, as `frontrow schema` prints it.
 pub fn sdl() -> String {
-    builder().finish().sdl()
+    builder().finish().sdl_with_options(SDLExportOptions::new().include_specified_by())
 }
 
 /// The schema without its services: it can tell about itself, and nothing else.

@@ -5,7 +5,7 @@ use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, Object, Simpl
 use super::{
     ApiError, ApiResult, context,
     error::settle,
-    loaders,
+    loaders, part_id,
     reservation::Reservation,
     scalars::{DateTime, PointsScalar},
     user_error::{PayError, told},
@@ -43,6 +43,8 @@ pub(super) enum PaymentStatus {
 /// the mutation with the same key, or waits for reservationChanges.
 #[derive(Debug, Clone, SimpleObject)]
 pub(super) struct PaymentAction {
+    /// Names what is to be done for this payment, for caches; it never changes.
+    id: ID,
     /// Where the buyer's browser goes; it comes back to the returnUrl.
     redirect_url: Option<String>,
     /// For the gateway's own library in the page.
@@ -54,6 +56,7 @@ pub(super) struct PaymentAction {
 impl From<payment::PaymentAction> for PaymentAction {
     fn from(inner: payment::PaymentAction) -> Self {
         Self {
+            id: part_id(inner.payment_id, "action"),
             redirect_url: inner.redirect_url,
             client_secret: inner.client_secret,
             expires_at: inner.expires_at.into(),
@@ -77,6 +80,7 @@ pub(super) enum RefundStatus {
 #[derive(Debug, Clone, SimpleObject)]
 #[graphql(complex)]
 pub(super) struct Payment {
+    /// Names it; it never changes.
     id: ID,
     #[graphql(skip)]
     reservation_id: ReservationId,
@@ -84,15 +88,21 @@ pub(super) struct Payment {
     person_id: PersonId,
     #[graphql(skip)]
     to_do: Option<payment::PaymentAction>,
+    /// What it is paid with.
     method: PaymentMethod,
+    /// The reservation's price.
     amount: PointsScalar,
+    /// Where the money stands.
     status: PaymentStatus,
     /// Why it FAILED.
     failure_code: Option<PayErrorCode>,
     /// Null when no refund was asked for. A payment is REFUNDED once its refund is DONE.
     refund_status: Option<RefundStatus>,
+    /// When it was asked for.
     created_at: DateTime,
+    /// When the money had come; null before.
     approved_at: Option<DateTime>,
+    /// When the money was back; null before.
     refunded_at: Option<DateTime>,
 }
 
@@ -117,6 +127,7 @@ impl From<payment::Payment> for Payment {
 
 #[ComplexObject]
 impl Payment {
+    /// What is paid for.
     async fn reservation(&self, ctx: &Context<'_>) -> ApiResult<Reservation> {
         let found = loaders::load(ctx, self.reservation_id).await?;
         found
@@ -135,7 +146,9 @@ impl Payment {
 /// What is to be paid, and how.
 #[derive(Debug, InputObject)]
 pub(super) struct PayInput {
+    /// A HOLD of the caller.
     reservation_id: ID,
+    /// What it is paid with.
     method: PaymentMethod,
     /// What the client showed the buyer; AMOUNT_MISMATCH if it is not the reservation's price.
     amount: PointsScalar,
@@ -152,7 +165,9 @@ pub(super) struct PayInput {
 /// The payment as it stands, why the seats are not paid for, or both: a payment that FAILED is a record.
 #[derive(Debug, SimpleObject)]
 pub(super) struct PayPayload {
+    /// As it stands now, also when it FAILED; null when nothing was begun.
     payment: Option<Payment>,
+    /// Why nothing was paid; empty when it was.
     user_errors: Vec<PayError>,
 }
 
@@ -266,7 +281,11 @@ const fn words(refusal: PayRefusal) -> (PayErrorCode, &'static str, &'static str
 /// The card gateway of this shop; what the page needs to speak to it.
 #[derive(Debug, SimpleObject)]
 pub(super) struct CardGateway {
+    /// Names it, for caches; it never changes.
+    id: ID,
+    /// Which gateway: `sandbox` or `stripe`.
     name: &'static str,
+    /// What the gateway's library in the page wants to know; null where it wants nothing.
     publishable_key: Option<String>,
 }
 
@@ -280,6 +299,7 @@ impl PaymentQuery {
     async fn card_gateway(&self, ctx: &Context<'_>) -> ApiResult<Option<CardGateway>> {
         let gateway = &context::app(ctx)?.card_gateway;
         Ok(gateway.name().map(|name| CardGateway {
+            id: part_id("gateway", name.as_str()),
             name: name.as_str(),
             publishable_key: gateway.publishable_key().map(str::to_owned),
         }))
@@ -294,7 +314,11 @@ pub(super) struct PaymentMutation;
 impl PaymentMutation {
     /// Pays a HOLD. The same key with the same input returns the same payment, as it stands then, and moves no more money. Every
     /// field at fault has an entry in `userErrors`.
-    async fn pay(&self, ctx: &Context<'_>, input: PayInput) -> ApiResult<PayPayload> {
+    async fn pay(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is paid, and how.")] input: PayInput,
+    ) -> ApiResult<PayPayload> {
         let (actor, payments) = (context::actor(ctx)?, &context::app(ctx)?.payments);
         let reservation_id = ReservationId::parse(&input.reservation_id);
         let order = PayOrder {

@@ -1,5 +1,5 @@
-//! Reservations: `holdSeat` and `holdSeats` are `Reservations::hold`, `holdBestSeats` is `Reservations::hold_best`,
-//! `cancelReservation` is `Payments::cancel`, `refundReservation` is `Payments::refund`, and `reservationChanges` is `Reservations::changes`.
+//! Reservations: `holdSeat` and `holdSeats` are `Reservations::hold`, `holdBestSeats` is `Reservations::hold_best`, and
+//! `reservationChanges` is `Reservations::changes`.
 
 use std::sync::Arc;
 
@@ -20,12 +20,10 @@ use super::{
     scalars::{DateTime, PointsScalar},
     schedule::Schedule,
     seat::Seat,
-    user_error::{CancelError, payload},
+    user_error::payload,
 };
 use crate::{
-    app::App,
     kernel::{Actor, Failure, RequestCode, ReservationId, ScheduleId, SeatId},
-    payment::CancelRefusal,
     reservation::{self, HoldCode, HoldRefusal},
 };
 
@@ -47,11 +45,15 @@ pub(super) enum ReservationStatus {
 #[derive(Debug, Clone, SimpleObject)]
 #[graphql(complex)]
 pub(super) struct Reservation {
+    /// Names it; it never changes.
     id: ID,
     #[graphql(skip)]
     inner: reservation::Reservation,
+    /// HOLD until it is paid, given back or lapsed.
     status: ReservationStatus,
+    /// Of all its seats, as they cost when they were held.
     total_price: PointsScalar,
+    /// When the seats were held.
     held_at: DateTime,
     /// When a HOLD lapses.
     expires_at: DateTime,
@@ -59,7 +61,9 @@ pub(super) struct Reservation {
     remaining_seconds: i32,
     /// How far extendHold can move expiresAt at most.
     extendable_until: DateTime,
+    /// When it was paid; null before.
     confirmed_at: Option<DateTime>,
+    /// When it was given back or refunded; null before.
     cancelled_at: Option<DateTime>,
 }
 
@@ -82,6 +86,7 @@ impl From<reservation::Reservation> for Reservation {
 
 #[ComplexObject]
 impl Reservation {
+    /// The performance.
     async fn schedule(&self, ctx: &Context<'_>) -> ApiResult<Schedule> {
         let schedule = loaders::load(ctx, self.inner.schedule_id).await?;
         schedule
@@ -109,7 +114,9 @@ impl Reservation {
 /// A seat to be held.
 #[derive(Debug, InputObject)]
 pub(super) struct HoldSeatInput {
+    /// Where.
     schedule_id: ID,
+    /// One that `seats` shows AVAILABLE.
     seat_id: ID,
     /// The `token` of the caller's ACTIVE queue token.
     queue_token: String,
@@ -118,6 +125,7 @@ pub(super) struct HoldSeatInput {
 /// Seats to be held together.
 #[derive(Debug, InputObject)]
 pub(super) struct HoldSeatsInput {
+    /// Where.
     schedule_id: ID,
     /// 1 to 20.
     seat_ids: Vec<ID>,
@@ -128,7 +136,9 @@ pub(super) struct HoldSeatsInput {
 /// Seats to be picked and held.
 #[derive(Debug, InputObject)]
 pub(super) struct HoldBestSeatsInput {
+    /// Where.
     schedule_id: ID,
+    /// As in `Schedule.grades`.
     grade: String,
     /// 1 to 20.
     count: i32,
@@ -139,7 +149,9 @@ pub(super) struct HoldBestSeatsInput {
 /// The reservation, or why nothing is held.
 #[derive(Debug, SimpleObject)]
 pub(super) struct HoldPayload {
+    /// As it is now; null when nothing was done.
     reservation: Option<Reservation>,
+    /// Why nothing was done; empty when it was.
     user_errors: Vec<HoldError>,
 }
 
@@ -237,58 +249,6 @@ fn hold_error(refusal: HoldRefusal, seats: &[&str], asked: &AskedSeats<'_>) -> H
     }
 }
 
-/// The reservation as it is now, or why it was not cancelled.
-#[derive(Debug, SimpleObject)]
-pub(super) struct CancelPayload {
-    reservation: Option<Reservation>,
-    user_errors: Vec<CancelError>,
-}
-
-impl From<Result<reservation::Reservation, CancelRefusal>> for CancelPayload {
-    fn from(outcome: Result<reservation::Reservation, CancelRefusal>) -> Self {
-        let (reservation, user_errors) =
-            payload(outcome.map(Reservation::from).map_err(cancel_error));
-        Self { reservation, user_errors }
-    }
-}
-
-/// Why a reservation was not cancelled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-pub(super) enum CancelErrorCode {
-    /// It does not exist, or is another person's.
-    ReservationNotFound,
-    /// The hold lapsed; there is nothing to cancel.
-    ReservationExpired,
-    /// Too late: `cancelUntil` of the performance has passed.
-    CancellationClosed,
-    /// A payment for it is being decided; try again in a moment.
-    PaymentInProgress,
-    /// This shop takes no cards any more, so that the card cannot get its money back; nothing was changed.
-    GatewayUnavailable,
-}
-
-fn cancel_error(refusal: CancelRefusal) -> CancelError {
-    use CancelErrorCode as Code;
-    let (code, message) = match refusal {
-        CancelRefusal::NotFound => (Code::ReservationNotFound, "You have no such reservation."),
-        CancelRefusal::Expired => {
-            (Code::ReservationExpired, "The hold has lapsed; there is nothing to cancel.")
-        }
-        CancelRefusal::Closed => (
-            Code::CancellationClosed,
-            "It is too late to cancel: the time for that is over at this performance.",
-        ),
-        CancelRefusal::PaymentInProgress => {
-            (Code::PaymentInProgress, "A payment is being decided; try again in a moment.")
-        }
-        CancelRefusal::GatewayUnavailable => (
-            Code::GatewayUnavailable,
-            "This shop has no card gateway that could give the money back.",
-        ),
-    };
-    CancelError::new(code, message).at(&["id"])
-}
-
 /// The seats that a client asked for, each with the id as they wrote it. One that is no id names no seat: it stands as
 /// one that does not exist, so that the answer tells so.
 #[derive(Debug, Default)]
@@ -323,7 +283,11 @@ pub(super) struct ReservationQuery;
 impl ReservationQuery {
     /// One of the caller's reservations; null when it is not theirs.
     #[graphql(complexity = "budget::STATEMENT + child_complexity")]
-    async fn reservation(&self, ctx: &Context<'_>, id: ID) -> ApiResult<Option<Reservation>> {
+    async fn reservation(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "One of the caller.")] id: ID,
+    ) -> ApiResult<Option<Reservation>> {
         let actor = context::actor(ctx)?;
         budget::spend(ctx, budget::STATEMENT)?;
         let found = match ReservationId::parse(&id) {
@@ -342,8 +306,10 @@ impl ReservationQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "0 to 100.", default = 20)] first: Option<i32>,
-        after: Option<String>,
-        status: Option<Vec<ReservationStatus>>,
+        #[graphql(desc = "The cursor of the last one already seen.")] after: Option<String>,
+        #[graphql(desc = "Those of these states; null for all.")] status: Option<
+            Vec<ReservationStatus>,
+        >,
     ) -> ApiResult<Connection<Reservation>> {
         let actor = context::actor(ctx)?;
         let request = page::request(first, after.as_deref())?;
@@ -366,13 +332,21 @@ pub(super) struct ReservationMutation;
 #[Object]
 impl ReservationMutation {
     /// Holds one seat for the caller (5 minutes by default).
-    async fn hold_seat(&self, ctx: &Context<'_>, input: HoldSeatInput) -> ApiResult<HoldPayload> {
+    async fn hold_seat(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which seat.")] input: HoldSeatInput,
+    ) -> ApiResult<HoldPayload> {
         let seats = [input.seat_id];
         hold(ctx, &input.schedule_id, &seats, &input.queue_token, &["input", "seatId"]).await
     }
 
     /// Holds several seats in one reservation: all of them or none.
-    async fn hold_seats(&self, ctx: &Context<'_>, input: HoldSeatsInput) -> ApiResult<HoldPayload> {
+    async fn hold_seats(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which seats.")] input: HoldSeatsInput,
+    ) -> ApiResult<HoldPayload> {
         hold(ctx, &input.schedule_id, &input.seat_ids, &input.queue_token, &["input", "seatIds"])
             .await
     }
@@ -382,7 +356,7 @@ impl ReservationMutation {
     async fn hold_best_seats(
         &self,
         ctx: &Context<'_>,
-        input: HoldBestSeatsInput,
+        #[graphql(desc = "How many seats of which grade.")] input: HoldBestSeatsInput,
     ) -> ApiResult<HoldPayload> {
         let actor = context::actor(ctx)?;
         let reservations = &context::app(ctx)?.reservations;
@@ -398,39 +372,6 @@ impl ReservationMutation {
         let held = of_somebody(ctx, actor, settle(held)?).await?;
         Ok(HoldPayload::of(held, &["input", "count"], &AskedSeats::default()))
     }
-
-    /// Gives a HOLD back, or refunds a CONFIRMED reservation. The seats are free at once, and so are points back; the money of a
-    /// card goes back through its gateway, see `payment.refundStatus`. Safe to repeat.
-    async fn cancel_reservation(&self, ctx: &Context<'_>, id: ID) -> ApiResult<CancelPayload> {
-        let actor = context::actor(ctx)?;
-        cancel(ctx, actor, &id, async |app, id| app.payments.cancel(actor, id).await).await
-    }
-
-    /// Gives somebody's money back, or their HOLD up, whatever cancelUntil says, also after the performance has begun. A refund
-    /// that FAILED is tried anew. Safe to repeat. For organizers, of their own performances.
-    async fn refund_reservation(&self, ctx: &Context<'_>, id: ID) -> ApiResult<CancelPayload> {
-        let actor = context::organizer(ctx)?;
-        cancel(ctx, actor, &id, async |app, id| app.payments.refund(actor, id).await).await
-    }
-}
-
-async fn cancel(
-    ctx: &Context<'_>,
-    actor: Actor,
-    id: &ID,
-    work: impl AsyncFnOnce(
-        &App,
-        ReservationId,
-    ) -> Result<reservation::Reservation, Failure<CancelRefusal>>,
-) -> ApiResult<CancelPayload> {
-    let outcome = match ReservationId::parse(id) {
-        Some(id) => settle(work(context::app(ctx)?, id).await)?,
-        None => Err(CancelRefusal::NotFound),
-    };
-    if outcome == Err(CancelRefusal::NotFound) {
-        context::still_here(ctx, actor).await?;
-    }
-    Ok(outcome.into())
 }
 
 async fn hold(

@@ -51,7 +51,7 @@ impl From<Timestamp> for DateTime {
 pub(super) struct PointsScalar(pub(super) Points);
 
 /// Whole points, 0 to 9007199254740991 (2^53-1, safe in JavaScript). One point is one KRW.
-#[Scalar(name = "Points")]
+#[Scalar(name = "Points", specified_by_url = "https://www.rfc-editor.org/rfc/rfc7493#section-2.2")]
 impl ScalarType for PointsScalar {
     fn parse(value: Value) -> InputValueResult<Self> {
         let Value::Number(number) = &value else {
@@ -78,7 +78,7 @@ impl From<Points> for PointsScalar {
 pub(super) struct SignedPoints(pub(super) i64);
 
 /// Whole points with a sign, -9007199254740991 to 9007199254740991.
-#[Scalar]
+#[Scalar(specified_by_url = "https://www.rfc-editor.org/rfc/rfc7493#section-2.2")]
 impl ScalarType for SignedPoints {
     fn parse(value: Value) -> InputValueResult<Self> {
         let Value::Number(number) = &value else {

@@ -14,6 +14,7 @@ use super::{
     error::settle,
     list::{List, Text},
     loaders::{self, AvailabilityOf, RoomOf, SchedulesOf},
+    part_id,
     scalars::{DateTime, PointsScalar},
     user_error::{OrganizerError, payload_of_form},
     waiting_room::WaitingRoom,
@@ -44,14 +45,19 @@ pub(super) enum ScheduleStatus {
 #[derive(Debug, Clone, SimpleObject)]
 #[graphql(complex)]
 pub(super) struct Schedule {
+    /// Names it; it never changes.
     id: ID,
     #[graphql(skip)]
     pub(super) inner: catalogue::Schedule,
+    /// When the performance begins.
     starts_at: DateTime,
     /// CLOSED from salesCloseAt on.
     status: ScheduleStatus,
+    /// From then on people are admitted; who enters the waiting room before is drawn.
     sales_open_at: DateTime,
+    /// From then on the sale is CLOSED.
     sales_close_at: DateTime,
+    /// Seats of the hall, whoever has them.
     seat_count: i32,
     /// How many seats one person may hold and own at this performance.
     max_seats_per_person: i32,
@@ -77,6 +83,7 @@ impl From<catalogue::Schedule> for Schedule {
 
 #[ComplexObject]
 impl Schedule {
+    /// What is performed.
     async fn concert(&self, ctx: &Context<'_>) -> ApiResult<Concert> {
         let concert = loaders::load(ctx, self.inner.concert_id).await?;
         concert.map(Concert).ok_or_else(|| ApiError::internal("a schedule without its concert"))
@@ -87,12 +94,13 @@ impl Schedule {
         Ok(availability(ctx, self.inner.id).await?.remaining())
     }
 
+    /// Where people stand in line for it.
     #[graphql(complexity = "budget::ROOM + child_complexity")]
     async fn waiting_room(&self, ctx: &Context<'_>) -> ApiResult<WaitingRoom> {
         budget::spend(ctx, budget::ROOM)?;
         let summary = loaders::load(ctx, RoomOf(self.inner.id)).await?;
         summary
-            .map(WaitingRoom::from)
+            .map(|summary| WaitingRoom::of(self.inner.id, &summary))
             .ok_or_else(|| ApiError::internal("a schedule without its waiting room"))
     }
 
@@ -105,7 +113,7 @@ impl Schedule {
     /// The same by grade, dearest first.
     async fn grades(&self, ctx: &Context<'_>) -> ApiResult<List<GradeAvailability>> {
         let grades = &availability(ctx, self.inner.id).await?.grades;
-        List::of(ctx, grades.iter().map(GradeAvailability::from))
+        List::of(ctx, grades.iter().map(|grade| GradeAvailability::of(self.inner.id, grade)))
     }
 }
 
@@ -116,15 +124,22 @@ async fn availability(ctx: &Context<'_>, id: ScheduleId) -> ApiResult<Arc<Availa
 /// Seats of one grade (VIP, R, S, ...) at one performance.
 #[derive(Debug, Clone, SimpleObject)]
 pub(super) struct GradeAvailability {
+    /// Names the grade at this schedule, for caches; it never changes.
+    id: ID,
+    /// Its name: VIP, R, S, ...
     grade: Text<String>,
+    /// Of one seat.
     price: PointsScalar,
+    /// Seats of this grade, whoever has them.
     total: i32,
+    /// Seats that nobody holds or owns.
     remaining: i32,
 }
 
-impl From<&catalogue::Grade> for GradeAvailability {
-    fn from(grade: &catalogue::Grade) -> Self {
+impl GradeAvailability {
+    fn of(schedule_id: ScheduleId, grade: &catalogue::Grade) -> Self {
         Self {
+            id: part_id(schedule_id, format_args!("grade/{}", grade.grade)),
             grade: Text::new(grade.grade.clone()),
             price: grade.price.into(),
             total: grade.total,
@@ -169,11 +184,13 @@ pub(super) async fn schedules_of(
 /// A performance to be sold.
 #[derive(Debug, InputObject)]
 pub(super) struct CreateScheduleInput {
+    /// What is performed; a concert of the caller.
     concert_id: ID,
     /// Not before salesCloseAt. As the other two, in the years 2000 to 2199.
     starts_at: DateTime,
     /// Before salesCloseAt. People may enter the waiting room earlier, as soon as openSale was called.
     sales_open_at: DateTime,
+    /// Not after startsAt. From then on the sale is CLOSED.
     sales_close_at: DateTime,
     /// 1 to 20.
     #[graphql(default = 1)]
@@ -259,7 +276,9 @@ impl CreateScheduleInput {
 /// The schedule, or why nothing was changed.
 #[derive(Debug, SimpleObject)]
 pub(super) struct SchedulePayload {
+    /// As it is now; null when nothing was done.
     schedule: Option<Schedule>,
+    /// Why nothing was done; empty when it was.
     user_errors: Vec<OrganizerError>,
 }
 
@@ -306,7 +325,11 @@ impl ScheduleQuery {
     }
 
     /// One performance; null when there is none of this id, or none that the caller may see.
-    async fn schedule(&self, ctx: &Context<'_>, id: ID) -> ApiResult<Option<Schedule>> {
+    async fn schedule(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which one.")] id: ID,
+    ) -> ApiResult<Option<Schedule>> {
         let Some(id) = ScheduleId::parse(&id) else { return Ok(None) };
         let viewer = context::caller(ctx).map(|actor| actor.person_id);
         let found = loaders::load(ctx, id).await?;
@@ -324,7 +347,7 @@ impl ScheduleMutation {
     async fn create_schedule(
         &self,
         ctx: &Context<'_>,
-        input: CreateScheduleInput,
+        #[graphql(desc = "When it is, and in which hall.")] input: CreateScheduleInput,
     ) -> ApiResult<SchedulePayload> {
         let actor = context::organizer(ctx)?;
         let outcome =
@@ -336,7 +359,11 @@ impl ScheduleMutation {
     }
 
     /// Turns a DRAFT ON_SALE: fans see it, and may enter its waiting room. Safe to repeat. For organizers.
-    async fn open_sale(&self, ctx: &Context<'_>, schedule_id: ID) -> ApiResult<SchedulePayload> {
+    async fn open_sale(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "A performance of the caller.")] schedule_id: ID,
+    ) -> ApiResult<SchedulePayload> {
         change(ctx, &schedule_id, async |app, organizer, id| {
             app.sales.open(organizer, id).await.map_err(Failure::from)
         })
@@ -344,7 +371,11 @@ impl ScheduleMutation {
     }
 
     /// Closes the sale for good; what was sold stays sold. Safe to repeat. For organizers.
-    async fn close_sale(&self, ctx: &Context<'_>, schedule_id: ID) -> ApiResult<SchedulePayload> {
+    async fn close_sale(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "A performance of the caller.")] schedule_id: ID,
+    ) -> ApiResult<SchedulePayload> {
         change(ctx, &schedule_id, async |app, organizer, id| {
             app.sales.close(organizer, id).await.map_err(Failure::from)
         })
@@ -356,7 +387,7 @@ impl ScheduleMutation {
     async fn cancel_schedule(
         &self,
         ctx: &Context<'_>,
-        schedule_id: ID,
+        #[graphql(desc = "A performance of the caller.")] schedule_id: ID,
     ) -> ApiResult<SchedulePayload> {
         change(ctx, &schedule_id, async |app, organizer, id| {
             app.sales.call_off(organizer, id).await.map_err(Failure::from)
@@ -369,8 +400,8 @@ impl ScheduleMutation {
     async fn configure_waiting_room(
         &self,
         ctx: &Context<'_>,
-        schedule_id: ID,
-        input: WaitingRoomInput,
+        #[graphql(desc = "A performance of the caller.")] schedule_id: ID,
+        #[graphql(desc = "What is to change.")] input: WaitingRoomInput,
     ) -> ApiResult<SchedulePayload> {
         change(ctx, &schedule_id, async |app, organizer, id| {
             app.waiting_rooms.configure(organizer, id, input.into()).await?;

@@ -3,13 +3,9 @@
 use async_graphql::{Interface, OutputType, SimpleObject, resolver_utils::EnumType};
 
 use super::{
-    account::AccountErrorCode,
-    concert::OrganizerErrorCode,
-    extension::ExtendErrorCode,
-    payment::PayErrorCode,
-    reservation::{CancelErrorCode, HoldError},
-    waiting_room::QueueErrorCode,
-    wallet::ChargeErrorCode,
+    account::AccountErrorCode, cancellation::CancelErrorCode, concert::OrganizerErrorCode,
+    extension::ExtendErrorCode, payment::PayErrorCode, reservation::HoldError,
+    waiting_room::QueueErrorCode, wallet::ChargeErrorCode,
 };
 use crate::telemetry;
 

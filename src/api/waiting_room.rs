@@ -10,6 +10,7 @@ use super::{
     ApiError, ApiResult, Handover, budget, context,
     error::settle,
     live::{Leaf, QueueUpdates},
+    part_id,
     scalars::DateTime,
     user_error::{QueueError, payload},
 };
@@ -77,17 +78,25 @@ pub(super) enum WaitingRoomStatus {
 #[derive(Debug, Clone)]
 pub(super) struct QueueToken(pub(super) Place);
 
+/// One person's place for one schedule. At most one live (WAITING or ACTIVE) per person and schedule.
 #[Object]
 impl QueueToken {
+    /// Names the place, for caches; it never changes, and opens nothing.
+    async fn id(&self) -> ID {
+        self.0.token.id.0.into()
+    }
+
     /// Opaque to clients: a signed token that names the person, the schedule and the place.
     async fn token(&self, ctx: &Context<'_>) -> ApiResult<String> {
         Ok(context::app(ctx)?.waiting_rooms.sign(&self.0.token)?)
     }
 
+    /// The performance that it is for.
     async fn schedule_id(&self) -> ID {
         self.0.token.schedule_id.0.into()
     }
 
+    /// Where the person stands.
     async fn status(&self) -> QueueStatus {
         self.0.token.status.into()
     }
@@ -123,10 +132,12 @@ impl QueueToken {
         self.0.wait_seconds
     }
 
+    /// When the place was taken.
     async fn entered_at(&self) -> DateTime {
         self.0.token.entered_at.into()
     }
 
+    /// When the person was admitted; null before.
     async fn activated_at(&self) -> Option<DateTime> {
         self.0.token.activated_at.map(DateTime::from)
     }
@@ -150,11 +161,16 @@ impl QueueToken {
 /// The waiting room of one schedule, at most one second old.
 #[derive(Debug, Clone, SimpleObject)]
 pub(super) struct WaitingRoom {
+    /// Names it, for caches; it never changes.
+    id: ID,
+    /// What it does at the moment.
     status: WaitingRoomStatus,
     /// Whether no seat is free while some are only held: what is held may come back, and nobody is admitted before. False unless
     /// OPEN or PAUSED.
     everything_held: bool,
+    /// How many people are WAITING.
     waiting_count: i32,
+    /// How many people are ACTIVE.
     active_count: i32,
     /// How many people may be ACTIVE at once.
     max_active: i32,
@@ -170,10 +186,12 @@ pub(super) struct WaitingRoom {
     draw_secret: Option<String>,
 }
 
-impl From<Summary> for WaitingRoom {
-    fn from(summary: Summary) -> Self {
+impl WaitingRoom {
+    /// The waiting room of a schedule.
+    pub(super) fn of(schedule_id: ScheduleId, summary: &Summary) -> Self {
         let count = |value: i64| i32::try_from(value).unwrap_or(i32::MAX);
         Self {
+            id: part_id(schedule_id, "room"),
             status: summary.status.into(),
             everything_held: summary.everything_held,
             waiting_count: count(summary.waiting),
@@ -191,7 +209,9 @@ impl From<Summary> for WaitingRoom {
 /// The place, or why there is none.
 #[derive(Debug, SimpleObject)]
 pub(super) struct QueuePayload {
+    /// The place as it is now; null when there is none.
     queue_token: Option<QueueToken>,
+    /// Why nothing was done; empty when it was.
     user_errors: Vec<QueueError>,
 }
 
@@ -271,7 +291,7 @@ impl WaitingRoomQuery {
     async fn queue_status(
         &self,
         ctx: &Context<'_>,
-        schedule_id: ID,
+        #[graphql(desc = "The performance.")] schedule_id: ID,
     ) -> ApiResult<Option<QueueToken>> {
         let actor = context::actor(ctx)?;
         budget::spend(ctx, budget::STATEMENT)?;
@@ -293,7 +313,11 @@ pub(super) struct WaitingRoomMutation;
 #[Object]
 impl WaitingRoomMutation {
     /// Takes a place. Called again while the token lives, it returns the same one.
-    async fn enter_queue(&self, ctx: &Context<'_>, schedule_id: ID) -> ApiResult<QueuePayload> {
+    async fn enter_queue(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The performance.")] schedule_id: ID,
+    ) -> ApiResult<QueuePayload> {
         let actor = context::actor(ctx)?;
         let outcome = match ScheduleId::parse(&schedule_id) {
             Some(id) => settle(context::app(ctx)?.waiting_rooms.enter(actor, id).await)?,
@@ -306,7 +330,11 @@ impl WaitingRoomMutation {
     }
 
     /// Gives the place up. Safe to repeat.
-    async fn leave_queue(&self, ctx: &Context<'_>, schedule_id: ID) -> ApiResult<QueuePayload> {
+    async fn leave_queue(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The performance.")] schedule_id: ID,
+    ) -> ApiResult<QueuePayload> {
         let actor = context::actor(ctx)?;
         let outcome = match ScheduleId::parse(&schedule_id) {
             Some(id) => settle(context::app(ctx)?.waiting_rooms.leave(actor, id).await)?,
@@ -330,7 +358,7 @@ impl WaitingRoomSubscription {
     async fn queue_status(
         &self,
         ctx: &Context<'_>,
-        schedule_id: ID,
+        #[graphql(desc = "The performance.")] schedule_id: ID,
     ) -> Result<impl Stream<Item = QueueToken> + use<>, ApiError> {
         let actor = context::actor(ctx)?;
         let rooms = &context::app(ctx)?.waiting_rooms;

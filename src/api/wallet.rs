@@ -33,13 +33,17 @@ pub(super) enum WalletEntryKind {
 #[derive(Debug, Clone, SimpleObject)]
 #[graphql(complex)]
 pub(super) struct WalletEntry {
+    /// Names it; it never changes.
     id: ID,
     #[graphql(skip)]
     payment_id: Option<PaymentId>,
+    /// Why the balance changed.
     kind: WalletEntryKind,
     /// Positive for CHARGE and ROLLBACK, negative for DEDUCT.
     delta: SignedPoints,
+    /// The balance with this line.
     balance_after: PointsScalar,
+    /// When it was booked.
     created_at: DateTime,
 }
 
@@ -87,6 +91,7 @@ pub(super) struct ChargeInput {
 /// status PENDING; repeating the mutation with the same key tells how it went.
 #[derive(Debug, SimpleObject)]
 pub(super) struct ChargePayload {
+    /// The line of the ledger; null while the card is being decided, and when nothing was added.
     entry: Option<WalletEntry>,
     /// The balance with this entry.
     balance: Option<PointsScalar>,
@@ -94,6 +99,7 @@ pub(super) struct ChargePayload {
     status: Option<PaymentStatus>,
     /// What the buyer has to do now; null unless PENDING and something is to be done.
     action: Option<PaymentAction>,
+    /// Why nothing was done; empty when it was.
     user_errors: Vec<ChargeError>,
 }
 
@@ -205,7 +211,7 @@ impl WalletQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "0 to 100.", default = 20)] first: Option<i32>,
-        after: Option<String>,
+        #[graphql(desc = "The cursor of the last one already seen.")] after: Option<String>,
     ) -> ApiResult<Connection<WalletEntry>> {
         let actor = context::actor(ctx)?;
         let request = page::request(first, after.as_deref())?;
@@ -227,7 +233,11 @@ pub(super) struct WalletMutation;
 impl WalletMutation {
     /// Adds points. The same key with the same input returns the same entry and adds no more. Every field at fault has an entry in
     /// `userErrors`.
-    async fn charge(&self, ctx: &Context<'_>, input: ChargeInput) -> ApiResult<ChargePayload> {
+    async fn charge(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many points, and how they are paid.")] input: ChargeInput,
+    ) -> ApiResult<ChargePayload> {
         let actor = context::actor(ctx)?;
         let order = ChargeOrder {
             amount: input.amount.0,

@@ -190,7 +190,8 @@ impl Payments {
             (_, Some(_)) => Some(ChargeRefusal::KeyReused),
             (_, None) => Some(ChargeRefusal::BalanceLimit),
         };
-        let action = store::action(row.action_url, row.action_secret, row.action_expires_at);
+        let action =
+            store::action(row.id, row.action_url, row.action_secret, row.action_expires_at);
         let entry = entry.filter(|_| refusal.is_none());
         Ok(Charged { entry, status: row.status, action, refusal })
     }

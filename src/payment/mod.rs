@@ -121,6 +121,8 @@ text_enum! {
 /// What a buyer has to do before the card's bank decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PaymentAction {
+    /// Of which payment.
+    pub payment_id: PaymentId,
     /// Where the buyer's browser goes.
     pub redirect_url: Option<String>,
     /// For the gateway's own library in the page.

@@ -1,5 +1,8 @@
 //! What clients are written against: the schema file, the contract, the codes of refusals, and the names of metrics.
 
+mod described;
+mod identity;
+
 use std::{collections::BTreeSet, fs, path::Path, process::Command, sync::Arc};
 
 use async_graphql::Positioned;

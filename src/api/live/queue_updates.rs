@@ -16,6 +16,7 @@ use crate::{
 /// A field of a queue token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::api) enum Leaf {
+    Id,
     Token,
     ScheduleId,
     Status,
@@ -35,6 +36,7 @@ pub(in crate::api) enum Leaf {
 impl plan::Leaf for Leaf {
     const TYPE: &str = "QueueToken";
     const ALL: &[(&str, Self)] = &[
+        ("id", Self::Id),
         ("token", Self::Token),
         ("scheduleId", Self::ScheduleId),
         ("status", Self::Status),
@@ -57,6 +59,7 @@ impl Leaf {
     fn write(self, place: &Place, signed: &str, out: &mut String) {
         let token = &place.token;
         match self {
+            Self::Id => quoted(out, token.id.0),
             Self::Token => quoted(out, signed),
             Self::ScheduleId => quoted(out, token.schedule_id.0),
             Self::Status => quoted(out, token.status.as_str()),

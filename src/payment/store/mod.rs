@@ -87,19 +87,21 @@ struct ReadRow {
 
 impl From<ReadRow> for Payment {
     fn from(row: ReadRow) -> Self {
-        let action = action(row.action_url, row.action_secret, row.action_expires_at);
-        Self { action, ..row.payment.into() }
+        let payment = Self::from(row.payment);
+        let action = action(payment.id, row.action_url, row.action_secret, row.action_expires_at);
+        Self { action, ..payment }
     }
 }
 
 /// What a buyer has to do, if anything.
 pub(super) fn action(
+    payment_id: PaymentId,
     redirect_url: Option<String>,
     client_secret: Option<String>,
     expires_at: Option<Timestamp>,
 ) -> Option<PaymentAction> {
     let expires_at = expires_at.filter(|_| redirect_url.is_some() || client_secret.is_some())?;
-    Some(PaymentAction { redirect_url, client_secret, expires_at })
+    Some(PaymentAction { payment_id, redirect_url, client_secret, expires_at })
 }
 
 /// The payment that a key stands for.
