@@ -125,9 +125,10 @@ impl ProviderArgs {
     }
 }
 
-/// A text that holds a password: it is shown nowhere, and read by whoever uses it.
+/// A text that holds a password: it is shown nowhere, and read by whoever uses it. An address has no line end; what it was taken from
+/// may have had one.
 fn hidden(text: &str) -> Result<SecretString, Infallible> {
-    Ok(SecretString::from(text))
+    Ok(SecretString::from(text.trim_end_matches(['\r', '\n'])))
 }
 
 pub(crate) fn secret(text: &str) -> Result<SecretString, String> {

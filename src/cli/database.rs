@@ -5,13 +5,13 @@ use secrecy::ExposeSecret;
 use super::Failed;
 use crate::{
     app::DatabaseArgs,
-    db::{self, Db, migrations},
+    db::{DatabaseAddress, Db, migrations, standing},
     tasks::Tasks,
 };
 
 /// Connects, or says why not. Nothing of the URL is shown that could be a password.
 pub(super) async fn connect(args: &DatabaseArgs) -> Result<Db, Failed> {
-    let address = db::address(args.database_url.expose_secret()).map_err(|fault| {
+    let address = DatabaseAddress::parse(args.database_url.expose_secret()).map_err(|fault| {
         Failed::new(format!(
             "DATABASE_URL cannot be used: {}. It has to look like postgres://user:password@host:port/database, and in \
              user and password % is written %25, @ %40, : %3A, / %2F, ? %3F and # %23.",
@@ -21,12 +21,21 @@ pub(super) async fn connect(args: &DatabaseArgs) -> Result<Db, Failed> {
     let place = at(address.place());
     let connected = Db::connect(&args.settings(), &Tasks::default()).await;
     // What a command does may take longer than a request's patience.
-    connected.map(|db| db.for_commands()).map_err(|fault| {
+    let db = connected.map(|db| db.for_commands()).map_err(|fault| {
         Failed::new(format!(
             "Postgres is not reachable{place}; start it, or correct DATABASE_URL ({}).",
             fault.report()
         ))
-    })
+    })?;
+    let encoding = standing::encoding(&db).await?;
+    if encoding == standing::ENCODING {
+        return Ok(db);
+    }
+    db.close().await;
+    Err(Failed::new(format!(
+        "The database{place} keeps text in {encoding}, which has no room for most people's names; make another one, and let \
+         DATABASE_URL name it: CREATE DATABASE ... ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0."
+    )))
 }
 
 /// Connects to a database that has all tables.
@@ -50,7 +59,7 @@ pub(super) async fn connect_migrated(args: &DatabaseArgs) -> Result<Db, Failed> 
 
 /// Where the database is, without user and password; `None` where that might repeat one of them.
 pub(super) fn place(args: &DatabaseArgs) -> Option<String> {
-    db::address(args.database_url.expose_secret()).ok()?.place()
+    DatabaseAddress::parse(args.database_url.expose_secret()).ok()?.place()
 }
 
 fn at(place: Option<String>) -> String {

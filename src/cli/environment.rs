@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Failed;
+use super::{Failed, files};
 
 /// What every variable of ours begins with, but for the addresses of the stores.
 const OURS: &str = "FRONTROW_";
@@ -28,8 +28,11 @@ pub(super) fn refuse_unknown(program: &clap::Command) -> Result<(), Failed> {
 /// The names that commands know.
 fn known(program: &clap::Command) -> BTreeSet<String> {
     let arguments = program.get_subcommands().flat_map(clap::Command::get_arguments);
-    let names = arguments.filter_map(clap::Arg::get_env);
-    names.map(|name| name.to_string_lossy().into_owned()).collect()
+    let names = arguments.flat_map(|argument| {
+        let name = argument.get_env().map(|name| name.to_string_lossy().into_owned());
+        name.into_iter().chain(files::variable(argument))
+    });
+    names.collect()
 }
 
 /// A variable that is not known, and the one that is most like it, if any is.

@@ -11,6 +11,7 @@ mod draw;
 mod environment;
 mod export;
 mod failed;
+mod files;
 mod health;
 mod migrate;
 mod retry_refund;
@@ -18,7 +19,7 @@ mod sandbox_gateway;
 mod seed;
 mod serve;
 
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode};
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use failed::Failed;
@@ -67,7 +68,11 @@ enum Command {
 /// Runs the command that the program was started with.
 pub fn main() -> ExitCode {
     tasks::log_panics();
-    let parsed = parse();
+    let line = match files::read_own(&Cli::command()) {
+        Ok(line) => line,
+        Err(failed) => return tell(&failed),
+    };
+    let parsed = parse(line);
     // Help is given whatever the environment holds; a setting may be missing because it was misspelt.
     let help = parsed.as_ref().is_err_and(|error| !error.use_stderr());
     let known = if help { Ok(()) } else { environment::refuse_unknown(&Cli::command()) };
@@ -86,9 +91,11 @@ fn tell(failed: &Failed) -> ExitCode {
 
 /// Reads the command line and the environment. Help shows no value that stands in the environment: somebody may have put an
 /// address there that belongs elsewhere.
-fn parse() -> Result<Cli, clap::Error> {
-    let hide = |command: clap::Command| command.mut_args(|argument| argument.hide_env_values(true));
-    let matches = Cli::command().mut_subcommands(hide).try_get_matches()?;
+fn parse(line: Vec<OsString>) -> Result<Cli, clap::Error> {
+    let hide = |command: clap::Command| {
+        files::told(command).mut_args(|argument| argument.hide_env_values(true))
+    };
+    let matches = Cli::command().mut_subcommands(hide).try_get_matches_from(line)?;
     Cli::from_arg_matches(&matches)
 }
 

@@ -18,7 +18,8 @@ const SETTINGS: &str = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout 
 /// When Postgres cannot be asked, or a migration fails; nothing was changed then.
 #[expect(clippy::disallowed_methods, reason = "the migrator needs a transaction of its own kind")]
 pub async fn migrate(db: &Db) -> Result<Vec<String>, Fault> {
-    let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(db.pools.options.clone());
+    let pool =
+        PgPoolOptions::new().max_connections(1).connect_lazy_with(db.pools.servers.last().clone());
     let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
     let migrated = async {
         let tx = connection.begin().await?;

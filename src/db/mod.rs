@@ -11,11 +11,12 @@ mod fault;
 mod fresh;
 pub mod migrations;
 mod pool;
+mod servers;
 pub mod standing;
 
-use std::{future::Future, str::FromStr, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
-pub use address::address;
+pub use address::DatabaseAddress;
 pub(crate) use column::text_column;
 pub use column::{array, bigints, uuids};
 pub use fault::constraint;
@@ -27,6 +28,7 @@ use sea_orm::{
     ConnectionTrait, DbBackend, DbErr, ExecResult, FromQueryResult, QueryResult, Statement, Value,
     prelude::async_trait::async_trait, sqlx::postgres::PgConnectOptions,
 };
+use servers::Servers;
 use tokio::sync::Mutex;
 
 use crate::{
@@ -39,7 +41,7 @@ use crate::{
 /// How the pools behave.
 #[derive(Clone)]
 pub struct DbSettings {
-    /// `postgres://user:password@host:port/database`.
+    /// `postgres://user:password@host:port/database`; several servers are written `host:port,host:port`.
     pub url: String,
     /// Connections for requests at most. Half as many again are kept for payments, and some for what runs by itself.
     pub pool_size: u32,
@@ -108,7 +110,7 @@ struct Pools {
     /// One connection that tells whether Postgres is well, whatever the others wait for.
     probe: Arc<Pool>,
     browsing: Turns,
-    options: PgConnectOptions,
+    servers: Servers,
 }
 
 /// An open transaction.
@@ -123,12 +125,13 @@ impl Db {
     pub async fn connect(settings: &DbSettings, tasks: &Tasks) -> Result<Self, Fault> {
         // An address that cannot be read is not given to a library: its error would repeat the address.
         let malformed = |words: &str| Fault::new(FaultKind::Internal, "DATABASE_URL", words);
-        address(&settings.url).map_err(|fault| malformed(fault.words()))?;
-        let options = PgConnectOptions::from_str(&settings.url)
-            .map_err(|_| malformed("one of its parameters cannot be used"))?;
+        let address = DatabaseAddress::parse(&settings.url);
+        let address = address.map_err(|fault| malformed(fault.words()))?;
+        let servers = address.options().and_then(Servers::new);
+        let servers = servers.ok_or_else(|| malformed("one of its parameters cannot be used"))?;
         let pool = |size: u32, patience: Duration, pace: &Pace| {
             let limits = PoolLimits { size, patience, answer: pace.answer };
-            Pool::new(with_pace(options.clone(), pace), limits, tasks.clone())
+            Pool::new(servers.with(|it| with_pace(it, pace)), limits, tasks.clone())
         };
         let patience = settings.patience;
         let size = settings.pool_size;
@@ -140,7 +143,7 @@ impl Db {
             commands: pool(COMMAND_CONNECTIONS, COMMAND_PATIENCE, &COMMANDS),
             probe: pool(1, patience, &REQUESTS),
             browsing: Turns::new(usize::try_from(size / 2).unwrap_or(1), patience),
-            options: with_pace(options.clone(), &COMMANDS),
+            servers: servers.with(|it| with_pace(it, &COMMANDS)),
         };
         let pool = Arc::clone(&pools.requests);
         let db = Self { pools: Arc::new(pools), pool, share: None };

@@ -24,6 +24,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::servers::Servers;
 use crate::{
     tasks::Tasks,
     telemetry::Step,
@@ -43,7 +44,7 @@ const BUSY: &str = "all connections are busy";
 const SLOW: &str = "connecting took too long";
 /// Of a standby, or of a server that was told to take none.
 pub const READ_ONLY: &str = "this server takes no writes";
-const FAILED: &str = "no connection could be opened";
+pub(super) const FAILED: &str = "no connection could be opened";
 const GONE: &str = "the connection was lost before";
 const LATE: &str = "the request's time is over";
 /// What a pool says of a connection that it has not.
@@ -74,7 +75,7 @@ pub(super) enum Lost {
 /// Connections to one Postgres.
 #[derive(Debug)]
 pub(super) struct Pool {
-    options: PgConnectOptions,
+    servers: Servers,
     limits: PoolLimits,
     tasks: Tasks,
     places: Turns,
@@ -91,7 +92,7 @@ struct Idle {
 
 /// A connection and what is known of it.
 #[derive(Debug)]
-struct Open {
+pub(super) struct Open {
     connection: PgConnection,
     opened_at: Instant,
     /// Another one broke while this one was idle: it is asked before it is used.
@@ -101,11 +102,11 @@ struct Open {
 impl Pool {
     /// A pool without connections; they are opened when somebody needs them. A task looks after them for as long as the pool
     /// lives.
-    pub(super) fn new(options: PgConnectOptions, limits: PoolLimits, tasks: Tasks) -> Arc<Self> {
+    pub(super) fn new(servers: Servers, limits: PoolLimits, tasks: Tasks) -> Arc<Self> {
         let places = usize::try_from(limits.size).unwrap_or(1);
         let places = Turns::new(places, limits.patience);
         let pool = Arc::new(Self {
-            options,
+            servers,
             limits,
             tasks: tasks.clone(),
             places,
@@ -131,7 +132,7 @@ impl Pool {
             self.idle().open.retain(|open| !open.doubtful);
         }
         let patience = deadline::at_most(CONNECT_PATIENCE);
-        match timeout(patience, connect(&self.options)).await {
+        match timeout(patience, self.servers.connect()).await {
             Ok(Ok(open)) => Ok(Lease::new(self, open, place)),
             Ok(Err(error)) => Err(error),
             Err(_) => {
@@ -213,7 +214,8 @@ async fn keep(pool: Weak<Pool>, over: CancellationToken) {
     }
 }
 
-async fn connect(options: &PgConnectOptions) -> Result<Open, Lost> {
+/// A connection to a server, if that takes writes.
+pub(super) async fn connect(options: &PgConnectOptions) -> Result<Open, Lost> {
     let failed = |error| Lost::NoConnection(FAILED, Some(error));
     let mut connection = options.connect().await.map_err(failed)?;
     // A standby lets us in, and refuses every write. The name leads to the primary again in a moment.
@@ -313,7 +315,7 @@ impl Lease {
     }
 
     fn step(&self, sql: &str) -> Step {
-        let options = &self.pool.options;
+        let options = self.pool.servers.last();
         Step::sql(sql, options.get_host(), options.get_port())
     }
 

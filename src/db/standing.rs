@@ -31,6 +31,23 @@ pub struct Standing {
     pub isolation: String,
 }
 
+/// How text has to be kept, so that every name can be.
+pub const ENCODING: &str = "UTF8";
+
+/// How the database keeps text.
+///
+/// # Errors
+/// When Postgres does not answer.
+pub async fn encoding(db: &Db) -> Result<String, Fault> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        encoding: String,
+    }
+    let row: Option<Row> =
+        db.row("SELECT current_setting('server_encoding') AS encoding", vec![]).await?;
+    Ok(row.ok_or(Fault::internal("a SELECT without FROM returned no row"))?.encoding)
+}
+
 /// Asks the server that a door leads to.
 ///
 /// # Errors

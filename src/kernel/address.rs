@@ -30,8 +30,14 @@ pub enum AddressFault {
     HostMissing,
     /// A host with characters that no host has.
     Host,
-    /// Several hosts.
+    /// Several hosts where one can be used.
     Hosts,
+    /// More hosts than can be used.
+    ManyHosts,
+    /// Several hosts in a parameter.
+    HostsInParameter,
+    /// Servers are asked for that need not take writes.
+    Standbys,
     /// Not a number from 1 to 65535.
     Port,
     /// A database with characters that have to be encoded.
@@ -51,6 +57,13 @@ impl AddressFault {
             Self::HostMissing => "it names a user and no host",
             Self::Host => "its host has characters that no host has",
             Self::Hosts => "it names several hosts, and one can be used",
+            Self::ManyHosts => "it names more than eight hosts",
+            Self::HostsInParameter => {
+                "it names several hosts or ports in a parameter; they belong before the database, as host:port,host:port"
+            }
+            Self::Standbys => {
+                "its target_session_attrs asks for servers that take no writes; leave it out, or write read-write"
+            }
             Self::Port => "its port is no number from 1 to 65535",
             Self::Database => "its database has characters that have to be encoded",
             Self::Parameter => "it has a parameter that is not known",
@@ -89,7 +102,12 @@ impl<'a> Address<'a> {
             return Err(AddressFault::Credentials);
         }
         let (host, port) = host_and_port(server)?;
-        if host.is_empty() && (user.is_some() || port.is_some()) {
+        // A host may stand among the parameters, as that of a socket has to.
+        let elsewhere = query.split('&').any(|pair| {
+            let (name, host) = pair.split_once('=').unwrap_or((pair, ""));
+            parameters.contains(&name) && matches!(name, "host" | "hostaddr") && !host.is_empty()
+        });
+        if host.is_empty() && (port.is_some() || (user.is_some() && !elsewhere)) {
             return Err(AddressFault::HostMissing);
         }
         if database.contains(['/', ':', '\\', '"']) {
@@ -104,6 +122,11 @@ impl<'a> Address<'a> {
         }
         let credentials = user.is_some_and(|user| user.contains(':'));
         Ok(Self { host, port, database, credentials })
+    }
+
+    /// The host as it is written, an IPv6 address in brackets; empty when there is none.
+    pub const fn host(&self) -> &'a str {
+        self.host
     }
 
     /// Where it leads, without user and password; `None` where that might repeat one of them: somebody who left a part
@@ -188,6 +211,7 @@ mod tests {
             ("postgres://db/fr", None),
             ("postgres://user@word/fr", None),
             ("postgres:///fr?host=/tmp", None),
+            ("postgres://u:p@/fr?host=/tmp", None),
         ] {
             assert_eq!(place(text).as_deref(), shown, "{text}");
         }
@@ -211,7 +235,9 @@ mod tests {
             ("postgres://u:1/p@h/d", Fault::Credentials),
             ("postgres://u:1?p@h/d", Fault::Credentials),
             ("postgres://u:p/p@h/d", Fault::Credentials),
-            ("postgres://u:p@/d?host=/tmp", Fault::HostMissing),
+            ("postgres://u:p@/d", Fault::HostMissing),
+            ("postgres://u:p@/d?host=", Fault::HostMissing),
+            ("postgres://u:p@/d?sslmode=require", Fault::HostMissing),
             ("postgres://:5432/d", Fault::HostMissing),
             ("postgres://u:p@h1,h2/d", Fault::Hosts),
             ("postgres://u:p@h1:1,h2:2/d", Fault::Hosts),

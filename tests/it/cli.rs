@@ -1,5 +1,6 @@
 //! The program's commands, run as an operator runs them: what they do twice, and one clear sentence when something is wrong.
 
+mod addresses;
 mod audit;
 mod check;
 mod dev;

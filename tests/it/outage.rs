@@ -1,5 +1,7 @@
 //! Postgres that says nothing, that forgets connections, that fails over, and one row that somebody does not let go.
 
+mod several;
+
 use std::{
     net::SocketAddr,
     sync::{

@@ -9,8 +9,8 @@ use crate::{
     app::DatabaseArgs,
     cli::database,
     db::{
-        self, Db, app_role, migrations,
-        standing::{Standing, VERSION_MIN, connections_of_an_instance, standing},
+        self, DatabaseAddress, Db, app_role, migrations,
+        standing::{ENCODING, Standing, VERSION_MIN, connections_of_an_instance, standing},
     },
     kernel::Fault,
     tasks::Tasks,
@@ -19,7 +19,7 @@ use crate::{
 const ABOUT: &str = "postgres";
 
 pub(super) async fn look(args: &DatabaseArgs, instances: u32) -> Vec<Finding> {
-    if let Err(fault) = db::address(args.database_url.expose_secret()) {
+    if let Err(fault) = DatabaseAddress::parse(args.database_url.expose_secret()) {
         return vec![Finding::wrong(
             ABOUT,
             format!("DATABASE_URL cannot be used, {}", fault.words()),
@@ -101,12 +101,12 @@ fn judge(place: &str, standing: &Standing, found: &mut Vec<Finding>) {
             format!("bring it to {VERSION_MIN} or newer"),
         ));
     }
-    if encoding != "UTF8" {
+    if encoding != ENCODING {
         found.push(Finding::wrong(
             ABOUT,
             format!("The database's encoding is {encoding}"),
-            "names in other alphabets are refused, or kept as nobody can read them",
-            "make another one: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0",
+            "most people's names do not fit into it; the server does not start",
+            "make another one: CREATE DATABASE … ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0",
         ));
     }
     if !standing.commits_are_kept {

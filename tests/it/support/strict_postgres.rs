@@ -39,7 +39,7 @@ impl StrictPostgres {
                 .arg("-D")
                 .arg(&data));
             let options = format!(
-                "-p {port} -c listen_addresses=127.0.0.1 -c fsync=off -c unix_socket_directories={}",
+                "-p {port} -c listen_addresses=127.0.0.1,::1 -c fsync=off -c unix_socket_directories={}",
                 folder.display()
             );
             run(program("pg_ctl").args(["-w", "-l"]).arg(folder.join("log")).arg("-D").arg(&data).args([
@@ -49,6 +49,16 @@ impl StrictPostgres {
         .await
         .expect("the server starts");
         server
+    }
+
+    /// Where it listens, at 127.0.0.1 and, where this machine has it, at ::1.
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The folder of its socket.
+    pub(crate) fn socket(&self) -> &Path {
+        &self.directory
     }
 
     /// Where a client finds it that writes this for a password.
