@@ -59,6 +59,9 @@ fn connecting(error: &sqlx::Error) -> String {
         _ if code == "28P01" => "it refuses the password",
         Some("28") => "it does not let this user in",
         Some("3D") => "it has no such database",
+        Some("08") => {
+            "it, or a pooler in front of it, refuses the connection; PgBouncer does where DATABASE_URL has `options`"
+        }
         Some("53" | "55" | "57") => return running(error),
         _ => "it refuses the connection",
     };

@@ -10,7 +10,9 @@ pub mod entity;
 mod fault;
 mod fresh;
 pub mod migrations;
+mod pace;
 mod pool;
+mod pooler;
 mod servers;
 pub mod standing;
 
@@ -22,11 +24,12 @@ pub use column::{array, bigints, uuids};
 pub use fault::constraint;
 pub use fresh::Fresh;
 use futures_util::future::try_join;
+use pace::{BACKGROUND, COMMANDS, Pace, REQUESTS};
 pub use pool::READ_ONLY as TAKES_NO_WRITES;
 use pool::{Lease, Lost, Pool, PoolLimits};
 use sea_orm::{
     ConnectionTrait, DbBackend, DbErr, ExecResult, FromQueryResult, QueryResult, Statement, Value,
-    prelude::async_trait::async_trait, sqlx::postgres::PgConnectOptions,
+    prelude::async_trait::async_trait,
 };
 use servers::Servers;
 use tokio::sync::Mutex;
@@ -62,23 +65,6 @@ const MONEY_CONNECTIONS_MIN: u32 = 4;
 const COMMAND_CONNECTIONS: u32 = 2;
 const COMMAND_PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long statements may take on the server, and how long their answers may take.
-struct Pace {
-    /// No statement runs longer than this.
-    statement: &'static str,
-    /// No statement waits longer for somebody else's lock.
-    lock: &'static str,
-    /// No answer is waited for any longer. Both of the server's limits end before.
-    answer: Duration,
-}
-
-/// Of requests, whose deadline ([`deadline`](crate::turns::deadline)) may be nearer: 5 seconds for all that one of them
-/// does.
-const REQUESTS: Pace = Pace { statement: "3500ms", lock: "2s", answer: Duration::from_secs(4) };
-/// Of what runs by itself. A lost connection keeps a round waiting for this long at most.
-const BACKGROUND: Pace = Pace { statement: "4500ms", lock: "2s", answer: Duration::from_secs(5) };
-/// Of commands, which read and write more than any request.
-const COMMANDS: Pace = Pace { statement: "60s", lock: "30s", answer: Duration::from_secs(65) };
 /// Of an organizer's work that is known to be long: large halls.
 const PATIENT_STATEMENT: &str = "SET LOCAL statement_timeout = '30s'";
 const PATIENT_ANSWER: Duration = Duration::from_secs(32);
@@ -86,9 +72,6 @@ const PATIENT_ANSWER: Duration = Duration::from_secs(32);
 const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 /// Of reading everything, as an audit does.
 const SNAPSHOT_ANSWER: Duration = Duration::from_secs(15 * 60);
-
-/// A process that stops in the middle of a transaction loses it after this time, so that its locks are free again.
-const IDLE_IN_TRANSACTION_TIMEOUT: &str = "5s";
 
 /// A door to Postgres: some of the connections, for one kind of work. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -131,7 +114,7 @@ impl Db {
         let servers = servers.ok_or_else(|| malformed("one of its parameters cannot be used"))?;
         let pool = |size: u32, patience: Duration, pace: &Pace| {
             let limits = PoolLimits { size, patience, answer: pace.answer };
-            Pool::new(servers.with(|it| with_pace(it, pace)), limits, tasks.clone())
+            Pool::new(servers.with(pace.settings()), limits, tasks.clone())
         };
         let patience = settings.patience;
         let size = settings.pool_size;
@@ -143,11 +126,11 @@ impl Db {
             commands: pool(COMMAND_CONNECTIONS, COMMAND_PATIENCE, &COMMANDS),
             probe: pool(1, patience, &REQUESTS),
             browsing: Turns::new(usize::try_from(size / 2).unwrap_or(1), patience),
-            servers: servers.with(|it| with_pace(it, &COMMANDS)),
+            servers,
         };
         let pool = Arc::clone(&pools.requests);
         let db = Self { pools: Arc::new(pools), pool, share: None };
-        db.pool.lease().await.map_err(DbErr::from)?;
+        db.pool.look_whose_they_are().await.map_err(DbErr::from)?;
         Ok(db)
     }
 
@@ -304,22 +287,6 @@ impl Db {
 
 fn money_connections(requests: u32) -> u32 {
     (requests / 2).max(MONEY_CONNECTIONS_MIN)
-}
-
-fn with_pace(options: PgConnectOptions, pace: &Pace) -> PgConnectOptions {
-    let pace = [("statement_timeout", pace.statement), ("lock_timeout", pace.lock)];
-    options.application_name("frontrow").options(pace).options([
-        ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
-        // An on-sale fills empty tables within seconds. A plan made while they were empty reads whole tables, and is kept
-        // until somebody analyses them. Every statement of a request has its index.
-        ("enable_seqscan", "off"),
-        // The server's side of a connection that the network has lost: it ends, and with it what it has locked.
-        ("client_connection_check_interval", "2s"),
-        ("tcp_user_timeout", "10s"),
-        ("tcp_keepalives_idle", "10"),
-        ("tcp_keepalives_interval", "3"),
-        ("tcp_keepalives_count", "3"),
-    ])
 }
 
 impl Tx {

@@ -13,7 +13,7 @@ use futures_util::future::join_all;
 use sea_orm::{
     Statement, Values,
     sqlx::{
-        self, AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection,
+        self, AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, Row,
         postgres::{PgConnectOptions, PgQueryResult, PgRow},
     },
 };
@@ -34,7 +34,7 @@ use crate::{
 /// How long connecting may take. Short, so that the first attempt after an outage begins soon after its end.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a connection may take to say that it lives.
-const PING_PATIENCE: Duration = Duration::from_secs(1);
+pub(super) const PING_PATIENCE: Duration = Duration::from_secs(1);
 /// How often connections that nobody uses are asked whether they live.
 const KEEP_EVERY: Duration = Duration::from_secs(2);
 /// No connection gets older: load balancers and a server's caches want new ones now and then.
@@ -47,8 +47,10 @@ pub const READ_ONLY: &str = "this server takes no writes";
 pub(super) const FAILED: &str = "no connection could be opened";
 const GONE: &str = "the connection was lost before";
 const LATE: &str = "the request's time is over";
+pub(super) const LENT: &str = "PgBouncer lends its connections out for a transaction at a time, and this program needs connections of its own: set \
+                    pool_mode = session there, or lead DATABASE_URL to Postgres itself";
 /// What a pool says of a connection that it has not.
-pub(super) const WORDS: [&str; 6] = [BUSY, SLOW, READ_ONLY, FAILED, GONE, LATE];
+pub(super) const WORDS: [&str; 7] = [BUSY, SLOW, READ_ONLY, FAILED, GONE, LATE, LENT];
 
 /// How a pool behaves.
 #[derive(Debug, Clone)]
@@ -75,7 +77,7 @@ pub(super) enum Lost {
 /// Connections to one Postgres.
 #[derive(Debug)]
 pub(super) struct Pool {
-    servers: Servers,
+    pub(super) servers: Servers,
     limits: PoolLimits,
     tasks: Tasks,
     places: Turns,
@@ -93,7 +95,7 @@ struct Idle {
 /// A connection and what is known of it.
 #[derive(Debug)]
 pub(super) struct Open {
-    connection: PgConnection,
+    pub(super) connection: PgConnection,
     opened_at: Instant,
     /// Another one broke while this one was idle: it is asked before it is used.
     doubtful: bool,
@@ -214,16 +216,21 @@ async fn keep(pool: Weak<Pool>, over: CancellationToken) {
     }
 }
 
-/// A connection to a server, if that takes writes.
-pub(super) async fn connect(options: &PgConnectOptions) -> Result<Open, Lost> {
+/// A connection to a server, if that takes writes, with these settings, which are statements.
+pub(super) async fn connect(options: &PgConnectOptions, settings: &str) -> Result<Open, Lost> {
     let failed = |error| Lost::NoConnection(FAILED, Some(error));
     let mut connection = options.connect().await.map_err(failed)?;
-    // A standby lets us in, and refuses every write. The name leads to the primary again in a moment.
-    let query = sqlx::query_scalar("SELECT current_setting('transaction_read_only')::boolean");
-    if query.fetch_one(&mut connection).await.map_err(failed)? {
+    // A standby lets us in, and refuses every write. The name leads to the primary again in a moment. All in one trip.
+    let query = format!("{settings}SELECT current_setting('transaction_read_only')::boolean");
+    if yes(&mut connection, &query).await.map_err(failed)? {
         return Err(Lost::NoConnection(READ_ONLY, None));
     }
     Ok(Open { connection, opened_at: Instant::now(), doubtful: false })
+}
+
+/// The single answer of statements as they stand, yes or no.
+pub(super) async fn yes(connection: &mut PgConnection, sql: &str) -> Result<bool, sqlx::Error> {
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_one(connection).await?.try_get(0)
 }
 
 impl Open {
@@ -299,6 +306,12 @@ impl Lease {
             connection.execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))).await
         })
         .await
+    }
+
+    /// The single answer of text as it stands, yes or no.
+    pub(super) async fn yes(&mut self, sql: &str) -> Result<bool, Lost> {
+        let step = self.step(sql);
+        self.ask(step, async |connection| yes(connection, sql).await).await
     }
 
     /// Opens a transaction.

@@ -22,6 +22,8 @@ const HEAD_START: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone)]
 pub(super) struct Servers {
     options: Arc<[PgConnectOptions]>,
+    /// What is set on each connection: statements.
+    settings: Arc<str>,
     /// The one that was well the last time.
     last: Arc<AtomicUsize>,
 }
@@ -29,13 +31,14 @@ pub(super) struct Servers {
 impl Servers {
     /// `None` without any.
     pub(super) fn new(options: Vec<PgConnectOptions>) -> Option<Self> {
-        (!options.is_empty()).then(|| Self { options: options.into(), last: Arc::default() })
+        let options: Arc<[_]> = options.into_iter().map(named).collect();
+        let settings = Arc::from("");
+        (!options.is_empty()).then(|| Self { options, settings, last: Arc::default() })
     }
 
-    /// The same servers, with these settings for each connection.
-    pub(super) fn with(&self, settings: impl Fn(PgConnectOptions) -> PgConnectOptions) -> Self {
-        let options = self.options.iter().cloned().map(settings).collect();
-        Self { options, last: Arc::clone(&self.last) }
+    /// The same servers, with these settings for each connection, which are statements.
+    pub(super) fn with(&self, settings: impl Into<Arc<str>>) -> Self {
+        Self { settings: settings.into(), ..self.clone() }
     }
 
     /// The one that was well the last time, or the first.
@@ -46,12 +49,14 @@ impl Servers {
     /// A connection to the one that takes writes.
     pub(super) async fn connect(&self) -> Result<Open, Lost> {
         if self.options.len() == 1 {
-            return pool::connect(self.last()).await;
+            return pool::connect(self.last(), &self.settings).await;
         }
-        if let Ok(Ok(open)) = timeout(HEAD_START, pool::connect(self.last())).await {
+        if let Ok(Ok(open)) = timeout(HEAD_START, pool::connect(self.last(), &self.settings)).await
+        {
             return Ok(open);
         }
-        let attempt = async |at: usize| (at, pool::connect(&self.options[at]).await);
+        let attempt =
+            async |at: usize| (at, pool::connect(&self.options[at], &self.settings).await);
         let mut attempts: FuturesUnordered<_> = (0..self.options.len()).map(attempt).collect();
         let mut why = None;
         while let Some((at, found)) = attempts.next().await {
@@ -67,4 +72,9 @@ impl Servers {
         }
         Err(why.unwrap_or(Lost::NoConnection(pool::FAILED, None)))
     }
+}
+
+/// How a server and a pooler in between know us. Neither PgBouncer nor we have a use for more digits of floats as text.
+fn named(options: PgConnectOptions) -> PgConnectOptions {
+    options.application_name("frontrow").extra_float_digits(None)
 }

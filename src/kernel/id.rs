@@ -57,4 +57,6 @@ typed_ids! {
     WalletEntryId,
     /// Names one attempt to build a room's index anew.
     RebuildId,
+    /// Names a connection to Postgres, while this process has it.
+    ConnectionId,
 }

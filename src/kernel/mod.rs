@@ -16,8 +16,8 @@ pub use address::{Address, AddressFault};
 pub use checks::Checks;
 pub use error::{Failure, Fault, FaultKind, RequestCode, TooOften};
 pub use id::{
-    ConcertId, PaymentId, PersonId, QueueTokenId, RebuildId, RefundId, ReservationId, ScheduleId,
-    SeatId, SessionId, WalletEntryId,
+    ConcertId, ConnectionId, PaymentId, PersonId, QueueTokenId, RebuildId, RefundId, ReservationId,
+    ScheduleId, SeatId, SessionId, WalletEntryId,
 };
 pub use page::{PAGE_MAX, Page, PageRequest};
 pub use points::{POINTS_MAX, Points};

@@ -33,6 +33,7 @@ mod kv;
 mod odd_values;
 mod outage;
 mod payment;
+mod pgbouncer;
 mod race;
 mod rates;
 mod reservation;

@@ -5,15 +5,19 @@ use serde_json::json;
 use crate::support::{
     shop::{self, Setup},
     socket::Pushed,
-    world::World,
+    world::{Instance, World},
 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fan_goes_the_whole_way_over_two_instances() {
     let world = World::new().await;
-    let (a, b) = (world.instance().await, world.instance().await);
-    let show = shop::show(&world, &a, Setup::default()).await;
-    let fan = shop::fan(&world, &a).await;
+    whole_way(&world, &world.instance().await, &world.instance().await).await;
+}
+
+/// From the first look at the concert to the money back.
+pub(crate) async fn whole_way(world: &World, a: &Instance, b: &Instance) {
+    let show = shop::show(world, a, Setup::default()).await;
+    let fan = shop::fan(world, a).await;
     let other = fan.at(b.address);
 
     let token = fan.admitted(&show.id).await;

@@ -9,6 +9,7 @@ pub(crate) mod frames;
 pub(crate) mod like_stripe;
 pub(crate) mod owners;
 pub(crate) mod pair;
+pub(crate) mod pgbouncer;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod provider;

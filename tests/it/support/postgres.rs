@@ -173,7 +173,7 @@ pub(crate) fn path_of(name: &str) -> PathBuf {
 }
 
 /// Whom root lends the server to: the user and group of `postgres`, or else `nobody`.
-fn owner() -> Option<(u32, u32)> {
+pub(super) fn owner() -> Option<(u32, u32)> {
     if !getuid().is_root() {
         return None;
     }
@@ -186,7 +186,7 @@ fn owner() -> Option<(u32, u32)> {
     Some(numbers("postgres").or_else(|| numbers("nobody")).expect("a user without rights"))
 }
 
-fn directory() -> PathBuf {
+pub(super) fn directory() -> PathBuf {
     let name = format!("frontrow-postgres-{}", Uuid::now_v7().simple());
     let directory = std::env::temp_dir().join(name);
     fs::create_dir_all(&directory).expect("a directory");
@@ -200,7 +200,7 @@ fn give(directory: &Path) {
     }
 }
 
-async fn free_port() -> u16 {
+pub(super) async fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     listener.local_addr().expect("an address").port()
 }
