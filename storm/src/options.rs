@@ -32,7 +32,7 @@ pub(crate) struct Options {
     #[arg(long, conflicts_with_all = ["only", "seconds"])]
     pub(crate) self_test: bool,
     /// How many fans play.
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u16).range(2..=500))]
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u16).range(2..=5_000))]
     pub(crate) fans: u16,
     /// Keep the folder with the history, the logs and the data, though everything holds.
     #[arg(long)]
