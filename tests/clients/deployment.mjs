@@ -15,11 +15,15 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 export const PASSWORD = "a fair long password";
 
 /** The path of a program, or nothing and the reason printed where it cannot be had. */
-export function program(name) {
+export const program = (name) => installed("scripts/program.sh", name);
+
+/** What a script that installs something prints, or nothing and the reason printed where it cannot. */
+export function installed(script, ...words) {
   try {
-    return execFileSync(join(root, "scripts/program.sh"), [name], { encoding: "utf8" }).trim();
+    return execFileSync(join(root, script), words, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] }).trim();
   } catch (error) {
-    const reason = `tests/clients: ${name} (${String(error.stderr).trim()})`;
+    // A line each; the last one is the script's own.
+    const reason = `tests/clients: ${words[0] ?? script} (${String(error.stderr).trim().split("\n").at(-1)})`;
     console.log(`==> skipped: ${reason}`);
     if (process.env.FRONTROW_TEST_SKIPPED) appendFileSync(process.env.FRONTROW_TEST_SKIPPED, `${reason}\n`);
     return undefined;
