@@ -10,7 +10,7 @@ import { promisify } from "node:util";
 import { createClient } from "graphql-ws";
 import WebSocket from "ws";
 import { performanceOnSale } from "./performance.mjs";
-import { A, Person, webSocketUrl } from "./support.mjs";
+import { A, Person, serve, webSocketUrl } from "./support.mjs";
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const folders = [];
@@ -49,7 +49,7 @@ test("graphql-codegen's types are the schema's, scalars too, and tsc accepts the
   assert.equal(String(refused).match(/wrong\.ts\(/g)?.length, 4, String(refused));
 });
 
-test("Relay's compiler takes fragments, a connection, a mutation and a subscription, and what it compiled runs by its hash", async () => {
+test("Relay's compiler takes fragments, a connection, a mutation and a subscription, and what it compiled runs by its hash", async (t) => {
   const { folder, run } = project({ "relay.config.json": "relay.config.json", "Line.ts": "src/Line.ts" });
   // Relay adds to a list that is there.
   writeFileSync(join(folder, "documents.json"), "{}");
@@ -93,6 +93,17 @@ test("Relay's compiler takes fragments, a connection, a mutation and a subscript
     if (data.queueStatus.status === "ACTIVE") break;
   }
   await client.dispose();
+
+  // What it has written is what an operator lists.
+  if (process.env.DATABASE_URL) {
+    const { url, stop } = await serve({ FRONTROW_TRUSTED_DOCUMENTS: join(folder, "documents.json") });
+    t.after(stop);
+    const post = async (body) => (await fetch(url + "/graphql", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) })).json();
+    const listed = await post({ documentId: compiled("LineConcertsQuery").documentId, variables: { search: title } });
+    assert.equal(listed.data?.concerts.edges.length, 1, JSON.stringify(listed));
+    const stranger = await post({ query: "{ concerts { nodes { id } } }" });
+    assert.equal(stranger.errors[0].extensions.code, "BAD_REQUEST");
+  }
   await fan.close();
   await close();
 });
