@@ -1,24 +1,3 @@
 #!/bin/sh
-# Puts localstripe (https://github.com/adrienverge/localstripe) below .dev, where that has not been done, and prints the folder.
-# It is a stand-in for Stripe's API that the tests of our client talk to; nothing of the product uses it.
-set -eu
-version=1.15.10
-cd "$(dirname "$0")/.."
-folder=$(pwd -P)/.dev/localstripe-$version
-if [ ! -d "$folder" ]; then
-    python3 -m pip --version >/dev/null 2>&1 || {
-        echo 'python3 with pip is missing: the tests against localstripe need it.' >&2
-        exit 1
-    }
-    mkdir -p .dev
-    python3 -m pip install --quiet --no-input --no-warn-conflicts --root-user-action ignore --target "$folder.$$" "localstripe==$version" >&2 || {
-        rm -rf "$folder.$$"
-        echo "localstripe $version could not be installed from PyPI: the tests against it need it." >&2
-        exit 1
-    }
-    # Several tests may do this at once; the first one's stays. mv would put a folder into one that is there.
-    mkdir "$folder.lock" 2>/dev/null && { [ -d "$folder" ] || mv "$folder.$$" "$folder"; rmdir "$folder.lock"; }
-    rm -rf "$folder.$$"
-    while [ ! -d "$folder" ]; do sleep 0.1; done
-fi
-printf '%s\n' "$folder"
+# A stand-in for Stripe's API (https://github.com/adrienverge/localstripe) that the tests of our client talk to; prints its folder.
+exec "$(dirname "$0")/pypi.sh" localstripe 1.15.10
