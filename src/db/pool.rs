@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// How long connecting may take. Short, so that the first attempt after an outage begins soon after its end.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a connection may take to say that it lives.
 pub(super) const PING_PATIENCE: Duration = Duration::from_secs(1);
 /// How often connections that nobody uses are asked whether they live.
@@ -41,7 +41,7 @@ const KEEP_EVERY: Duration = Duration::from_secs(2);
 const AGE_MAX: Duration = Duration::from_secs(30 * 60);
 
 const BUSY: &str = "all connections are busy";
-const SLOW: &str = "connecting took too long";
+pub(super) const SLOW: &str = "connecting took too long";
 /// Of a standby, or of a server that was told to take none.
 pub const READ_ONLY: &str = "this server takes no writes";
 pub(super) const FAILED: &str = "no connection could be opened";

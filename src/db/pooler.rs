@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use sea_orm::sqlx::{Connection, Executor};
+use sea_orm::sqlx::{Connection, Error, Executor};
 use tokio::time::timeout;
 
-use super::pool::{LENT, Lost, PING_PATIENCE, Pool};
+use super::pool::{CONNECT_PATIENCE, LENT, Lost, PING_PATIENCE, Pool, SLOW};
 use crate::kernel::ConnectionId;
 
 /// Connections that are taken from a pooler, to see whether it gives away one of ours.
@@ -22,10 +22,13 @@ impl Pool {
         // These take what a pooler has at hand, the one that was just marked first of all.
         let mut others = Vec::new();
         for _ in 0..POOLED {
-            let mut other = strangers.connect().await?.connection;
-            // Statements that follow one another over different connections leave no transaction open.
-            let begun = other.execute("BEGIN").await;
-            begun.map_err(|_| Lost::NoConnection(LENT, None))?;
+            let connected = timeout(CONNECT_PATIENCE, strangers.connect()).await;
+            let mut other = connected.map_err(|_| Lost::NoConnection(SLOW, None))??.connection;
+            other.execute("BEGIN").await.map_err(|error| match error {
+                // Where each statement may go elsewhere, there are no transactions.
+                Error::Database(_) => Lost::NoConnection(LENT, None),
+                broken => Lost::Asked(broken),
+            })?;
             others.push(other);
         }
         let still = format!(
